@@ -1,0 +1,47 @@
+/*
+ * udp: a UDP socket with batched input and output (recvmmsg, sendmmsg).
+ *
+ * Answers leave from the address that the datagram came to: on a wildcard
+ * socket by IP_PKTINFO / IPV6_PKTINFO, elsewhere by itself.
+ */
+#ifndef RUN_UDP_H
+#define RUN_UDP_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "run/addr.h"
+#include "run/metrics.h"
+
+struct loop;
+struct udp;
+
+/* Larger datagrams are cut; the handler sees `cut` set. */
+#define UDP_DATAGRAM_MAX 2048
+
+struct udp_datagram {
+	const struct addr *from;
+	const struct addr *to; /* port always; IP only on wildcard sockets */
+	const uint8_t *p;
+	size_t len;
+	int cut;
+};
+
+/*
+ * Called once per datagram of a batch. Writes an answer to out (cap bytes)
+ * and returns its length; 0 for none. The batch's answers leave together.
+ */
+typedef size_t udp_fn(
+    void *arg, const struct udp_datagram *d, uint8_t *out, size_t cap);
+
+/* Written by the loop's thread, readable from any. */
+struct udp_stats {
+	metric batches, received, sent, send_errors, recv_errors;
+};
+
+/* Serves fd, which it then owns, on loop. NULL when memory is short. */
+struct udp *udp_new(struct loop *l, int fd, udp_fn *fn, void *arg);
+void udp_free(struct udp *u);
+const struct udp_stats *udp_stats(const struct udp *u);
+
+#endif
