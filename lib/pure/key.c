@@ -24,8 +24,8 @@ key_parse(struct key *k, const char *prefix, const char *text, size_t n)
 
 	if (n != plen + 2 * KEY_LEN || memcmp(text, prefix, plen) != 0)
 		return false;
-	if (sodium_hex2bin(k->b, KEY_LEN, text + plen, 2 * KEY_LEN, NULL, &got,
-		&end) != 0)
+	if (sodium_hex2bin(
+		k->b, KEY_LEN, text + plen, 2 * KEY_LEN, NULL, &got, &end) != 0)
 		return false;
 	return got == KEY_LEN && end == text + n;
 }

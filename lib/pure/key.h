@@ -29,8 +29,7 @@ const char *key_text(
     const struct key *k, const char *prefix, char text[static KEY_TEXT_MAX]);
 
 /* Reads exactly prefix + 64 hex digits of either case from n bytes of text. */
-bool key_parse(
-    struct key *k, const char *prefix, const char *text, size_t n);
+bool key_parse(struct key *k, const char *prefix, const char *text, size_t n);
 
 /* The short form for logs, "[AbCdE]": five base64 characters; 8 bytes. */
 #define KEY_SHORT_MAX 8

@@ -36,8 +36,7 @@ bool addr_parse(struct addr *a, const char *text, int def_port);
 const char *addr_text(const struct addr *a, char text[static ADDR_TEXT_MAX]);
 
 /* The same without port and brackets. */
-const char *addr_ip_text(
-    const struct addr *a, char text[static ADDR_TEXT_MAX]);
+const char *addr_ip_text(const struct addr *a, char text[static ADDR_TEXT_MAX]);
 
 uint16_t addr_port(const struct addr *a);
 void addr_set_port(struct addr *a, uint16_t port);
@@ -54,7 +53,7 @@ bool addr_same_ip(const struct addr *a, const struct addr *b);
 /* Reads "10.0.0.0/8" or a bare address; tests whether a is inside. */
 struct addr_prefix {
 	uint8_t ip[16]; /* v4 as v4-mapped */
-	uint8_t bits;	/* 0..128, of the 16 bytes */
+	uint8_t bits; /* 0..128, of the 16 bytes */
 };
 bool addr_prefix_parse(struct addr_prefix *p, const char *text);
 bool addr_prefix_has(const struct addr_prefix *p, const struct addr *a);

@@ -17,13 +17,13 @@
 #include <stdio.h>
 
 enum conf_type {
-	CONF_BOOL,     /* bool; 1 t T true TRUE True 0 f F false ... */
-	CONF_INT,      /* int64_t, min..max */
-	CONF_REAL,     /* double, min..max; +Inf allowed if max is 0 */
+	CONF_BOOL, /* bool; 1 t T true TRUE True 0 f F false ... */
+	CONF_INT, /* int64_t, min..max */
+	CONF_REAL, /* double, min..max; +Inf allowed if max is 0 */
 	CONF_DURATION, /* int64_t microseconds; Go's form: 10m, 1h30m, 500ms */
-	CONF_STRING,   /* char *, owned by the configuration */
-	CONF_STRINGS,  /* struct conf_strings; may be given repeatedly */
-	CONF_CHOICE,   /* int: index in choices, "a|b|c" */
+	CONF_STRING, /* char *, owned by the configuration */
+	CONF_STRINGS, /* struct conf_strings; may be given repeatedly */
+	CONF_CHOICE, /* int: index in choices, "a|b|c" */
 };
 
 struct conf_strings {
@@ -34,19 +34,19 @@ struct conf_strings {
 struct conf_option {
 	const char *name;
 	enum conf_type type;
-	size_t offset;	     /* of the field in the program's struct */
-	const char *def;     /* default, in the form of the file */
-	int64_t min, max;    /* CONF_INT; CONF_DURATION in microseconds */
+	size_t offset; /* of the field in the program's struct */
+	const char *def; /* default, in the form of the file */
+	int64_t min, max; /* CONF_INT; CONF_DURATION in microseconds */
 	const char *choices; /* CONF_CHOICE */
-	const char *help;    /* one line; "ARG: text" names the argument */
+	const char *help; /* one line; "ARG: text" names the argument */
 };
 
 #define CONF_ERROR_MAX 512
 
 enum conf_result {
 	CONF_OK,
-	CONF_BAD,     /* error[] says what, where, the value, what is right */
-	CONF_HELP,    /* -h, -help: print the usage and exit 0 */
+	CONF_BAD, /* error[] says what, where, the value, what is right */
+	CONF_HELP, /* -h, -help: print the usage and exit 0 */
 };
 
 /*

@@ -55,8 +55,8 @@ void metrics_init(struct metrics *m);
 void metrics_clear(struct metrics *m);
 
 /* Writes the # HELP (unless help is NULL) and # TYPE lines of a family. */
-void metrics_family(struct metrics *m, const char *name,
-    enum metrics_type type, const char *help);
+void metrics_family(struct metrics *m, const char *name, enum metrics_type type,
+    const char *help);
 
 /* Writes one sample. labels is the text between the braces, already escaped
  * (`reason="x",kind="y"`), or NULL. */
@@ -79,8 +79,8 @@ struct loop;
 struct addr;
 struct metrics_server;
 typedef void metrics_render(struct metrics *m, void *arg);
-struct metrics_server *metrics_serve(struct loop *l, const struct addr *a,
-    metrics_render *render, void *arg);
+struct metrics_server *metrics_serve(
+    struct loop *l, const struct addr *a, metrics_render *render, void *arg);
 void metrics_server_free(struct metrics_server *s);
 
 #endif

@@ -1,0 +1,207 @@
+/* http1: request heads, parsed strictly. */
+#include <string.h>
+#include <strings.h>
+
+#include "pure/http1.h"
+
+bool
+span_is(struct span s, const char *text)
+{
+	return strlen(text) == s.n && memcmp(s.p, text, s.n) == 0;
+}
+
+bool
+span_is_nocase(struct span s, const char *text)
+{
+	return strlen(text) == s.n && strncasecmp(s.p, text, s.n) == 0;
+}
+
+size_t
+http1_head_end(const uint8_t *p, size_t n, size_t *from)
+{
+	/* An end found later may begin up to two bytes before. */
+	size_t start = *from > 2 ? *from - 2 : 0;
+	const uint8_t *nl;
+
+	for (size_t i = start; i < n; i = (size_t)(nl - p) + 1) {
+		nl = memchr(p + i, '\n', n - i);
+		if (nl == NULL)
+			break;
+		i = (size_t)(nl - p) + 1;
+		if (i < n && p[i] == '\n')
+			return i + 1;
+		if (i + 1 < n && p[i] == '\r' && p[i + 1] == '\n')
+			return i + 2;
+	}
+	*from = n;
+	return 0;
+}
+
+/* RFC 9110 section 5.6.2: token characters. */
+static bool
+is_token_char(unsigned char c)
+{
+	if ((c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') ||
+	    (c >= 'a' && c <= 'z'))
+		return true;
+	return c != '\0' && strchr("!#$%&'*+-.^_`|~", c) != NULL;
+}
+
+static bool
+is_token(struct span s)
+{
+	for (size_t i = 0; i < s.n; i++)
+		if (!is_token_char((unsigned char)s.p[i]))
+			return false;
+	return s.n > 0;
+}
+
+/* Field values and targets: no control characters but the tab. */
+static bool
+is_text(struct span s)
+{
+	for (size_t i = 0; i < s.n; i++) {
+		unsigned char c = (unsigned char)s.p[i];
+
+		if ((c < 0x20 && c != '\t') || c == 0x7f)
+			return false;
+	}
+	return true;
+}
+
+/* Cuts the next line, without its ending, off the front of s. */
+static struct span
+cut_line(struct span *s)
+{
+	const char *nl = memchr(s->p, '\n', s->n);
+	struct span line = {s->p, nl == NULL ? s->n : (size_t)(nl - s->p)};
+
+	s->n -= line.n + (nl == NULL ? 0 : 1);
+	s->p += line.n + (nl == NULL ? 0 : 1);
+	if (line.n > 0 && line.p[line.n - 1] == '\r')
+		line.n--;
+	return line;
+}
+
+/* Cuts up to the byte c off the front of s; false if there is none. */
+static bool
+cut(struct span *s, char c, struct span *head)
+{
+	const char *at = s->n == 0 ? NULL : memchr(s->p, c, s->n);
+
+	if (at == NULL)
+		return false;
+	*head = (struct span){s->p, (size_t)(at - s->p)};
+	s->n -= head->n + 1;
+	s->p = at + 1;
+	return true;
+}
+
+static struct span
+trim(struct span s)
+{
+	while (s.n > 0 && (s.p[0] == ' ' || s.p[0] == '\t'))
+		s.p++, s.n--;
+	while (s.n > 0 && (s.p[s.n - 1] == ' ' || s.p[s.n - 1] == '\t'))
+		s.n--;
+	return s;
+}
+
+static int
+parse_request_line(struct http1_request *req, struct span line)
+{
+	struct span target;
+
+	if (!cut(&line, ' ', &req->method) || !cut(&line, ' ', &target) ||
+	    !is_token(req->method) || target.n == 0 || !is_text(target))
+		return 400;
+	if (line.n != 8 || memcmp(line.p, "HTTP/", 5) != 0 || line.p[6] != '.')
+		return 400;
+	if (line.p[5] != '1' || (line.p[7] != '0' && line.p[7] != '1'))
+		return 505;
+	req->minor = line.p[7] - '0';
+	if (!cut(&target, '?', &req->path)) {
+		req->path = target;
+		req->query = (struct span){target.p + target.n, 0};
+	} else
+		req->query = target;
+	return 0;
+}
+
+static int
+parse_field(struct http1_request *req, struct span line)
+{
+	struct http1_field *f = &req->fields[req->nfields];
+
+	if (req->nfields == HTTP1_FIELDS_MAX)
+		return 431;
+	/* A line that begins with a blank (obs-fold) has no token here. */
+	if (!cut(&line, ':', &f->name) || !is_token(f->name))
+		return 400;
+	f->value = trim(line);
+	if (!is_text(f->value))
+		return 400;
+	req->nfields++;
+	return 0;
+}
+
+static int
+judge_fields(struct http1_request *req)
+{
+	const struct span *length = http1_find(req, "Content-Length");
+
+	if (req->minor == 1 && http1_find(req, "Host") == NULL)
+		return 400;
+	req->has_body = (length != NULL && !span_is(*length, "0")) ||
+	    http1_find(req, "Transfer-Encoding") != NULL;
+	if (req->minor == 1)
+		req->keep_alive = !http1_has_token(req, "Connection", "close");
+	else
+		req->keep_alive =
+		    http1_has_token(req, "Connection", "keep-alive");
+	return 0;
+}
+
+int
+http1_parse(struct http1_request *req, const uint8_t *p, size_t n)
+{
+	struct span head = {(const char *)p, n}, line;
+	int status;
+
+	memset(req, 0, offsetof(struct http1_request, fields));
+	req->nfields = 0;
+	if ((status = parse_request_line(req, cut_line(&head))) != 0)
+		return status;
+	while ((line = cut_line(&head)).n > 0)
+		if ((status = parse_field(req, line)) != 0)
+			return status;
+	return judge_fields(req);
+}
+
+const struct span *
+http1_find(const struct http1_request *req, const char *name)
+{
+	for (size_t i = 0; i < req->nfields; i++)
+		if (span_is_nocase(req->fields[i].name, name))
+			return &req->fields[i].value;
+	return NULL;
+}
+
+bool
+http1_has_token(
+    const struct http1_request *req, const char *name, const char *token)
+{
+	for (size_t i = 0; i < req->nfields; i++) {
+		struct span list = req->fields[i].value, item;
+		bool more = true;
+
+		if (!span_is_nocase(req->fields[i].name, name))
+			continue;
+		while (more) {
+			more = cut(&list, ',', &item);
+			if (span_is_nocase(trim(more ? item : list), token))
+				return true;
+		}
+	}
+	return false;
+}
