@@ -442,6 +442,17 @@ io_tls_minor(const struct io *io)
 	return io->tls == NULL ? -1 : tls_minor_version(io->tls);
 }
 
+int64_t
+io_rtt_us(const struct io *io)
+{
+	struct tcp_info info;
+	socklen_t len = sizeof(info);
+
+	if (getsockopt(io->fd, IPPROTO_TCP, TCP_INFO, &info, &len) == -1)
+		return -1;
+	return info.tcpi_rtt;
+}
+
 void
 io_set_tcp_options(int fd, int64_t idle_us, int64_t user_timeout_us)
 {

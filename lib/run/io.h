@@ -27,7 +27,7 @@ void io_env_free(struct io_env *env);
 /* What one wake-up reads from one connection at most, and what io_write takes
  * at most. */
 #define IO_READ_MAX  65536
-#define IO_WRITE_MAX 65536
+#define IO_WRITE_MAX 98304
 
 enum io_end {
 	IO_END_EOF, /* the peer closed */
@@ -77,6 +77,9 @@ void io_shutdown(struct io *io);
  * memory back and must not be called inside a callback of this io. */
 void io_close(struct io *io);
 void io_free(struct io *io);
+
+/* The kernel's smoothed round-trip time in microseconds, -1 if unknown. */
+int64_t io_rtt_us(const struct io *io);
 
 /* 2 or 3 for TLS 1.2 or 1.3, -1 for a plain connection. */
 int io_tls_minor(const struct io *io);

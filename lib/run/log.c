@@ -170,21 +170,15 @@ log_escape(char *out, size_t cap, const void *bytes, size_t n)
 }
 
 uint64_t
-log_allowed(struct log_limit *limit, struct mono now)
+log_allowed(struct log_limit *l, struct mono now)
 {
-	int64_t earliest = now.us - limit->burst * limit->interval_us;
 	uint64_t n;
 
-	/* Virtual scheduling: `next` moves one interval for each line, and may
-	 * lag behind now by at most the burst. */
-	if (limit->next.us < earliest)
-		limit->next.us = earliest;
-	if (limit->next.us > now.us) {
-		limit->skipped++;
+	if (!limit_allow(&l->limit, now)) {
+		l->skipped++;
 		return 0;
 	}
-	limit->next.us += limit->interval_us;
-	n = 1 + limit->skipped;
-	limit->skipped = 0;
+	n = 1 + l->skipped;
+	l->skipped = 0;
 	return n;
 }

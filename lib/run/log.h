@@ -11,6 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "pure/limit.h"
 #include "pure/mono.h"
 
 enum log_level { LOG_QUIET, LOG_ERROR_LEVEL, LOG_INFO_LEVEL, LOG_DEBUG_LEVEL };
@@ -40,16 +41,13 @@ _Noreturn void fatalx(const char *fmt, ...)
 const char *log_escape(char *out, size_t cap, const void *bytes, size_t n);
 
 /*
- * A bound on lines of one kind: burst lines, then one for each interval.
- * log_allowed returns 0 if the line must be left out, else 1 plus the number
- * of lines left out since the last one that was let through.
+ * A bound on lines of one kind. Returns 0 if the line must be left out, else 1
+ * plus the number of lines left out since the last one that was let through.
  */
 struct log_limit {
-	struct mono next;
+	struct limit limit;
 	uint64_t skipped;
-	int64_t interval_us;
-	int64_t burst;
 };
-uint64_t log_allowed(struct log_limit *limit, struct mono now);
+uint64_t log_allowed(struct log_limit *l, struct mono now);
 
 #endif

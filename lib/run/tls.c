@@ -17,6 +17,7 @@ struct tls_context {
 	SSL_CTX *ctx;
 	BIO_METHOD *method;
 	char *name;
+	struct tls_context *older;
 };
 
 struct tls {
@@ -203,12 +204,21 @@ fail:
 void
 tls_context_free(struct tls_context *c)
 {
-	if (c == NULL)
-		return;
-	SSL_CTX_free(c->ctx);
-	BIO_meth_free(c->method);
-	free(c->name);
-	free(c);
+	struct tls_context *older;
+
+	for (; c != NULL; c = older) {
+		older = c->older;
+		SSL_CTX_free(c->ctx);
+		BIO_meth_free(c->method);
+		free(c->name);
+		free(c);
+	}
+}
+
+void
+tls_context_keep(struct tls_context *c, struct tls_context *older)
+{
+	c->older = older;
 }
 
 /* ---- one connection ---- */

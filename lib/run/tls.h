@@ -34,7 +34,12 @@ struct tls_conf {
  * is missing, malformed, or key and certificate do not belong together. */
 struct tls_context *tls_context_new(
     const struct tls_conf *conf, char error[static TLS_ERROR_MAX]);
+/* Only after the connections made with it. */
 void tls_context_free(struct tls_context *c);
+
+/* Makes c own an older context, which is freed with it. For a context that is
+ * replaced while other threads may still be reading its address. */
+void tls_context_keep(struct tls_context *c, struct tls_context *older);
 
 /* Bytes on their way to the wire: appended to p[n..cap), which the caller
  * lends for the length of one call. */

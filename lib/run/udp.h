@@ -2,11 +2,13 @@
  * udp: a UDP socket with batched input and output (recvmmsg, sendmmsg).
  *
  * Answers leave from the address that the datagram came to: on a wildcard
- * socket by IP_PKTINFO / IPV6_PKTINFO, elsewhere by itself.
+ * socket by IP_PKTINFO / IPV6_PKTINFO, elsewhere by itself. Nothing waits: an
+ * answer that the kernel does not take at once is counted and dropped.
  */
 #ifndef RUN_UDP_H
 #define RUN_UDP_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -21,25 +23,29 @@ struct udp;
 
 struct udp_datagram {
 	const struct addr *from;
-	const struct addr *to; /* port always; IP only on wildcard sockets */
+	const struct addr *to; /* where it arrived, also on wildcard sockets */
 	const uint8_t *p;
 	size_t len;
-	int cut;
+	bool cut;
 };
 
 /*
- * Called once per datagram of a batch. Writes an answer to out (cap bytes)
- * and returns its length; 0 for none. The batch's answers leave together.
+ * Called once per datagram of a batch. Writes an answer to out, of
+ * UDP_DATAGRAM_MAX bytes, and returns its length; 0 for none. The batch's
+ * answers leave together after its last call. It must not free the udp.
  */
-typedef size_t udp_fn(
-    void *arg, const struct udp_datagram *d, uint8_t *out, size_t cap);
+typedef size_t udp_fn(void *arg, const struct udp_datagram *d,
+    uint8_t out[static UDP_DATAGRAM_MAX]);
 
 /* Written by the loop's thread, readable from any. */
 struct udp_stats {
 	metric batches, received, sent, send_errors, recv_errors;
 };
 
-/* Serves fd, which it then owns, on loop. NULL when memory is short. */
+/*
+ * Serves fd, a bound non-blocking socket, on loop, and owns it from then on.
+ * Returns NULL when memory is short; fd is the caller's then.
+ */
 struct udp *udp_new(struct loop *l, int fd, udp_fn *fn, void *arg);
 void udp_free(struct udp *u);
 const struct udp_stats *udp_stats(const struct udp *u);

@@ -1,0 +1,744 @@
+/*
+ * client: one connection, from accept to close. Turns the events of its
+ * session into answers, registrations and packets in other clients' queues.
+ * Sends only through io, and is closed only by client_close.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <sodium.h>
+
+#include "relayd/relayd.h"
+
+#define SECOND_US INT64_C(1000000)
+
+/* derpserver: keepAlive, and jitter so that a thousand clients which came
+ * back together do not tick together. */
+#define KEEP_ALIVE_US  (60 * SECOND_US)
+#define KEEP_JITTER_US (5 * SECOND_US)
+
+/* derpserver's preferred moves: a toggle right after connecting is none. */
+#define HOME_MOVE_US (5 * SECOND_US)
+
+/* How long the peer's FIN is waited for after the last answer. */
+#define DRAIN_US (2 * SECOND_US)
+
+/* A client that asks for more pages than it reads is closed. */
+#define UNREAD_PAGES_MAX 65536
+
+/* Under memory pressure (-queue-total) each client keeps this much. */
+#define QUEUE_BYTES_MIN 131072
+
+/* ---- time ---- */
+
+static void
+schedule(struct client *c)
+{
+	int64_t write_us = c->worker->relay->conf->write_timeout_us;
+	struct mono at = mono_earlier(c->deadline, c->keep_alive);
+	struct mono stalled = io_stalled_since(c->io);
+
+	if (mono_is_set(stalled) && write_us > 0)
+		at = mono_earlier(at, mono_add_us(stalled, write_us));
+	timer_set(c->timer, at);
+}
+
+static void
+set_state(struct client *c, enum client_state state, int64_t timeout_us)
+{
+	c->state = state;
+	c->deadline = timeout_us == 0
+	    ? MONO_NEVER
+	    : mono_add_us(loop_now(c->worker->loop), timeout_us);
+	schedule(c);
+}
+
+/* ---- output ---- */
+
+static enum stats_kind
+kind_of(const uint8_t *p, size_t n)
+{
+	return derp_is_disco(p, n) ? KIND_DISCO : KIND_OTHER;
+}
+
+/* A packet of the queue is lost: count what was in the frame. */
+static void
+drop(struct client *c, struct packet *p, enum stats_drop reason)
+{
+	const size_t head = DERP_HEADER_LEN + KEY_LEN;
+
+	if (p->bytes[0] == DERP_RECV_PACKET)
+		stats_drop(&c->worker->stats, reason,
+		    kind_of(p->bytes + head, p->len - head), p->len - head);
+	else if (p->bytes[0] == DERP_PONG)
+		c->pong_queued = false;
+	c->worker->queued -= p->len;
+	pool_put(&c->worker->pool, p);
+}
+
+static struct queue_limits
+limits_now(const struct client *c)
+{
+	const struct relayd *relay = c->worker->relay;
+	struct queue_limits limits = relay->limits;
+
+	if (c->worker->queued >
+	    (size_t)relay->conf->queue_total / relay->nworkers)
+		limits.bytes = QUEUE_BYTES_MIN;
+	return limits;
+}
+
+/* Makes room for len bytes: first by writing, then by dropping the oldest. */
+static void
+make_room(struct client *c, enum queue_class class, size_t len)
+{
+	struct queue_limits limits = limits_now(c);
+	struct packet *old;
+
+	if (!queue_is_full(&c->queue, class, len, &limits))
+		return;
+	if (io_pending(c->io) == 0)
+		client_flush(c);
+	while (queue_is_full(&c->queue, class, len, &limits) &&
+	    (old = queue_evict(&c->queue, class)) != NULL)
+		drop(c, old, DROP_QUEUE_HEAD);
+}
+
+/* Queues a frame of len bytes, which the caller fills in. NULL when memory is
+ * short, or when c died of the attempt to make room. */
+static struct packet *
+enqueue(struct client *c, enum queue_class class, uint8_t source, size_t len)
+{
+	struct worker *w = c->worker;
+	struct packet *p;
+
+	make_room(c, class, len);
+	if (c->state == CLIENT_DEAD || (p = pool_get(&w->pool, len)) == NULL)
+		return NULL;
+	p->queued = loop_now(w->loop);
+	p->source = source;
+	queue_push(&c->queue, class, p);
+	w->queued += len;
+	worker_flush_later(w, c);
+	return p;
+}
+
+/* A control frame; lost without harm if memory is short. */
+static void
+enqueue_control(struct client *c, const uint8_t *frame, size_t len)
+{
+	struct packet *p = enqueue(c, QUEUE_CONTROL, 0, len);
+
+	if (p != NULL)
+		memcpy(p->bytes, frame, len);
+}
+
+void
+client_deliver(struct client *c, struct peer *from, const struct key *src,
+    const uint8_t *data, size_t n)
+{
+	enum stats_kind kind = kind_of(data, n);
+	size_t len = DERP_HEADER_LEN + KEY_LEN + n;
+	struct packet *p;
+	struct wr w;
+
+	if (from != NULL)
+		viewer_note(&c->worker->peers, &c->viewer, from);
+	p = enqueue(c, kind == KIND_DISCO ? QUEUE_DISCO : QUEUE_DATA,
+	    src->b[KEY_LEN - 1] % QUEUE_SOURCES, len);
+	if (p == NULL) {
+		stats_drop(&c->worker->stats,
+		    c->state == CLIENT_DEAD ? DROP_GONE : DROP_QUEUE_TAIL, kind,
+		    n);
+		return;
+	}
+	wr_init(&w, p->bytes, len);
+	derp_write_header(&w, DERP_RECV_PACKET, (uint32_t)(KEY_LEN + n));
+	wr_bytes(&w, src->b, KEY_LEN);
+	wr_bytes(&w, data, n);
+}
+
+static void
+count_sent(struct client *c, const struct packet *p, struct mono now)
+{
+	struct stats *s = &c->worker->stats;
+	int64_t waited = mono_diff_us(p->queued, now);
+	int64_t average = metric_get(&s->queue_us);
+
+	switch (p->bytes[0]) {
+	case DERP_RECV_PACKET:
+		metric_add(&s->packets_out, 1);
+		metric_add(&s->bytes_out, p->len - DERP_HEADER_LEN - KEY_LEN);
+		/* derper's alpha is 0.1 too. */
+		metric_set(&s->queue_us, average + (waited - average) / 10);
+		break;
+	case DERP_PONG:
+		c->pong_queued = false;
+		metric_add(&s->pongs, 1);
+		break;
+	case DERP_PEER_GONE:
+		metric_add(p->bytes[p->len - 1] == DERP_GONE_NOT_HERE
+			? &s->gone_not_here
+			: &s->gone_disconnected,
+		    1);
+		break;
+	}
+}
+
+/* Moves packets from the queue to the worker's gather buffer; returns bytes. */
+static size_t
+gather(struct client *c)
+{
+	struct worker *w = c->worker;
+	struct mono now = loop_now(w->loop);
+	struct packet *p;
+	unsigned frames = 0;
+	size_t n = 0;
+
+	while (
+	    (p = queue_pop_aged(&c->queue, now, &w->relay->limits)) != NULL) {
+		metric_add(&w->stats.aged, 1);
+		drop(c, p, DROP_QUEUE_HEAD);
+	}
+	while ((p = queue_pop(&c->queue, IO_WRITE_MAX - n)) != NULL) {
+		memcpy(w->gather + n, p->bytes, p->len);
+		n += p->len;
+		frames++;
+		count_sent(c, p, now);
+		w->queued -= p->len;
+		pool_put(&w->pool, p);
+	}
+	stats_frames(&w->stats, frames);
+	return n;
+}
+
+void
+client_flush(struct client *c)
+{
+	while (c->state == CLIENT_DERP && io_pending(c->io) == 0 &&
+	    !queue_is_empty(&c->queue))
+		io_write(c->io, c->worker->gather, gather(c));
+	/* The write deadline begins to run. */
+	if (c->state == CLIENT_DERP && io_pending(c->io) > 0)
+		schedule(c);
+}
+
+void
+client_peer_gone(struct viewer *v, const struct key *k, void *arg)
+{
+	struct client *c = (struct client *)(void *)((char *)v -
+	    offsetof(struct client, viewer));
+	uint8_t frame[DERP_PEER_GONE_SIZE];
+
+	(void)arg;
+	if (c->state == CLIENT_DERP)
+		enqueue_control(
+		    c, frame, derp_peer_gone(frame, k, DERP_GONE_DISCONNECTED));
+}
+
+/* ---- HTTP ---- */
+
+/* The last answer is out: wait for the peer to close, so that what it still
+ * sends does not reset the answer away. */
+static void
+drain(struct client *c, enum stats_close reason)
+{
+	c->drained = reason;
+	session_drain(&c->session);
+	io_shutdown(c->io);
+	if (c->state != CLIENT_DEAD)
+		set_state(c, CLIENT_DRAIN, DRAIN_US);
+}
+
+static void
+write_all(struct client *c, const char *p, size_t n)
+{
+	size_t part;
+
+	for (; n > 0 && c->state != CLIENT_DEAD; p += part, n -= part) {
+		part = n < IO_WRITE_MAX ? n : IO_WRITE_MAX;
+		io_write(c->io, p, part);
+	}
+}
+
+static void
+answer(struct client *c, struct page *page, bool head_only)
+{
+	char head[PAGE_HEADERS_MAX + PAGE_TARGET_MAX];
+	struct metrics m;
+	const char *body = page->body == NULL ? "" : page->body;
+	size_t n = strlen(body);
+
+	metrics_init(&m);
+	if (page->kind == PAGE_METRICS) {
+		stats_render(c->worker->relay, &m);
+		page->type = METRICS_CONTENT_TYPE;
+		body = m.text == NULL ? "" : m.text;
+		n = m.len;
+	} else if (page->kind == PAGE_CHECK) {
+		page->type = "text/plain; charset=utf-8";
+		page->status = worker_check(c->worker) ? 200 : 500;
+		body = page->status == 200
+		    ? "derp.Server ConsistencyCheck okay\n"
+		    : "derp.Server ConsistencyCheck failed\n";
+		n = strlen(body);
+	}
+	write_all(c, head, page_head(page, n, head));
+	if (!head_only)
+		write_all(c, body, n);
+	metrics_clear(&m);
+}
+
+static void
+on_request(struct client *c, const struct http1_request *req)
+{
+	const struct relayd *relay = c->worker->relay;
+	struct page_caller caller = {
+	    c->plain_pages, access_allowed(&relay->access, &c->from, req)};
+	struct page page;
+
+	if (io_pending(c->io) > UNREAD_PAGES_MAX) {
+		client_close(c, CLOSE_HTTP, "asks for more than it reads");
+		return;
+	}
+	page_choose(&page, &relay->pages, &caller, req);
+	answer(c, &page, span_is(req->method, "HEAD"));
+	if (c->state == CLIENT_DEAD)
+		return;
+	if (page.close)
+		drain(c, CLOSE_HTTP_DONE);
+	else
+		set_state(c, CLIENT_HTTP, relay->conf->tls_timeout_us);
+}
+
+/* ---- the DERP handshake ---- */
+
+static void
+on_upgrade(struct client *c, const struct session_step *step)
+{
+	const struct relayd *relay = c->worker->relay;
+	char hex[KEY_TEXT_MAX];
+	uint8_t out[256 + DERP_SERVER_KEY_SIZE];
+	size_t n = 0;
+
+	/* derper writes these four fields, in its own spelling. */
+	if (!step->fast_start)
+		n = (size_t)snprintf((char *)out, 256,
+		    "HTTP/1.1 101 Switching Protocols\r\n"
+		    "Upgrade: DERP\r\n"
+		    "Connection: Upgrade\r\n"
+		    "Derp-Version: %d\r\n"
+		    "Derp-Public-Key: %s\r\n\r\n",
+		    DERP_PROTOCOL_VERSION, key_text(&relay->pub, KEY_HEX, hex));
+	n += derp_server_key(out + n, &relay->pub);
+	c->not_ideal = step->not_ideal;
+	metric_add(&c->worker->stats.accepts, 1);
+	io_write(c->io, out, n);
+	if (c->state != CLIENT_DEAD)
+		set_state(c, CLIENT_HELLO, relay->conf->hello_timeout_us);
+}
+
+static void
+send_server_info(struct client *c, const struct derpbox *box)
+{
+	uint8_t frame[DERP_SERVER_INFO_SIZE], nonce[DERPBOX_NONCE_LEN];
+
+	randombytes_buf(nonce, sizeof(nonce));
+	io_write(c->io, frame, derp_server_info(frame, box, nonce));
+}
+
+static uint64_t
+next_stamp(struct relayd *relay)
+{
+	return atomic_fetch_add_explicit(
+	    &relay->stamps, 1, memory_order_relaxed);
+}
+
+static bool
+join(struct client *c)
+{
+	struct worker *w = c->worker;
+	uint64_t id = (uint64_t)w->index << 48 | ++w->ids;
+	bool again = peers_find(&w->peers, &c->key) != NULL;
+
+	c->member = peers_add(
+	    &w->peers, &c->key, id, next_stamp(w->relay), w->index, c);
+	if (c->member == NULL)
+		return false;
+	viewer_init(&w->peers, &c->viewer);
+	w->registered++;
+	metric_add(&w->stats.connections, 1);
+	if (c->not_ideal)
+		metric_add(&w->stats.notideal, 1);
+	if (again)
+		metric_add(&w->stats.duplicates, 1);
+	worker_tell(w, MAIL_UP, c->member);
+	return true;
+}
+
+static void
+on_hello(struct client *c, struct session_step *step)
+{
+	struct mono now = loop_now(c->worker->loop);
+	char text[KEY_SHORT_MAX], from[ADDR_TEXT_MAX];
+
+	c->key = step->key;
+	/* Before it is in the directory: nothing may overtake ServerInfo. */
+	send_server_info(c, &step->box);
+	derpbox_clear(&step->box);
+	if (c->state == CLIENT_DEAD)
+		return;
+	if (!join(c)) {
+		client_close(c, CLOSE_MEMORY, NULL);
+		return;
+	}
+	c->since = now;
+	c->not_here = (struct limit){MONO_NEVER, SECOND_US, 3};
+	c->keep_alive_us =
+	    KEEP_ALIVE_US + (int64_t)randombytes_uniform(KEEP_JITTER_US);
+	c->keep_alive = mono_add_us(now, c->keep_alive_us);
+	set_state(c, CLIENT_DERP, 0);
+	log_debug("client %s %s: joined", key_short(&c->key, text),
+	    addr_text(&c->from, from));
+}
+
+/* ---- frames ---- */
+
+static void
+unknown_destination(
+    struct client *c, const struct key *dst, enum stats_kind kind, size_t n)
+{
+	uint8_t frame[DERP_PEER_GONE_SIZE];
+
+	stats_drop(&c->worker->stats, DROP_UNKNOWN_DEST, kind, n);
+	/* Only a disco sender acts on the answer, and only a few of them. */
+	if (kind == KIND_DISCO &&
+	    limit_allow(&c->not_here, loop_now(c->worker->loop)))
+		enqueue_control(
+		    c, frame, derp_peer_gone(frame, dst, DERP_GONE_NOT_HERE));
+}
+
+static void
+on_send_packet(struct client *c, const uint8_t *frame, size_t len)
+{
+	struct worker *w = c->worker;
+	const uint8_t *data = frame + DERP_HEADER_LEN + KEY_LEN;
+	size_t n = len - KEY_LEN;
+	enum stats_kind kind = kind_of(data, n);
+	struct key dst;
+	struct peer *peer;
+
+	memcpy(dst.b, frame + DERP_HEADER_LEN, KEY_LEN);
+	metric_add(&w->stats.packets_in, 1);
+	metric_add(&w->stats.bytes_in, (int64_t)n);
+	metric_add(&w->stats.kind_in[kind], 1);
+	peer = peers_find(&w->peers, &dst);
+	if (peer == NULL)
+		unknown_destination(c, &dst, kind, n);
+	else if (peer->active->worker == w->index)
+		client_deliver(
+		    peer->active->client, c->member->peer, &c->key, data, n);
+	else
+		worker_forward(w, peer->active, &c->key, data, n);
+}
+
+static void
+on_note_preferred(struct client *c, bool preferred)
+{
+	struct stats *s = &c->worker->stats;
+	struct mono now = loop_now(c->worker->loop);
+	bool moved = mono_diff_us(c->since, now) > HOME_MOVE_US;
+
+	if (c->preferred == preferred)
+		return;
+	c->preferred = preferred;
+	metric_add(&s->home, preferred ? 1 : -1);
+	if (moved)
+		metric_add(preferred ? &s->home_in : &s->home_out, 1);
+}
+
+/* One pong waits at a time: a flood of pings makes no flood of pongs. */
+static void
+on_ping(struct client *c, const uint8_t *data)
+{
+	uint8_t frame[DERP_PONG_SIZE];
+
+	metric_add(&c->worker->stats.pings, 1);
+	if (c->pong_queued)
+		return;
+	c->pong_queued = true;
+	enqueue_control(c, frame, derp_pong(frame, data));
+}
+
+/* The last of a key's connections to speak gets its traffic. */
+static void
+note_activity(struct client *c)
+{
+	if (c->member->peer->active == c->member)
+		return;
+	peers_touch(c->member, next_stamp(c->worker->relay));
+	worker_tell(c->worker, MAIL_SPOKE, c->member);
+}
+
+static void
+on_frame(struct client *c, const struct session_step *step)
+{
+	const uint8_t *payload = step->frame + DERP_HEADER_LEN;
+
+	note_activity(c);
+	switch (step->header.type) {
+	case DERP_SEND_PACKET:
+		on_send_packet(c, step->frame, step->header.len);
+		break;
+	case DERP_NOTE_PREFERRED:
+		on_note_preferred(c, payload[0] != 0);
+		break;
+	case DERP_PING:
+		on_ping(c, payload);
+		break;
+	}
+}
+
+/* ---- events ---- */
+
+static void
+on_bad(struct client *c, const struct session_step *step)
+{
+	struct page page;
+	char detail[128];
+
+	if (c->state == CLIENT_HTTP) {
+		page_error(&page, step->status);
+		answer(c, &page, false);
+		if (c->state != CLIENT_DEAD)
+			drain(c, CLOSE_HTTP);
+		return;
+	}
+	snprintf(detail, sizeof(detail), "%s (type 0x%02x, %u bytes)",
+	    step->why, step->header.type, step->header.len);
+	client_close(
+	    c, c->state == CLIENT_DERP ? CLOSE_FRAME : CLOSE_HELLO, detail);
+}
+
+static void
+on_event(struct client *c, enum session_event event, struct session_step *step)
+{
+	switch (event) {
+	case SESSION_MORE:
+		break;
+	case SESSION_REQUEST:
+		on_request(c, &step->request);
+		break;
+	case SESSION_UPGRADE:
+		on_upgrade(c, step);
+		break;
+	case SESSION_HELLO:
+		on_hello(c, step);
+		break;
+	case SESSION_FRAME:
+		on_frame(c, step);
+		break;
+	case SESSION_SKIPPED:
+		metric_add(&c->worker->stats.unknown_frames, 1);
+		note_activity(c);
+		break;
+	case SESSION_BAD:
+		on_bad(c, step);
+		break;
+	}
+}
+
+static size_t
+client_data(void *arg, uint8_t *p, size_t n, size_t *want)
+{
+	struct client *c = arg;
+	struct session_step step;
+	enum session_event event;
+	size_t used = 0;
+
+	do {
+		event = session_next(&c->session, &c->worker->relay->session,
+		    p + used, n - used, &step);
+		used += step.used;
+		on_event(c, event, &step);
+	} while (event != SESSION_MORE && c->state != CLIENT_DEAD);
+	*want = step.want;
+	return used;
+}
+
+static void
+client_ready(void *arg)
+{
+	struct client *c = arg;
+	struct stats *s = &c->worker->stats;
+
+	c->tls_minor = io_tls_minor(c->io);
+	metric_add(&s->tls_requests[c->tls_minor], 1);
+	metric_add(&s->tls_active[c->tls_minor], 1);
+	/* The deadline goes on: it covers the handshake and the request. */
+	c->state = CLIENT_HTTP;
+}
+
+static void
+client_drained(void *arg)
+{
+	client_flush(arg);
+}
+
+static void
+client_end(void *arg, enum io_end why, const char *detail)
+{
+	struct client *c = arg;
+	enum stats_close reason = CLOSE_RESET;
+
+	if (c->state == CLIENT_DRAIN)
+		reason = c->drained;
+	else if (why == IO_END_EOF)
+		reason = CLOSE_EOF;
+	else if (why == IO_END_TLS)
+		reason = CLOSE_TLS;
+	else if (why == IO_END_MEMORY)
+		reason = CLOSE_MEMORY;
+	client_close(c, reason, detail);
+}
+
+static void
+client_timer(void *arg)
+{
+	struct client *c = arg;
+	const struct relayd_conf *conf = c->worker->relay->conf;
+	struct mono now = loop_now(c->worker->loop);
+	struct mono stalled = io_stalled_since(c->io);
+	uint8_t frame[DERP_HEADER_LEN];
+
+	if (mono_reached(c->deadline, now)) {
+		if (c->state == CLIENT_DRAIN)
+			client_close(c, c->drained, NULL);
+		else
+			client_close(c, CLOSE_HELLO_TIMEOUT, NULL);
+		return;
+	}
+	if (mono_is_set(stalled) && conf->write_timeout_us > 0 &&
+	    mono_diff_us(stalled, now) >= conf->write_timeout_us) {
+		metric_add(&c->worker->stats.write_timeouts, 1);
+		client_close(c, CLOSE_WRITE_TIMEOUT, NULL);
+		return;
+	}
+	if (mono_reached(c->keep_alive, now)) {
+		enqueue_control(c, frame, derp_keep_alive(frame));
+		c->keep_alive = mono_add_us(now, c->keep_alive_us);
+	}
+	if (c->state != CLIENT_DEAD)
+		schedule(c);
+}
+
+static const struct io_ops client_ops = {
+    client_data, client_ready, client_drained, client_end};
+
+/* ---- life ---- */
+
+void
+client_accept(
+    struct worker *w, const struct listener *l, int fd, const struct addr *from)
+{
+	const struct relayd_conf *conf = w->relay->conf;
+	struct client *c = calloc(1, sizeof(*c));
+	struct tls_context *tls = l->tls ? atomic_load(&w->relay->tls) : NULL;
+
+	if (c != NULL)
+		c->timer = timer_new(w->loop, client_timer, c);
+	if (c != NULL && c->timer != NULL)
+		c->io = io_new(w->io, fd, tls, &client_ops, c);
+	if (c == NULL || c->io == NULL) {
+		if (c != NULL)
+			timer_free(c->timer);
+		free(c);
+		close(fd);
+		metric_add(&w->stats.closed[CLOSE_MEMORY], 1);
+		return;
+	}
+	io_set_tcp_options(fd, conf->keepalive_us, conf->user_timeout_us);
+	c->worker = w;
+	c->from = *from;
+	c->plain_pages = l->plain_pages;
+	c->tls_minor = -1;
+	queue_init(&c->queue);
+	TAILQ_INSERT_TAIL(&w->all, c, all);
+	set_state(c, l->tls ? CLIENT_TLS : CLIENT_HTTP, conf->tls_timeout_us);
+}
+
+static void
+leave(struct client *c)
+{
+	struct worker *w = c->worker;
+	struct packet *p;
+
+	if (c->member != NULL) {
+		worker_tell(w, MAIL_DOWN, c->member);
+		peers_remove(&w->peers, c->member, client_peer_gone, NULL);
+		viewer_clear(&w->peers, &c->viewer);
+		c->member = NULL;
+		w->registered--;
+		metric_add(&w->stats.connections, -1);
+		if (c->not_ideal)
+			metric_add(&w->stats.notideal, -1);
+		if (c->preferred)
+			metric_add(&w->stats.home, -1);
+	}
+	for (int class = 0; class < QUEUE_CLASSES; class ++)
+		while ((p = queue_evict(&c->queue, (enum queue_class) class)) !=
+		    NULL)
+			drop(c, p, DROP_GONE);
+	if (c->tls_minor >= 0)
+		metric_add(&w->stats.tls_active[c->tls_minor], -1);
+}
+
+static void
+log_closed(struct client *c, enum stats_close reason, const char *detail)
+{
+	struct worker *w = c->worker;
+	bool routine = reason == CLOSE_EOF || reason == CLOSE_HTTP_DONE ||
+	    reason == CLOSE_SHUTDOWN;
+	char key[KEY_SHORT_MAX] = "-", from[ADDR_TEXT_MAX], more[48] = "";
+	uint64_t n;
+
+	if (routine && log_get_level() < LOG_DEBUG_LEVEL)
+		return;
+	n = log_allowed(&w->log_closed, loop_now(w->loop));
+	if (n == 0)
+		return;
+	if (n > 1)
+		snprintf(more, sizeof(more), " (%llu lines left out)",
+		    (unsigned long long)(n - 1));
+	if (c->member != NULL)
+		key_short(&c->key, key);
+	log_info("client %s %s: closed: %s%s%s%s", key,
+	    addr_text(&c->from, from), stats_close_name(reason),
+	    detail == NULL ? "" : ": ", detail == NULL ? "" : detail, more);
+}
+
+void
+client_close(struct client *c, enum stats_close reason, const char *detail)
+{
+	struct worker *w = c->worker;
+
+	if (c->state == CLIENT_DEAD)
+		return;
+	log_closed(c, reason, detail);
+	metric_add(&w->stats.closed[reason], 1);
+	c->state = CLIENT_DEAD;
+	leave(c);
+	timer_set(c->timer, MONO_NEVER);
+	io_close(c->io);
+	worker_bury(w, c);
+}
+
+void
+client_free(struct client *c)
+{
+	io_free(c->io);
+	timer_free(c->timer);
+	free(c);
+}

@@ -1,0 +1,274 @@
+/*
+ * main: wires the relay: options, key, certificate, sockets; then gives up
+ * root; then threads. Nothing before that parses network bytes. The main
+ * thread keeps the signals and STUN.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <openssl/x509.h>
+#include <sodium.h>
+
+#include "relayd/relayd.h"
+#include "run/privdrop.h"
+
+struct sockets {
+	int tcp[WORKERS_MAX][LISTENERS_MAX];
+	unsigned ntcp;
+	int stun; /* -1: none */
+};
+
+static _Noreturn void __attribute__((format(printf, 1, 2)))
+refuse(const char *fmt, ...)
+{
+	va_list ap;
+	char line[512];
+
+	va_start(ap, fmt);
+	vsnprintf(line, sizeof(line), fmt, ap);
+	va_end(ap);
+	log_init("relayd", LOG_QUIET);
+	fprintf(stderr, "relayd: %s\n", line);
+	exit(2);
+}
+
+/* ---- identity ---- */
+
+static void
+load_key(struct relayd *relay)
+{
+	char error[512];
+
+	if (relay->conf->dev) {
+		randombytes_buf(relay->session.priv.b, KEY_LEN);
+		key_clamp(&relay->session.priv);
+	} else if (keyfile_load(&relay->session.priv, relay->conf->key_file,
+		       error, sizeof(error)) == -1)
+		refuse("%s", error);
+	key_public(&relay->pub, &relay->session.priv);
+}
+
+static void
+write_map(const char *path, const char *node)
+{
+	char *map = cert_map_json(node);
+	FILE *f = fopen(path, "we");
+
+	if (map == NULL || f == NULL || fprintf(f, "%s\n", map) < 0 ||
+	    fflush(f) != 0)
+		refuse("flag -derp-map: %s: %s", path, strerror(errno));
+	fclose(f);
+	free(map);
+}
+
+static struct tls_context *
+load_tls(const struct relayd *relay, const struct cert *cert, char *error)
+{
+	const char *hostname = relay->conf->hostname;
+	struct addr a;
+	struct tls_conf conf = {cert->crt, cert->key, cert_meta(&relay->pub),
+	    addr_parse(&a, hostname, 0) ? NULL : hostname};
+	struct tls_context *tls = NULL;
+
+	if (conf.last == NULL)
+		snprintf(
+		    error, TLS_ERROR_MAX, "meta certificate: %s", tls_error());
+	else
+		tls = tls_context_new(&conf, error);
+	X509_free(conf.last);
+	return tls;
+}
+
+/* Certificate, TLS, and what clients must know of them, on standard output. */
+static void
+load_cert(struct relayd *relay)
+{
+	const struct relayd_conf *conf = relay->conf;
+	struct cert cert = {0};
+	char error[512];
+	char *node;
+
+	if (conf->tls) {
+		if (cert_load(&cert, conf->cert_dir, conf->hostname, error,
+			sizeof(error)) == -1)
+			refuse("%s", error);
+		atomic_store(&relay->tls, load_tls(relay, &cert, error));
+		if (atomic_load(&relay->tls) == NULL)
+			refuse("certificate: %s", error);
+	}
+	if ((node = cert_node_json(conf, &cert)) == NULL)
+		refuse("out of memory");
+	if (conf->tls && cert.single)
+		printf("%s\n", node);
+	fflush(stdout);
+	if (conf->derp_map[0] != '\0')
+		write_map(conf->derp_map, node);
+	free(node);
+}
+
+/* ---- sockets ---- */
+
+/* With SO_REUSEPORT a second relay could share the port unseen; a plain bind
+ * first tells whether it is taken. */
+static void
+open_tcp(struct sockets *s, unsigned slot, const struct addr *want,
+    unsigned workers, const char *flag)
+{
+	char text[ADDR_TEXT_MAX];
+	struct addr a = *want;
+	int fd = addr_listen_tcp(&a, false);
+
+	if (fd == -1)
+		refuse("flag -%s: %s: %s", flag, addr_text(want, text),
+		    strerror(errno));
+	close(fd);
+	for (unsigned i = 0; i < workers; i++) {
+		s->tcp[i][slot] = addr_listen_tcp(&a, true);
+		if (s->tcp[i][slot] == -1)
+			refuse("flag -%s: %s: %s", flag, addr_text(&a, text),
+			    strerror(errno));
+	}
+	log_info("listening on %s/tcp (%s)", addr_text(&a, text), flag);
+}
+
+static void
+open_sockets(struct relayd *relay, struct sockets *s)
+{
+	const struct relayd_conf *conf = relay->conf;
+	struct addr a = conf->listen;
+	char text[ADDR_TEXT_MAX];
+
+	s->stun = -1;
+	s->ntcp = 1;
+	open_tcp(s, 0, &a, relay->nworkers, "a");
+	if (conf->tls && conf->http_port >= 0) {
+		addr_set_port(&a, (uint16_t)conf->http_port);
+		open_tcp(s, s->ntcp++, &a, relay->nworkers, "http-port");
+	}
+	if (!conf->stun || conf->stun_port < 0)
+		return;
+	addr_set_port(&a, (uint16_t)conf->stun_port);
+	if ((s->stun = addr_bind_udp(&a, false)) == -1)
+		refuse("flag -stun-port: %s: %s", addr_text(&a, text),
+		    strerror(errno));
+	log_info("listening on %s/udp (stun-port)", addr_text(&a, text));
+}
+
+/* ---- signals ---- */
+
+static void
+on_stop(void *arg)
+{
+	loop_stop(arg);
+}
+
+/* A new certificate for new connections; the old one stays if it is bad. */
+static void
+on_reload(void *arg)
+{
+	struct relayd *relay = arg;
+	struct tls_context *tls;
+	struct cert cert;
+	char error[512];
+
+	if (!relay->conf->tls)
+		return;
+	if (cert_load(&cert, relay->conf->cert_dir, relay->conf->hostname,
+		error, sizeof(error)) == -1 ||
+	    (tls = load_tls(relay, &cert, error)) == NULL) {
+		log_warnx("SIGHUP: the old certificate stays: %s", error);
+		return;
+	}
+	tls_context_keep(tls, atomic_load(&relay->tls));
+	atomic_store(&relay->tls, tls);
+	log_info("SIGHUP: new connections get the certificate with pin "
+		 "sha256-raw:%s",
+	    cert.pin);
+}
+
+/* ---- the program ---- */
+
+static void
+start(struct relayd *relay, const struct sockets *s)
+{
+	const struct relayd_conf *conf = relay->conf;
+	char text[KEY_TEXT_MAX];
+
+	relay->session.derp = conf->derp;
+	relay->pages = (struct page_conf){conf->derp, conf->home};
+	relay->limits = (struct queue_limits){(uint32_t)conf->queue_packets,
+	    (size_t)conf->queue_bytes, conf->queue_age_us};
+	relay->shared.started = (int64_t)time(NULL);
+	for (unsigned i = 0; i < relay->nworkers; i++)
+		if ((relay->workers[i] =
+			    worker_new(relay, i, s->tcp[i], s->ntcp)) == NULL)
+			fatal("worker %u", i);
+	for (unsigned i = 0; i < relay->nworkers; i++)
+		if (worker_start(relay->workers[i]) == -1)
+			fatal("worker %u: thread", i);
+	log_info("relay %s ready, %u worker%s",
+	    key_text(&relay->pub, KEY_NODE, text), relay->nworkers,
+	    relay->nworkers == 1 ? "" : "s");
+	privdrop_notify("READY=1");
+}
+
+static void
+stop(struct relayd *relay)
+{
+	privdrop_notify("STOPPING=1");
+	for (unsigned i = 0; i < relay->nworkers; i++)
+		worker_stop(relay->workers[i]);
+	for (unsigned i = 0; i < relay->nworkers; i++)
+		worker_free(relay->workers[i]);
+	tls_context_free(atomic_load(&relay->tls));
+	sodium_memzero(&relay->session.priv, sizeof(relay->session.priv));
+}
+
+int
+main(int argc, char **argv)
+{
+	static struct relayd relay;
+	struct relayd_conf conf;
+	struct sockets sockets;
+	struct stun_service *stun = NULL;
+	struct loop *loop;
+	char error[PRIVDROP_ERROR_MAX];
+
+	conf_read(&conf, argc, argv);
+	log_init("relayd", (enum log_level)conf.log_level);
+	if (sodium_init() == -1)
+		refuse("libsodium does not work here");
+	relay.conf = &conf;
+	relay.nworkers = (unsigned)conf.workers;
+	if (access_init(&relay.access, error, sizeof(error)) == -1)
+		refuse("%s", error);
+	load_key(&relay);
+	load_cert(&relay);
+	open_sockets(&relay, &sockets);
+	privdrop_raise_files();
+	if (privdrop(conf.user, error) == -1)
+		refuse("%s", error);
+	signal(SIGPIPE, SIG_IGN);
+	if ((loop = loop_new()) == NULL ||
+	    loop_on_signal(loop, SIGINT, on_stop, loop) == -1 ||
+	    loop_on_signal(loop, SIGTERM, on_stop, loop) == -1 ||
+	    loop_on_signal(loop, SIGHUP, on_reload, &relay) == -1)
+		fatal("event loop");
+	if (sockets.stun != -1 &&
+	    (stun = stun_service_new(loop, sockets.stun, &relay.shared)) ==
+		NULL)
+		fatal("STUN");
+	start(&relay, &sockets);
+	loop_run(loop);
+	log_info("stopping");
+	stop(&relay);
+	stun_service_free(stun);
+	loop_free(loop);
+	conf_free(&conf);
+	return 0;
+}

@@ -1,0 +1,76 @@
+/*
+ * queue: the frames that wait for one client. PURE.
+ *
+ * Three classes, served in this order: control (pongs, PeerGone), discovery,
+ * data. Each is bounded in packets and bytes; packets older than the age
+ * limit are dropped when their turn comes. When a class is full the oldest
+ * packet of the source that has the most bytes there goes, so that one loud
+ * source cannot push out the others (longest queue drop over hashed sources).
+ */
+#ifndef RELAYD_QUEUE_H
+#define RELAYD_QUEUE_H
+
+#include <sys/queue.h>
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "pure/mono.h"
+
+enum queue_class { QUEUE_CONTROL, QUEUE_DISCO, QUEUE_DATA, QUEUE_CLASSES };
+
+/* A frame ready for the wire. The owner is the queue, or who popped it. */
+struct packet {
+	TAILQ_ENTRY(packet) link;
+	struct mono queued;
+	uint32_t len;
+	uint8_t source; /* hash bucket, < QUEUE_SOURCES */
+	bool pooled;
+	uint8_t bytes[];
+};
+TAILQ_HEAD(packets, packet);
+
+#define QUEUE_SOURCES 32
+
+struct queue_lane {
+	struct packets packets;
+	uint32_t count;
+	size_t bytes;
+};
+
+struct queue {
+	struct queue_lane lanes[QUEUE_CLASSES];
+	/* Bytes per source in the data lane; allocated while it is long. */
+	size_t *by_source;
+};
+
+struct queue_limits {
+	uint32_t packets; /* per class */
+	size_t bytes; /* per class */
+	int64_t age_us; /* 0: none */
+};
+
+void queue_init(struct queue *q);
+
+/* Takes p. p->queued, len and source are set by the caller. */
+void queue_push(struct queue *q, enum queue_class class, struct packet *p);
+
+/* True if a packet of len bytes does not fit any more. */
+bool queue_is_full(const struct queue *q, enum queue_class class, size_t len,
+    const struct queue_limits *limits);
+
+/* Gives the packet that must go for a full class; NULL if it is empty. */
+struct packet *queue_evict(struct queue *q, enum queue_class class);
+
+/* Gives the next packet if it has at most room bytes; NULL otherwise. */
+struct packet *queue_pop(struct queue *q, size_t room);
+
+/* Gives one packet that is too old at `now`, or NULL. Control never ages. */
+struct packet *queue_pop_aged(
+    struct queue *q, struct mono now, const struct queue_limits *limits);
+
+bool queue_is_empty(const struct queue *q);
+size_t queue_bytes(const struct queue *q);
+
+#endif

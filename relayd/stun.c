@@ -1,0 +1,61 @@
+/*
+ * stun: derper's built-in STUN server: Binding requests on one UDP socket of
+ * the main thread. stund is the complete one.
+ */
+#include <stdlib.h>
+
+#include "pure/stunsrv.h"
+#include "relayd/relayd.h"
+#include "run/udp.h"
+
+struct stun_service {
+	struct udp *udp;
+	struct stats_shared *shared;
+};
+
+static size_t
+on_datagram(void *arg, const struct udp_datagram *d,
+    uint8_t out[static UDP_DATAGRAM_MAX])
+{
+	struct stun_service *s = arg;
+	struct stun_addr from;
+	enum stunsrv_verdict verdict;
+	size_t n;
+
+	addr_ip16(d->from, from.ip);
+	from.port = addr_port(d->from);
+	verdict = stunsrv_answer(d->p, d->cut ? 0 : d->len, &from, out, &n);
+	if (verdict != STUNSRV_SUCCESS) {
+		metric_add(&s->shared->stun_not_stun, 1);
+		return n;
+	}
+	metric_add(&s->shared->stun_success, 1);
+	metric_add(
+	    addr_is_v4(d->from) ? &s->shared->stun_v4 : &s->shared->stun_v6, 1);
+	return n;
+}
+
+struct stun_service *
+stun_service_new(struct loop *l, int fd, struct stats_shared *shared)
+{
+	struct stun_service *s = calloc(1, sizeof(*s));
+
+	if (s == NULL)
+		return NULL;
+	s->shared = shared;
+	if ((s->udp = udp_new(l, fd, on_datagram, s)) == NULL) {
+		free(s);
+		return NULL;
+	}
+	shared->stun_udp = udp_stats(s->udp);
+	return s;
+}
+
+void
+stun_service_free(struct stun_service *s)
+{
+	if (s == NULL)
+		return;
+	udp_free(s->udp);
+	free(s);
+}
