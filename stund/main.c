@@ -1,0 +1,134 @@
+/* main: wires flags, sockets, privileges and the loop together. */
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "run/log.h"
+#include "run/loop.h"
+#include "run/privdrop.h"
+#include "run/version.h"
+#include "stund/stund.h"
+
+/* Exit statuses: 1 for the system's faults, 2 for usage and configuration. */
+enum { STATUS_SYSTEM = 1, STATUS_USAGE = 2 };
+
+static void
+on_stop(void *arg)
+{
+	struct stund *env = arg;
+
+	privdrop_notify("STOPPING=1");
+	log_info("stopping");
+	loop_stop(env->loop);
+}
+
+static void
+on_hangup(void *arg)
+{
+	(void)arg;
+	log_info("SIGHUP: nothing in use can be reloaded");
+}
+
+static int
+open_metrics(struct stund *env, char error[static STUND_ERROR_MAX])
+{
+	char text[ADDR_TEXT_MAX];
+
+	if (!env->conf.has_metrics)
+		return 0;
+	env->metrics =
+	    metrics_serve(env->loop, &env->conf.metrics, page_render, env);
+	if (env->metrics != NULL)
+		return 0;
+	snprintf(error, STUND_ERROR_MAX, "metrics %s: %s",
+	    addr_text(&env->conf.metrics, text), strerror(errno));
+	return -1;
+}
+
+/* All that needs privileges, then none; the network is read after this. */
+static int
+open_all(struct stund *env, char error[static STUND_ERROR_MAX])
+{
+	if (worker_open(&env->worker, env->loop, &env->conf, error) == -1 ||
+	    open_metrics(env, error) == -1)
+		return -1;
+	return privdrop(env->conf.user, error);
+}
+
+static void
+report_ready(const struct stund *env)
+{
+	char text[ADDR_TEXT_MAX];
+
+	for (size_t i = 0; i < env->worker.n_sockets; i++)
+		log_info("listening udp %s",
+		    addr_text(&env->worker.sockets[i].addr, text));
+	if (env->metrics != NULL)
+		log_info("listening metrics http://%s/metrics",
+		    addr_text(&env->conf.metrics, text));
+	privdrop_notify("READY=1");
+}
+
+static int
+serve(struct stund *env)
+{
+	char error[STUND_ERROR_MAX];
+
+	signal(SIGPIPE, SIG_IGN);
+	if ((env->loop = loop_new()) == NULL ||
+	    loop_on_signal(env->loop, SIGTERM, on_stop, env) == -1 ||
+	    loop_on_signal(env->loop, SIGINT, on_stop, env) == -1 ||
+	    loop_on_signal(env->loop, SIGHUP, on_hangup, env) == -1) {
+		fprintf(stderr, "stund: event loop: %s\n", strerror(errno));
+		return STATUS_SYSTEM;
+	}
+	if (open_all(env, error) == -1) {
+		fprintf(stderr, "stund: %s\n", error);
+		return STATUS_USAGE;
+	}
+	report_ready(env);
+	loop_run(env->loop);
+	return 0;
+}
+
+static int
+run(struct stund *env, int argc, char **argv)
+{
+	char error[STUND_ERROR_MAX];
+
+	switch (stund_conf_read(&env->conf, argc, argv, error)) {
+	case CONF_HELP:
+		stund_conf_usage();
+		return 0;
+	case CONF_BAD:
+		fprintf(stderr, "stund: %s\n", error);
+		return STATUS_USAGE;
+	case CONF_OK:
+		break;
+	}
+	if (env->conf.version)
+		printf("stund %s\n", campusnet_version);
+	else if (env->conf.check) {
+		/* What is printed is a file to serve with. */
+		env->conf.check = false;
+		stund_conf_print(&env->conf);
+	} else {
+		log_init("stund", (enum log_level)env->conf.log);
+		return serve(env);
+	}
+	return 0;
+}
+
+int
+main(int argc, char **argv)
+{
+	struct stund env = {0};
+	int status = run(&env, argc, argv);
+
+	metrics_server_free(env.metrics);
+	worker_close(&env.worker);
+	loop_free(env.loop);
+	stund_conf_clear(&env.conf);
+	return status;
+}

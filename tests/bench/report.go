@@ -1,0 +1,316 @@
+// report.go: medians, ratios, verdicts, and their two forms: a table for people and JSON for scripts.
+
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"runtime"
+	"runtime/debug"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+)
+
+// notAbove as a target asks that the value is not above the base's.
+const notAbove = -1
+
+// row is one figure of a load. The target is the largest good ratio to the base, 0 for none.
+type row struct {
+	metric, title, unit string
+	target              float64
+}
+
+// machinery is for JSON only: without a title a row is not in the table.
+var machinery = []row{{"generator_cpu", "", "us", 0}, {"others_cores", "", "cores", 0}}
+
+type spread struct {
+	Median  float64   `json:"median"`
+	Min     float64   `json:"min"`
+	Max     float64   `json:"max"`
+	Samples []float64 `json:"samples,omitempty"`
+}
+
+func spreadOf(samples []float64) spread {
+	s := slices.Sorted(slices.Values(samples))
+	n := len(s)
+	return spread{(s[(n-1)/2] + s[n/2]) / 2, s[0], s[n-1], samples}
+}
+
+// ratio compares with the base: the value is that of the medians, the extremes are those of single rounds.
+type ratio struct {
+	Value   *float64 `json:"value,omitempty"` // absent when the base has 0
+	Min     float64  `json:"min,omitempty"`
+	Max     float64  `json:"max,omitempty"`
+	Verdict string   `json:"verdict,omitempty"` // met, missed, or absent without a target
+	Unsure  bool     `json:"unsure,omitempty"`  // some rounds say otherwise
+}
+
+type measure struct {
+	Load   string            `json:"load"`
+	Metric string            `json:"metric"`
+	Title  string            `json:"title"`
+	Unit   string            `json:"unit"`
+	Target string            `json:"target,omitempty"`
+	Values map[string]spread `json:"values"`
+	Ratios map[string]ratio  `json:"ratios"`
+}
+
+type serverInfo struct {
+	Name    string   `json:"name"`
+	Path    string   `json:"path"`
+	Flags   []string `json:"flags"`
+	Version string   `json:"version"`
+	binary  float64  // MB
+}
+
+type report struct {
+	Kernel    string       `json:"kernel"`
+	CPU       string       `json:"cpu"`
+	Cores     int          `json:"cores"`
+	LoadStart string       `json:"load_average_start"`
+	LoadEnd   string       `json:"load_average_end"`
+	Go        string       `json:"go"`
+	Tailscale string       `json:"tailscale"`
+	Rounds    int          `json:"rounds"`
+	Seconds   float64      `json:"seconds"`
+	Pairs     int          `json:"pairs"`
+	Idle      int          `json:"idle"`
+	Connects  int          `json:"connects"`
+	Burst     int          `json:"burst"`
+	Base      string       `json:"base"`
+	Servers   []serverInfo `json:"servers"`
+	Measures  []measure    `json:"measures"`
+
+	samples map[[3]string][]float64 // load, metric, server
+}
+
+func newReport(entries []entry, rounds int, z size) *report {
+	r := &report{
+		Kernel:    fileField("/proc/sys/kernel/osrelease", ""),
+		CPU:       fileField("/proc/cpuinfo", "model name"),
+		Cores:     runtime.NumCPU(),
+		LoadStart: loadAverage(),
+		Go:        runtime.Version(),
+		Tailscale: "unknown",
+		Rounds:    rounds,
+		Seconds:   z.seconds,
+		Pairs:     z.pairs,
+		Idle:      z.idle,
+		Connects:  z.connects,
+		Burst:     z.burst,
+		Base:      entries[len(entries)-1].name,
+		samples:   map[[3]string][]float64{},
+	}
+	if info, ok := debug.ReadBuildInfo(); ok {
+		for _, d := range info.Deps {
+			if d.Path == "tailscale.com" {
+				r.Tailscale = d.Version
+			}
+		}
+	}
+	for _, e := range entries {
+		if e.name == "derper" {
+			r.Base = e.name
+		}
+		si := serverInfo{Name: e.name, Path: e.path, Flags: e.flags, Version: e.version()}
+		if st, err := os.Stat(e.path); err == nil {
+			si.binary = float64(st.Size()) / (1 << 20)
+		}
+		r.Servers = append(r.Servers, si)
+	}
+	return r
+}
+
+// fileField is the file's first line, or what follows the colon on its first line with that prefix.
+func fileField(path, prefix string) string {
+	b, _ := os.ReadFile(path)
+	for line := range strings.Lines(string(b)) {
+		if strings.HasPrefix(line, prefix) {
+			if prefix != "" {
+				_, line, _ = strings.Cut(line, ":")
+			}
+			return strings.TrimSpace(line)
+		}
+	}
+	return "unknown"
+}
+
+func loadAverage() string {
+	f := strings.Fields(fileField("/proc/loadavg", ""))
+	return strings.Join(f[:min(3, len(f))], " ")
+}
+
+func (r *report) add(e entry, l load, fig figures) {
+	for metric, v := range fig {
+		k := [3]string{l.name, metric, e.name}
+		r.samples[k] = append(r.samples[k], v)
+	}
+}
+
+func (r *report) finish(loads []load) {
+	r.LoadEnd = loadAverage()
+	for _, l := range loads {
+		for _, row := range slices.Concat(l.rows, machinery) {
+			if _, ok := r.samples[[3]string{l.name, row.metric, r.Base}]; ok {
+				r.Measures = append(r.Measures, r.measure(l.name, l.title, row))
+			}
+		}
+	}
+	for _, s := range r.Servers {
+		r.samples[[3]string{"file", "binary", s.Name}] = []float64{s.binary}
+	}
+	r.Measures = append(r.Measures, r.measure("file", "program", row{"binary", "size of the file", "MB", 0}))
+}
+
+func (r *report) measure(load, title string, row row) measure {
+	m := measure{Load: load, Metric: row.metric, Unit: row.unit, Values: map[string]spread{}, Ratios: map[string]ratio{}}
+	if row.title != "" {
+		m.Title = title + ": " + row.title
+	}
+	switch row.target {
+	case 0:
+	case notAbove:
+		m.Target = "<= " + r.Base
+	default:
+		m.Target = fmt.Sprintf("<= %.2f", row.target)
+	}
+	base := spreadOf(r.samples[[3]string{load, row.metric, r.Base}])
+	for _, s := range r.Servers {
+		v := spreadOf(r.samples[[3]string{load, row.metric, s.Name}])
+		m.Values[s.Name] = v
+		if s.Name != r.Base {
+			m.Ratios[s.Name] = compare(v, base, row)
+		}
+	}
+	return m
+}
+
+func compare(v, base spread, row row) ratio {
+	var q ratio
+	if base.Min > 0 {
+		value := v.Median / base.Median
+		q.Value = &value
+		var each []float64
+		for i := range v.Samples {
+			each = append(each, v.Samples[i]/base.Samples[i])
+		}
+		s := spreadOf(each)
+		q.Min, q.Max = s.Min, s.Max
+	}
+	if row.target == 0 || row.target != notAbove && q.Value == nil {
+		return q
+	}
+	good := func(v, base float64) bool {
+		if row.target == notAbove {
+			return v <= base
+		}
+		return v <= base*row.target
+	}
+	met := good(v.Median, base.Median)
+	q.Verdict = map[bool]string{true: "met", false: "missed"}[met]
+	for i := range v.Samples {
+		q.Unsure = q.Unsure || good(v.Samples[i], base.Samples[i]) != met
+	}
+	return q
+}
+
+func (r *report) printHeader(w io.Writer) {
+	fmt.Fprintf(w, "kernel %s, %d cores (%s), load average %s\n", r.Kernel, r.Cores, r.CPU, r.LoadStart)
+	fmt.Fprintf(w, "generator: %s, tailscale.com %s; %d rounds of %g s, %d pairs, %d packets per write in the flood, %d idle, %d connects\n",
+		r.Go, r.Tailscale, r.Rounds, r.Seconds, r.Pairs, r.Burst, r.Idle, r.Connects)
+	for _, s := range r.Servers {
+		fmt.Fprintf(w, "%s: version %s %s\n", s.Name, s.Version, strings.Join(s.Flags, " "))
+	}
+}
+
+func (r *report) printTable(w io.Writer) {
+	head := []string{"median (min-max)", "unit"}
+	for _, s := range r.Servers {
+		head = append(head, s.Name)
+	}
+	for _, s := range r.Servers {
+		if s.Name != r.Base {
+			head = append(head, s.Name+"/"+r.Base, "")
+		}
+	}
+	lines := [][]string{append(head, "target")}
+	for _, m := range r.Measures {
+		if m.Title == "" {
+			continue
+		}
+		line := []string{m.Title, m.Unit}
+		for _, s := range r.Servers {
+			v := m.Values[s.Name]
+			line = append(line, cell(v.Median, v.Min, v.Max, len(v.Samples), digits))
+		}
+		for _, s := range r.Servers {
+			if s.Name == r.Base {
+				continue
+			}
+			q, text := m.Ratios[s.Name], "-"
+			if q.Value != nil {
+				text = cell(*q.Value, q.Min, q.Max, r.Rounds, hundredths)
+			}
+			if q.Unsure {
+				q.Verdict += " ?"
+			}
+			line = append(line, text, q.Verdict)
+		}
+		lines = append(lines, append(line, m.Target))
+	}
+	fmt.Fprintln(w)
+	align(w, lines)
+	fmt.Fprintf(w, "\n? = not in every round. Cores busy with something else:")
+	for _, s := range r.Servers {
+		var all []float64
+		for k, v := range r.samples {
+			if k[1] == "others_cores" && k[2] == s.Name {
+				all = append(all, v...)
+			}
+		}
+		v := spreadOf(all)
+		fmt.Fprintf(w, " %s %s,", s.Name, cell(v.Median, v.Min, v.Max, len(all), hundredths))
+	}
+	fmt.Fprintf(w, " load average at the end %s\n", r.LoadEnd)
+}
+
+func cell(median, low, high float64, n int, text func(float64) string) string {
+	if n < 2 || low == high {
+		return text(median)
+	}
+	return fmt.Sprintf("%s (%s-%s)", text(median), text(low), text(high))
+}
+
+// digits keeps three significant ones, and all those before the point.
+func digits(v float64) string {
+	switch {
+	case v == 0:
+		return "0"
+	case v >= 100:
+		return strconv.FormatFloat(v, 'f', 0, 64)
+	case v >= 10:
+		return strconv.FormatFloat(v, 'f', 1, 64)
+	}
+	return strconv.FormatFloat(v, 'f', 2, 64)
+}
+
+func hundredths(v float64) string { return strconv.FormatFloat(v, 'f', 2, 64) }
+
+func align(w io.Writer, lines [][]string) {
+	width := make([]int, len(lines[0]))
+	for _, line := range lines {
+		for i, c := range line {
+			width[i] = max(width[i], utf8.RuneCountInString(c))
+		}
+	}
+	for _, line := range lines {
+		var b strings.Builder
+		for i, c := range line {
+			fmt.Fprintf(&b, "%-*s  ", width[i], c)
+		}
+		fmt.Fprintln(w, strings.TrimRight(b.String(), " "))
+	}
+}
