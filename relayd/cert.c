@@ -159,7 +159,7 @@ static X509 *
 self_signed(const char *ip, EVP_PKEY *key)
 {
 	char san[128];
-	X509 *x = blank_cert(ip, key, -DAY, 365 * DAY);
+	X509 *x = blank_cert(ip, key, 0, 365 * DAY);
 
 	snprintf(san, sizeof(san), "IP:%.100s", ip);
 	if (x != NULL &&
@@ -297,7 +297,7 @@ make_dir(const char *dir, char *error, size_t cap)
 		if (was != '/' && was != '\0')
 			continue;
 		*p = '\0';
-		if (mkdir(path, 0755) == -1 && errno != EEXIST)
+		if (mkdir(path, 0700) == -1 && errno != EEXIST)
 			return fail(error, cap, "flag -certdir: %s: %s", path,
 			    strerror(errno));
 		*p = was;

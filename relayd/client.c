@@ -217,8 +217,8 @@ gather(struct client *c)
 void
 client_flush(struct client *c)
 {
-	while (c->state == CLIENT_DERP && io_pending(c->io) == 0 &&
-	    !queue_is_empty(&c->queue))
+	while (c->state == CLIENT_DERP && c->acks == 0 &&
+	    io_pending(c->io) == 0 && !queue_is_empty(&c->queue))
 		io_write(c->io, c->worker->gather, gather(c));
 	/* The write deadline begins to run. */
 	if (c->state == CLIENT_DERP && io_pending(c->io) > 0)
@@ -291,6 +291,21 @@ answer(struct client *c, struct page *page, bool head_only)
 	metrics_clear(&m);
 }
 
+/* derper counts requests, and those it is busy with, by TLS version; one that
+ * became a DERP connection stays active until its end. */
+static void
+count_request(struct client *c, int busy)
+{
+	struct stats *s = &c->worker->stats;
+	int version = io_tls_minor(c->io);
+
+	if (version < 0)
+		return;
+	if (busy > 0)
+		metric_add(&s->tls_requests[version], 1);
+	metric_add(&s->tls_active[version], busy);
+}
+
 static void
 on_request(struct client *c, const struct http1_request *req)
 {
@@ -304,7 +319,9 @@ on_request(struct client *c, const struct http1_request *req)
 		return;
 	}
 	page_choose(&page, &relay->pages, &caller, req);
+	count_request(c, 1);
 	answer(c, &page, span_is(req->method, "HEAD"));
+	count_request(c, -1);
 	if (c->state == CLIENT_DEAD)
 		return;
 	if (page.close)
@@ -334,19 +351,43 @@ on_upgrade(struct client *c, const struct session_step *step)
 		    DERP_PROTOCOL_VERSION, key_text(&relay->pub, KEY_HEX, hex));
 	n += derp_server_key(out + n, &relay->pub);
 	c->not_ideal = step->not_ideal;
+	c->upgraded = true;
+	count_request(c, 1);
 	metric_add(&c->worker->stats.accepts, 1);
 	io_write(c->io, out, n);
 	if (c->state != CLIENT_DEAD)
 		set_state(c, CLIENT_HELLO, relay->conf->hello_timeout_us);
 }
 
+/* ServerInfo, which must be the first frame after ServerKey. */
 static void
-send_server_info(struct client *c, const struct derpbox *box)
+greet(struct client *c)
 {
 	uint8_t frame[DERP_SERVER_INFO_SIZE], nonce[DERPBOX_NONCE_LEN];
 
 	randombytes_buf(nonce, sizeof(nonce));
-	io_write(c->io, frame, derp_server_info(frame, box, nonce));
+	c->greeted = true;
+	io_write(c->io, frame, derp_server_info(frame, &c->box, nonce));
+	derpbox_clear(&c->box);
+}
+
+/* A note about c is out to all other workers. */
+static void
+await_acks(struct client *c, enum mail_kind kind)
+{
+	worker_tell(c->worker, kind, c->member);
+	c->acks += c->worker->relay->nworkers - 1;
+}
+
+void
+client_acked(struct client *c)
+{
+	if (--c->acks > 0 || c->state != CLIENT_DERP)
+		return;
+	if (!c->greeted)
+		greet(c);
+	if (c->state == CLIENT_DERP)
+		worker_flush_later(c->worker, c);
 }
 
 static uint64_t
@@ -374,7 +415,7 @@ join(struct client *c)
 		metric_add(&w->stats.notideal, 1);
 	if (again)
 		metric_add(&w->stats.duplicates, 1);
-	worker_tell(w, MAIL_UP, c->member);
+	await_acks(c, MAIL_UP);
 	return true;
 }
 
@@ -385,11 +426,8 @@ on_hello(struct client *c, struct session_step *step)
 	char text[KEY_SHORT_MAX], from[ADDR_TEXT_MAX];
 
 	c->key = step->key;
-	/* Before it is in the directory: nothing may overtake ServerInfo. */
-	send_server_info(c, &step->box);
+	c->box = step->box;
 	derpbox_clear(&step->box);
-	if (c->state == CLIENT_DEAD)
-		return;
 	if (!join(c)) {
 		client_close(c, CLOSE_MEMORY, NULL);
 		return;
@@ -402,6 +440,8 @@ on_hello(struct client *c, struct session_step *step)
 	set_state(c, CLIENT_DERP, 0);
 	log_debug("client %s %s: joined", key_short(&c->key, text),
 	    addr_text(&c->from, from));
+	if (c->acks == 0)
+		greet(c);
 }
 
 /* ---- frames ---- */
@@ -479,7 +519,7 @@ note_activity(struct client *c)
 	if (c->member->peer->active == c->member)
 		return;
 	peers_touch(c->member, next_stamp(c->worker->relay));
-	worker_tell(c->worker, MAIL_SPOKE, c->member);
+	await_acks(c, MAIL_SPOKE);
 }
 
 static void
@@ -559,7 +599,7 @@ client_data(void *arg, uint8_t *p, size_t n, size_t *want)
 	size_t used = 0;
 
 	do {
-		event = session_next(&c->session, &c->worker->relay->session,
+		event = session_next(&c->session, &c->worker->relay->priv,
 		    p + used, n - used, &step);
 		used += step.used;
 		on_event(c, event, &step);
@@ -572,11 +612,7 @@ static void
 client_ready(void *arg)
 {
 	struct client *c = arg;
-	struct stats *s = &c->worker->stats;
 
-	c->tls_minor = io_tls_minor(c->io);
-	metric_add(&s->tls_requests[c->tls_minor], 1);
-	metric_add(&s->tls_active[c->tls_minor], 1);
 	/* The deadline goes on: it covers the handshake and the request. */
 	c->state = CLIENT_HTTP;
 }
@@ -663,7 +699,8 @@ client_accept(
 	c->worker = w;
 	c->from = *from;
 	c->plain_pages = l->plain_pages;
-	c->tls_minor = -1;
+
+	session_init(&c->session, conf->derp && !l->plain_pages);
 	queue_init(&c->queue);
 	TAILQ_INSERT_TAIL(&w->all, c, all);
 	set_state(c, l->tls ? CLIENT_TLS : CLIENT_HTTP, conf->tls_timeout_us);
@@ -691,8 +728,8 @@ leave(struct client *c)
 		while ((p = queue_evict(&c->queue, (enum queue_class) class)) !=
 		    NULL)
 			drop(c, p, DROP_GONE);
-	if (c->tls_minor >= 0)
-		metric_add(&w->stats.tls_active[c->tls_minor], -1);
+	if (c->upgraded)
+		count_request(c, -1);
 }
 
 static void

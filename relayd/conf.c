@@ -107,7 +107,7 @@ static const struct conf_option options[] = {
 	    SECOND_US, DAY_US, NULL, "TIME: for a client's first frame"},
 	{"queue-packets", CONF_INT, AT(queue_packets), "2048", 32, 1000000,
 	    NULL, "N: packets that wait for one client, of each class"},
-	{"queue-bytes", CONF_INT, AT(queue_bytes), "4194304", 131072,
+	{"queue-bytes", CONF_INT, AT(queue_bytes), "33554432", 131072,
 	    INT64_C(1) << 30, NULL,
 	    "N: bytes that wait for one client, of each class"},
 	{"queue-age", CONF_DURATION, AT(queue_age_us), "1s", 0, DAY_US, NULL,

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <unistd.h>
 
 #include <jansson.h>
@@ -25,12 +26,19 @@ keyfile_read(
     struct key *priv, const char *path, FILE *f, char *error, size_t cap)
 {
 	json_t *root = json_loadf(f, JSON_REJECT_DUPLICATES, NULL);
-	const json_t *v = json_object_get(root, "PrivateKey");
-	bool good = json_is_string(v) &&
-	    key_parse(priv, KEY_PRIVATE, json_string_value(v),
-		json_string_length(v)) &&
-	    !key_is_zero(priv);
+	const char *name;
+	const json_t *v;
+	bool good = false;
 
+	/* Go matches names of fields without regard to case. */
+	json_object_foreach(root, name, v)
+	{
+		if (strcasecmp(name, "PrivateKey") == 0)
+			good = json_is_string(v) &&
+			    key_parse(priv, KEY_PRIVATE, json_string_value(v),
+				json_string_length(v)) &&
+			    !key_is_zero(priv);
+	}
 	json_decref(root);
 	if (good)
 		return 0;

@@ -25,6 +25,7 @@ enum mail_kind {
 	MAIL_UP, /* member id of key has come, with a stamp */
 	MAIL_DOWN, /* member id of key has gone */
 	MAIL_SPOKE, /* member id of key is active since stamp */
+	MAIL_ACK, /* your UP or SPOKE about member id is in force here */
 };
 
 /* One item; packets are followed by len bytes, padded to 8. */
@@ -60,7 +61,7 @@ struct mailbox {
 };
 
 /* Packet bytes that wait for one worker at most. */
-#define MAILBOX_MAX (8u << 20)
+#define MAILBOX_MAX (32u << 20)
 /* A batch is posted early at this size. */
 #define BATCH_FULL (256u << 10)
 

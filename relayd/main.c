@@ -45,12 +45,12 @@ load_key(struct relayd *relay)
 	char error[512];
 
 	if (relay->conf->dev) {
-		randombytes_buf(relay->session.priv.b, KEY_LEN);
-		key_clamp(&relay->session.priv);
-	} else if (keyfile_load(&relay->session.priv, relay->conf->key_file,
-		       error, sizeof(error)) == -1)
+		randombytes_buf(relay->priv.b, KEY_LEN);
+		key_clamp(&relay->priv);
+	} else if (keyfile_load(&relay->priv, relay->conf->key_file, error,
+		       sizeof(error)) == -1)
 		refuse("%s", error);
-	key_public(&relay->pub, &relay->session.priv);
+	key_public(&relay->pub, &relay->priv);
 }
 
 static void
@@ -199,7 +199,6 @@ start(struct relayd *relay, const struct sockets *s)
 	const struct relayd_conf *conf = relay->conf;
 	char text[KEY_TEXT_MAX];
 
-	relay->session.derp = conf->derp;
 	relay->pages = (struct page_conf){conf->derp, conf->home};
 	relay->limits = (struct queue_limits){(uint32_t)conf->queue_packets,
 	    (size_t)conf->queue_bytes, conf->queue_age_us};
@@ -226,7 +225,7 @@ stop(struct relayd *relay)
 	for (unsigned i = 0; i < relay->nworkers; i++)
 		worker_free(relay->workers[i]);
 	tls_context_free(atomic_load(&relay->tls));
-	sodium_memzero(&relay->session.priv, sizeof(relay->session.priv));
+	sodium_memzero(&relay->priv, sizeof(relay->priv));
 }
 
 int

@@ -100,6 +100,8 @@ debug(struct page *page, const struct page_caller *caller,
 {
 	struct span path = req->path;
 
+	page->browser = true;
+	page->styled = !span_is(path, "/debug/");
 	if (!caller->debug)
 		text(page, 403, "debug access denied\n");
 	else if (span_is(path, "/debug"))
@@ -149,7 +151,8 @@ host_name(struct span host)
 
 /* The port beside TLS: for captive portal checks, and to send browsers on. */
 static void
-plain_port(struct page *page, const struct http1_request *req)
+plain_port(struct page *page, const struct page_caller *caller,
+    const struct http1_request *req)
 {
 	const struct span *host = http1_find(req, "Host");
 	struct span target = req->path;
@@ -160,6 +163,8 @@ plain_port(struct page *page, const struct http1_request *req)
 	}
 	if (req->query.n > 0)
 		target.n = (size_t)(req->query.p + req->query.n - target.p);
+	if (caller->debug && span_is(target, "/"))
+		target = (struct span){"/debug/", 7};
 	redirect(page, "https://", host_name(*host), target);
 }
 
@@ -177,7 +182,7 @@ page_choose(struct page *page, const struct page_conf *conf,
 	else if (is_debug(path))
 		debug(page, caller, req);
 	else if (caller->plain_port)
-		plain_port(page, req);
+		plain_port(page, caller, req);
 	else if (span_is(path, "/derp")) {
 		if (!conf->derp)
 			text(page, 404, "derp server disabled\n");
@@ -235,7 +240,7 @@ page_head(const struct page *page, size_t body_len,
 	    "Strict-Transport-Security: max-age=63072000; includeSubDomains\r\n"
 	    "Content-Security-Policy: default-src 'self'; frame-ancestors "
 	    "'none'; form-action 'self'; base-uri 'self'; "
-	    "block-all-mixed-content; object-src 'none'\r\n"
+	    "block-all-mixed-content; object-src 'none'%s\r\n"
 	    "X-Frame-Options: DENY\r\n"
 	    "X-Content-Type-Options: nosniff\r\n";
 	static const char no_cache[] = "Cache-Control: no-cache, no-store, "
@@ -252,8 +257,11 @@ page_head(const struct page *page, size_t body_len,
 	if (page->type != NULL)
 		n += (size_t)snprintf(
 		    out + n, cap - n, "Content-Type: %s\r\n", page->type);
-	n += (size_t)snprintf(out + n, cap - n, "%s%s%s%s%s\r\n",
-	    page->browser ? browser : "", page->no_cache ? no_cache : "",
+	if (page->browser)
+		n += (size_t)snprintf(out + n, cap - n, browser,
+		    page->styled ? "; style-src 'self' 'unsafe-inline'" : "");
+	n += (size_t)snprintf(out + n, cap - n, "%s%s%s%s\r\n",
+	    page->no_cache ? no_cache : "",
 	    page->cross_origin ? "Access-Control-Allow-Origin: *\r\n" : "",
 	    page->extra, page->close ? "Connection: close\r\n" : "");
 	return n;

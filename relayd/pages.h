@@ -36,6 +36,7 @@ struct page {
 	const char *type; /* Content-Type, NULL: none */
 	const char *body; /* constant text */
 	bool browser; /* with the headers for browsers */
+	bool styled; /* and a style sheet in the page */
 	bool cross_origin; /* Access-Control-Allow-Origin: * */
 	bool no_cache; /* generate_204 */
 	bool close; /* Connection: close */

@@ -104,8 +104,7 @@ bool access_allowed(const struct access *a, const struct addr *from,
 
 struct relayd {
 	const struct relayd_conf *conf;
-	struct session_conf session; /* with the private key */
-	struct key pub;
+	struct key priv, pub;
 	/* NULL: plain. SIGHUP puts a new one here; old ones live on until
 	 * exit, since connections use them. */
 	_Atomic(struct tls_context *) tls;
@@ -240,14 +239,19 @@ struct client {
 	bool plain_pages; /* came to the port beside TLS */
 	bool flushing; /* in the worker's flush list */
 	bool not_ideal, preferred, pong_queued;
-	int tls_minor; /* counted as active; -1: none */
+	bool upgraded; /* speaks DERP, from ServerKey on */
 	struct mono deadline; /* of this state; never in CLIENT_DERP */
 	struct mono keep_alive; /* when the next one is due */
 	int64_t keep_alive_us;
 	struct mono since; /* when it was admitted */
 	enum stats_close drained; /* the reason to give after CLIENT_DRAIN */
 
-	/* From CLIENT_DERP on. */
+	/* From CLIENT_DERP on. Nothing is written to the client while other
+	 * workers have not acknowledged its coming, or its taking over from a
+	 * duplicate: what it is told must be true on all of them. */
+	unsigned acks;
+	bool greeted; /* ServerInfo is out */
+	struct derpbox box; /* until then */
 	struct key key;
 	struct member *member;
 	struct viewer viewer;
@@ -269,6 +273,9 @@ void client_deliver(struct client *c, struct peer *from, const struct key *src,
 
 /* Writes what is queued, as far as the kernel takes it. */
 void client_flush(struct client *c);
+
+/* Another worker has acknowledged. */
+void client_acked(struct client *c);
 
 /* Only by the worker, after the turn. */
 void client_free(struct client *c);

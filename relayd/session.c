@@ -42,8 +42,7 @@ upgrade(struct session *s, struct session_step *out)
 }
 
 static enum session_event
-next_request(struct session *s, const struct session_conf *conf, uint8_t *p,
-    size_t n, struct session_step *out)
+next_request(struct session *s, uint8_t *p, size_t n, struct session_step *out)
 {
 	size_t head = http1_head_end(p, n, &s->scanned);
 	int status;
@@ -59,14 +58,14 @@ next_request(struct session *s, const struct session_conf *conf, uint8_t *p,
 	out->used = head;
 	if ((status = http1_parse(&out->request, p, head)) != 0)
 		return bad(s, out, status, "malformed request");
-	if (conf->derp && span_is(out->request.path, "/derp"))
+	if (s->derp && span_is(out->request.path, "/derp"))
 		return upgrade(s, out);
 	return SESSION_REQUEST;
 }
 
 static enum session_event
-next_info(struct session *s, const struct session_conf *conf, uint8_t *p,
-    size_t n, struct session_step *out)
+next_info(struct session *s, const struct key *priv, uint8_t *p, size_t n,
+    struct session_step *out)
 {
 	struct rd r;
 	const char *text;
@@ -84,7 +83,7 @@ next_info(struct session *s, const struct session_conf *conf, uint8_t *p,
 	if (n < total)
 		return more(out, total);
 	rd_copy(&r, out->key.b, KEY_LEN);
-	if (!derpbox_init(&out->box, &out->key, &conf->priv))
+	if (!derpbox_init(&out->box, &out->key, priv))
 		return bad(s, out, 0, "ClientInfo with an impossible key");
 	sealed = out->header.len - KEY_LEN;
 	text = derpbox_open(&out->box, p + DERP_HEADER_LEN + KEY_LEN, sealed);
@@ -139,16 +138,16 @@ next_frame(struct session *s, uint8_t *p, size_t n, struct session_step *out)
 }
 
 enum session_event
-session_next(struct session *s, const struct session_conf *conf, uint8_t *p,
-    size_t n, struct session_step *out)
+session_next(struct session *s, const struct key *priv, uint8_t *p, size_t n,
+    struct session_step *out)
 {
 	out->used = 0;
 	out->want = 0;
 	switch (s->state) {
 	case SESSION_HTTP:
-		return next_request(s, conf, p, n, out);
+		return next_request(s, p, n, out);
 	case SESSION_INFO:
-		return next_info(s, conf, p, n, out);
+		return next_info(s, priv, p, n, out);
 	case SESSION_FRAMES:
 		return next_frame(s, p, n, out);
 	case SESSION_DRAIN:
@@ -156,6 +155,12 @@ session_next(struct session *s, const struct session_conf *conf, uint8_t *p,
 	}
 	out->used = n;
 	return more(out, 0);
+}
+
+void
+session_init(struct session *s, bool derp)
+{
+	*s = (struct session){.state = SESSION_HTTP, .derp = derp};
 }
 
 void

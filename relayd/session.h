@@ -28,6 +28,7 @@ enum session_state {
 
 struct session {
 	enum session_state state;
+	bool derp; /* /derp is served on this connection */
 	size_t scanned; /* bytes of the head that were searched for its end */
 	uint64_t skip; /* bytes still to be discarded of a skipped frame */
 };
@@ -61,19 +62,16 @@ struct session_step {
 	int status; /* 0: none */
 };
 
-struct session_conf {
-	struct key priv; /* the relay's private key */
-	bool derp; /* false: /derp is not served (-derp=false) */
-};
+/* Without derp, /derp is a page like others (-derp=false; the plain port). */
+void session_init(struct session *s, bool derp);
 
 /*
- * The next event in the n bytes at p. They may be changed in place (a box is
+ * The next event in the n bytes at p; priv is the relay's key. They may be changed in place (a box is
  * opened there). Call again with what is left until SESSION_MORE or
  * SESSION_BAD. How the stream is cut into calls never changes the events.
  */
-enum session_event session_next(struct session *s,
-    const struct session_conf *conf, uint8_t *p, size_t n,
-    struct session_step *out);
+enum session_event session_next(struct session *s, const struct key *priv,
+    uint8_t *p, size_t n, struct session_step *out);
 
 /* Whatever comes from now on is discarded. */
 void session_drain(struct session *s);

@@ -102,11 +102,29 @@ take_packet(struct worker *w, const struct mail *m)
 }
 
 static void
+acknowledge(struct worker *w, const struct mail *m)
+{
+	struct mail ack = {
+	    .kind = MAIL_ACK, .worker = w->index, .key = m->key, .id = m->id};
+
+	if (!outbox_add(&w->out[m->worker], &ack, NULL))
+		log_warnx("worker %u: no memory to answer worker %u", w->index,
+		    m->worker);
+}
+
+static void
 take_note(struct worker *w, const struct mail *m)
 {
 	struct peer *p = peers_find(&w->peers, &m->key);
 	struct member *member = p == NULL ? NULL : peers_member(p, m->id);
 
+	if (m->kind == MAIL_ACK) {
+		if (member != NULL && member->client != NULL)
+			client_acked(member->client);
+		return;
+	}
+	if (m->kind == MAIL_UP || m->kind == MAIL_SPOKE)
+		acknowledge(w, m);
 	if (m->kind == MAIL_UP) {
 		if (peers_add(&w->peers, &m->key, m->id, m->stamp, m->worker,
 			NULL) == NULL)

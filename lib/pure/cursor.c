@@ -171,7 +171,7 @@ wr_zero(struct wr *w, size_t n)
 void
 wr_patch16(struct wr *w, size_t off, uint16_t v)
 {
-	if (w->bad || off + 2 > wr_len(w)) {
+	if (w->bad || wr_len(w) < 2 || off > wr_len(w) - 2) {
 		w->bad = true;
 		return;
 	}

@@ -149,8 +149,12 @@ static int
 judge_fields(struct http1_request *req)
 {
 	const struct span *length = http1_find(req, "Content-Length");
+	size_t hosts = 0;
 
-	if (req->minor == 1 && http1_find(req, "Host") == NULL)
+	for (size_t i = 0; i < req->nfields; i++)
+		hosts += span_is_nocase(req->fields[i].name, "Host");
+	/* RFC 9112 section 3.2. */
+	if (hosts > 1 || (hosts == 0 && req->minor == 1))
 		return 400;
 	req->has_body = (length != NULL && !span_is(*length, "0")) ||
 	    http1_find(req, "Transfer-Encoding") != NULL;

@@ -50,7 +50,7 @@ line_begin(char *line, size_t cap)
 	return n;
 }
 
-static void
+static void __attribute__((format(printf, 1, 0)))
 line_write(const char *fmt, va_list ap, int err)
 {
 	char line[LINE_MAX_BYTES];
@@ -71,7 +71,7 @@ line_write(const char *fmt, va_list ap, int err)
 		return;
 }
 
-static void
+static void __attribute__((format(printf, 3, 0)))
 log_at(enum log_level level, int err, const char *fmt, va_list ap)
 {
 	int saved = errno;

@@ -129,6 +129,8 @@ check_name(SSL *ssl, int *alert, void *arg)
 static void
 set_policy(SSL_CTX *ctx)
 {
+	static char groups[] = "X25519:P-256:P-384"; /* a macro drops const */
+
 	SSL_CTX_set_min_proto_version(ctx, TLS1_2_VERSION);
 	SSL_CTX_set_options(ctx,
 	    SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_TICKET |
@@ -144,7 +146,7 @@ set_policy(SSL_CTX *ctx)
 	    "TLS_CHACHA20_POLY1305_SHA256");
 	SSL_CTX_set_cipher_list(
 	    ctx, "ECDHE+AESGCM:ECDHE+CHACHA20:!aNULL:!eNULL:!PSK");
-	SSL_CTX_set1_groups_list(ctx, "X25519:P-256:P-384");
+	SSL_CTX_set1_groups_list(ctx, groups);
 	SSL_CTX_set_alpn_select_cb(ctx, choose_protocol, NULL);
 }
 
