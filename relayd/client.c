@@ -125,12 +125,12 @@ enqueue(struct client *c, enum queue_class class, uint8_t source, size_t len)
 	return p;
 }
 
-/* A control frame; lost without harm if memory is short. */
+/* A frame of the relay's own; lost without harm if memory is short. */
 static void
-enqueue_control(struct client *c, const uint8_t *frame, size_t len)
+enqueue_frame(
+    struct client *c, enum queue_class class, const uint8_t *frame, size_t len)
 {
-	struct packet *p = enqueue(c, QUEUE_CONTROL, 0, len);
-
+	struct packet *p = enqueue(c, class, 0, len);
 	if (p != NULL)
 		memcpy(p->bytes, frame, len);
 }
@@ -233,9 +233,11 @@ client_peer_gone(struct viewer *v, const struct key *k, void *arg)
 	uint8_t frame[DERP_PEER_GONE_SIZE];
 
 	(void)arg;
+	/* Behind the packets of that peer, not before them: the client would
+	 * take a packet that comes after for a new route. */
 	if (c->state == CLIENT_DERP)
-		enqueue_control(
-		    c, frame, derp_peer_gone(frame, k, DERP_GONE_DISCONNECTED));
+		enqueue_frame(c, QUEUE_DATA, frame,
+		    derp_peer_gone(frame, k, DERP_GONE_DISCONNECTED));
 }
 
 /* ---- HTTP ---- */
@@ -456,8 +458,8 @@ unknown_destination(
 	/* Only a disco sender acts on the answer, and only a few of them. */
 	if (kind == KIND_DISCO &&
 	    limit_allow(&c->not_here, loop_now(c->worker->loop)))
-		enqueue_control(
-		    c, frame, derp_peer_gone(frame, dst, DERP_GONE_NOT_HERE));
+		enqueue_frame(c, QUEUE_CONTROL, frame,
+		    derp_peer_gone(frame, dst, DERP_GONE_NOT_HERE));
 }
 
 static void
@@ -509,7 +511,7 @@ on_ping(struct client *c, const uint8_t *data)
 	if (c->pong_queued)
 		return;
 	c->pong_queued = true;
-	enqueue_control(c, frame, derp_pong(frame, data));
+	enqueue_frame(c, QUEUE_CONTROL, frame, derp_pong(frame, data));
 }
 
 /* The last of a key's connections to speak gets its traffic. */
@@ -663,7 +665,7 @@ client_timer(void *arg)
 		return;
 	}
 	if (mono_reached(c->keep_alive, now)) {
-		enqueue_control(c, frame, derp_keep_alive(frame));
+		enqueue_frame(c, QUEUE_CONTROL, frame, derp_keep_alive(frame));
 		c->keep_alive = mono_add_us(now, c->keep_alive_us);
 	}
 	if (c->state != CLIENT_DEAD)
