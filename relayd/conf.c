@@ -123,7 +123,7 @@ static const struct conf_option options[] = {
 };
 /* clang-format on */
 
-static _Noreturn void __attribute__((format(printf, 1, 2)))
+void
 refuse(const char *fmt, ...)
 {
 	va_list ap;

@@ -23,20 +23,6 @@ struct sockets {
 	int stun; /* -1: none */
 };
 
-static _Noreturn void __attribute__((format(printf, 1, 2)))
-refuse(const char *fmt, ...)
-{
-	va_list ap;
-	char line[512];
-
-	va_start(ap, fmt);
-	vsnprintf(line, sizeof(line), fmt, ap);
-	va_end(ap);
-	log_init("relayd", LOG_QUIET);
-	fprintf(stderr, "relayd: %s\n", line);
-	exit(2);
-}
-
 /* ---- identity ---- */
 
 static void
@@ -121,12 +107,10 @@ open_tcp(struct sockets *s, unsigned slot, const struct addr *want,
 {
 	char text[ADDR_TEXT_MAX];
 	struct addr a = *want;
-	int fd = addr_listen_tcp(&a, false);
 
-	if (fd == -1)
+	if (addr_tcp_is_free(&a) == -1)
 		refuse("flag -%s: %s: %s", flag, addr_text(want, text),
 		    strerror(errno));
-	close(fd);
 	for (unsigned i = 0; i < workers; i++) {
 		s->tcp[i][slot] = addr_listen_tcp(&a, true);
 		if (s->tcp[i][slot] == -1)
@@ -246,18 +230,19 @@ main(int argc, char **argv)
 	relay.nworkers = (unsigned)conf.workers;
 	if (access_init(&relay.access, error, sizeof(error)) == -1)
 		refuse("%s", error);
-	load_key(&relay);
-	load_cert(&relay);
-	open_sockets(&relay, &sockets);
-	privdrop_raise_files();
-	if (privdrop(conf.user, error) == -1)
-		refuse("%s", error);
+	/* First of all: a signal that comes while the rest starts is kept. */
 	signal(SIGPIPE, SIG_IGN);
 	if ((loop = loop_new()) == NULL ||
 	    loop_on_signal(loop, SIGINT, on_stop, loop) == -1 ||
 	    loop_on_signal(loop, SIGTERM, on_stop, loop) == -1 ||
 	    loop_on_signal(loop, SIGHUP, on_reload, &relay) == -1)
 		fatal("event loop");
+	load_key(&relay);
+	load_cert(&relay);
+	open_sockets(&relay, &sockets);
+	privdrop_raise_files();
+	if (privdrop(conf.user, error) == -1)
+		refuse("%s", error);
 	if (sockets.stun != -1 &&
 	    (stun = stun_service_new(loop, sockets.stun, &relay.shared)) ==
 		NULL)

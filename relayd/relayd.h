@@ -84,6 +84,9 @@ enum cert_mode { CERT_LETSENCRYPT, CERT_MANUAL, CERT_GCP };
 void conf_read(struct relayd_conf *conf, int argc, char **argv);
 void conf_free(struct relayd_conf *conf);
 
+/* What cannot be started with: one line on standard error, exit status 2. */
+_Noreturn void refuse(const char *fmt, ...)
+    __attribute__((format(printf, 1, 2)));
 /* ---- access.c ---- */
 
 #define ACCESS_PREFIXES_MAX 32

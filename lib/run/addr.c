@@ -260,6 +260,17 @@ addr_listen_tcp(struct addr *a, bool reuseport)
 }
 
 int
+addr_tcp_is_free(struct addr *a)
+{
+	int fd = bind_socket(a, SOCK_STREAM, false);
+
+	if (fd == -1)
+		return -1;
+	close(fd);
+	return 0;
+}
+
+int
 addr_bind_udp(struct addr *a, bool reuseport)
 {
 	return bind_socket(a, SOCK_DGRAM, reuseport);

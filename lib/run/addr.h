@@ -65,6 +65,12 @@ bool addr_prefix_has(const struct addr_prefix *p, const struct addr *a);
  * kernel's choice.
  */
 int addr_listen_tcp(struct addr *a, bool reuseport);
+
+/* Tells whether nobody listens there, not even with SO_REUSEPORT, by binding
+ * and letting go again; no connection is ever accepted by that. 0, or -1 with
+ * errno. */
+int addr_tcp_is_free(struct addr *a);
+
 int addr_bind_udp(struct addr *a, bool reuseport);
 
 /* The address by which this host reaches others: the first global IPv4
