@@ -1,16 +1,20 @@
 # campusnet: one non-recursive Makefile. Objects of each VARIANT live in
-# build/VARIANT, so release, asan, tsan and cov never mix.
+# build/VARIANT/obj, so release, asan, tsan, cov and fuzz never mix.
 #
-#   make            builds the programs            make run     starts them
-#   make test       every test tier                make bench   beside the peers
-#   make asan|tsan|cov                             make format lint layers
-#   make install DESTDIR= PREFIX=                  make fuzz    FUZZ_SECONDS=
+#   make            builds the programs      make run     starts them
+#   make test       every test tier          make bench   beside the peers
+#   make asan tsan  tiers under sanitizers   make fuzz    FUZZ_SECONDS= each
+#   make cov        coverage, as text        make nightly test, then fuzz
+#   make format lint layers                  make reformat rewrites the code
+#   make install DESTDIR= PREFIX=            make clean
 
 VARIANT    ?= release
 PREFIX     ?= /usr/local
 PKG_CONFIG ?= pkg-config
 CLANG      ?= clang-14
+PYTHON     ?= /usr/bin/python3
 B          := build/$(VARIANT)
+O          := $(B)/obj
 
 PROGRAMS   := relayd stund
 PACKAGES   := libevent_core libevent_extra libevent_pthreads openssl libsodium jansson
@@ -25,51 +29,62 @@ WARNINGS += -Werror
 endif
 
 OPT_release := -O2 -g -D_FORTIFY_SOURCE=2
+OPT_clang   := $(OPT_release)
 OPT_asan    := -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined \
 	-fno-sanitize-recover=undefined
 OPT_tsan    := -O1 -g -fno-omit-frame-pointer -fsanitize=thread
 OPT_cov     := -O0 -g --coverage
 OPT_fuzz    := -O1 -g -fno-omit-frame-pointer \
 	-fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined
-ifeq ($(VARIANT),fuzz)
+ifeq ($(OPT_$(VARIANT)),)
+$(error VARIANT=$(VARIANT): want release, clang, asan, tsan, cov or fuzz)
+endif
+# Only clang's runtime has both sanitizers write where log_path says.
+ifneq ($(filter clang asan fuzz,$(VARIANT)),)
 CC := $(CLANG)
 endif
 
 CFLAGS ?=
 override CFLAGS += -std=c11 -D_GNU_SOURCE $(WARNINGS) $(OPT_$(VARIANT)) \
-	-fstack-protector-strong -fPIE -pthread -Ilib -MMD -MP
+	-fstack-protector-strong -fPIE -pthread -I. -Ilib -MMD -MP
 override LDFLAGS += -pie -Wl,-z,relro,-z,now $(filter -fsanitize=% --coverage,$(OPT_$(VARIANT)))
 
-Q := $(if $(V),,@)
+Q    := $(if $(V),,@)
+SAID  = $(if $(V),,@echo "  $(1) $@")
 
 all: $(PROGRAMS:%=$(B)/%)
 
 # The libraries. Arrows go one way: program -> lib/run -> lib/pure.
-PURE_OBJS := $(patsubst %.c,$(B)/%.o,$(wildcard lib/pure/*.c))
-RUN_OBJS  := $(patsubst %.c,$(B)/%.o,$(wildcard lib/run/*.c))
+PURE_OBJS := $(patsubst %.c,$(O)/%.o,$(wildcard lib/pure/*.c))
+RUN_OBJS  := $(patsubst %.c,$(O)/%.o,$(wildcard lib/run/*.c))
 $(B)/libpure.a: $(PURE_OBJS)
 $(B)/librun.a: $(RUN_OBJS)
 %.a:
 	$(Q)rm -f $@ && $(AR) rcs $@ $^
 
-$(B)/%.o: %.c
+$(O)/%.o: %.c
 	@mkdir -p $(@D)
-	$(if $(V),,@echo "  CC    $@")
+	$(call SAID,CC   )
 	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -c -o $@ $<
 
-$(B)/lib/run/version.o: override CPPFLAGS += -DVERSION='"$(VERSION)"'
+# The version is compiled into one object, anew when it changes.
+$(O)/lib/run/version.o: override CPPFLAGS += -DVERSION='"$(VERSION)"'
+$(O)/lib/run/version.o: $(B)/version
+$(B)/version: FORCE
+	@mkdir -p $(@D); echo '$(VERSION)' | cmp -s - $@ || echo '$(VERSION)' >$@
 
 # A program is all of its folder's .c files.
 define program
-$(B)/$(1): $(patsubst %.c,$(B)/%.o,$(wildcard $(1)/*.c)) $(B)/librun.a $(B)/libpure.a
-	$$(if $(V),,@echo "  LINK  $$@")
+$(B)/$(1): $(patsubst %.c,$(O)/%.o,$(wildcard $(1)/*.c)) $(B)/librun.a $(B)/libpure.a
+	$$(call SAID,LINK )
 	$$(Q)$$(CC) $$(LDFLAGS) -o $$@ $$^ $$(RUN_LIBS) $$(LDLIBS)
 endef
 $(foreach p,$(PROGRAMS),$(eval $(call program,$(p))))
 
-# Unit tests: one program per unit. Pure units link the pure library alone;
+# Unit and sim tests: one program per file. They link the pure library alone;
 # a test of anything else lists its objects here, which is its dependency audit.
-UNITS := $(patsubst tests/unit/%.c,$(B)/tests/unit/%,$(wildcard tests/unit/*_test.c))
+UNITS := $(patsubst %.c,$(B)/%,$(wildcard tests/unit/*_test.c))
+SIMS  := $(patsubst %.c,$(B)/%,$(wildcard tests/sim/*_test.c))
 UNIT_OBJS_conf_test     := lib/run/conf.o
 UNIT_OBJS_addr_test     := lib/run/addr.o
 UNIT_OBJS_metrics_test  := lib/run/metrics.o
@@ -77,11 +92,108 @@ UNIT_OBJS_session_test  := relayd/session.o
 UNIT_OBJS_queue_test    := relayd/queue.o
 UNIT_OBJS_peers_test    := relayd/peers.o
 UNIT_OBJS_pages_test    := relayd/pages.o
+SIM_OBJS_relay_test     := tests/sim/simio.o \
+	$(patsubst %,relayd/%.o,client deliver worker session queue peers pages mail pool stats access) \
+	$(patsubst %,lib/run/%.o,log addr metrics version)
 units: $(UNITS)
+sims: $(SIMS)
+everything: all units sims
+
 .SECONDEXPANSION:
-$(B)/tests/unit/%: $(B)/tests/unit/%.o $$(addprefix $(B)/,$$(UNIT_OBJS_$$*)) $(B)/libpure.a
-	$(if $(V),,@echo "  LINK  $@")
+$(B)/tests/unit/%: $(O)/tests/unit/%.o $$(addprefix $(O)/,$$(UNIT_OBJS_$$*)) $(B)/libpure.a
+	$(call SAID,LINK )
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(PURE_LIBS)
+$(B)/tests/sim/%: $(O)/tests/sim/%.o $$(addprefix $(O)/,$$(SIM_OBJS_$$*)) $(B)/libpure.a
+	$(call SAID,LINK )
+	@mkdir -p $(@D)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(PURE_LIBS)
 
--include $(shell find build -name '*.d' 2>/dev/null)
-.PHONY: all units
+# Fuzzers, of VARIANT=fuzz only: linked like units. Corpus of NAME_fuzz.c:
+# tests/fuzz/corpus/NAME/.
+FUZZERS := $(patsubst %.c,$(B)/%,$(wildcard tests/fuzz/*_fuzz.c))
+FUZZ_OBJS_session_fuzz  := relayd/session.o
+ifeq ($(VARIANT),fuzz)
+fuzzers: $(FUZZERS)
+$(B)/tests/fuzz/%: $(O)/tests/fuzz/%.o $$(addprefix $(O)/,$$(FUZZ_OBJS_$$*)) $(B)/libpure.a
+	$(call SAID,LINK )
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(PURE_LIBS)
+endif
+
+# The peers of the interop tests and the bench: Tailscale's own programs, at
+# the version that tests/interop/go.mod names, and the load generator.
+GO    = GOTOOLCHAIN=local CGO_ENABLED=0 $(shell deploy/bootstrap go)
+PEERS = build/peers/derper build/peers/derpprobe build/peers/stunc
+peers: $(PEERS) build/peers/derpbench
+$(PEERS) &: tests/interop/go.mod tests/interop/go.sum
+	@mkdir -p build/peers
+	$(Q)cd tests/interop && $(GO) build -o ../../build/peers/ $(PEERS:build/peers/%=tailscale.com/cmd/%)
+	@touch $(PEERS)
+build/peers/derpbench: $(wildcard tests/bench/*.go tests/bench/go.*)
+	@mkdir -p build/peers
+	$(Q)cd tests/bench && $(GO) build -o ../../$@ .
+
+# What a person or the CI types. tests/run builds what it runs.
+run:
+	@exec deploy/run
+test:
+	@deploy/bootstrap test
+	@tests/run
+asan tsan:
+	@deploy/bootstrap test
+	@tests/run $@
+cov:
+	@deploy/bootstrap dev
+	@tests/run cov
+	@gcovr --root . --filter lib/ --filter relayd/ --filter stund/ build/cov
+fuzz:
+	@deploy/bootstrap test
+	@FUZZ_SECONDS=$(or $(FUZZ_SECONDS),60) tests/run fuzz
+nightly:
+	@deploy/bootstrap test
+	@FUZZ_SECONDS=$(or $(FUZZ_SECONDS),300) tests/run
+bench:
+	@deploy/bootstrap bench
+	@$(MAKE) --no-print-directory all peers
+	@build/peers/derpbench $(BENCH_FLAGS) relayd=build/release/relayd derper=build/peers/derper
+
+# Checks of the text of the code. Tracked files only.
+TRACKED = $(wildcard $(shell git ls-files $(1)))
+format:
+	@clang-format-14 --dry-run -Werror $(call TRACKED,'*.c' '*.h')
+reformat:
+	clang-format-14 -i $(call TRACKED,'*.c' '*.h')
+layers: $(B)/libpure.a
+	@$(PYTHON) tests/layers.py $(B)/libpure.a
+lint: lint-text lint-c lint-go
+lint-text:
+	@mandoc -Tlint -W warning $(or $(call TRACKED,'*.[1-8]'),$(error no manual pages))
+	@for f in $(call TRACKED,'*.py') tests/run; do \
+		$(PYTHON) -c 'import ast, sys; ast.parse(open(sys.argv[1]).read(), sys.argv[1])' $$f || exit 1; done
+	@for f in $(call TRACKED,'*.sh' deploy .ci) ; do case $$(head -n 1 $$f) in \
+		'#!/bin/sh'*) sh -n $$f;; *bash*) bash -n $$f;; esac || exit 1; done
+lint-c:
+	@mkdir -p $(B)
+	@printf '%s\n' $(call TRACKED,'*.c') | xargs -P $$(nproc) -I{} clang-tidy-14 \
+		--quiet {} -- -std=c11 -D_GNU_SOURCE -DVERSION='""' -I. -Ilib 2>$(B)/tidy.log || { cat $(B)/tidy.log; exit 1; }
+lint-go:
+	@bad=$$($$($(GO) env GOROOT)/bin/gofmt -l tests); test -z "$$bad" || { echo "gofmt differs: $$bad"; exit 1; }
+	@cd tests/interop && $(GO) vet ./...
+	@cd tests/bench && $(GO) vet ./...
+
+# Installed under a prefix: /usr/sbin/stund belongs to Debian's stun-server,
+# and relayd is the name of OpenBSD's relay daemon.
+install: all
+	@for p in $(PROGRAMS); do \
+		install -D -m 755 $(B)/$$p $(DESTDIR)$(PREFIX)/sbin/campusnet-$$p && \
+		install -D -m 644 $$p/$$p.8 $(DESTDIR)$(PREFIX)/share/man/man8/campusnet-$$p.8 || exit 1; done
+
+clean:
+	rm -rf build
+
+-include $(shell find $(B) -name '*.d' 2>/dev/null)
+FORCE:
+.PHONY: all units sims everything fuzzers peers run test asan tsan cov fuzz \
+	nightly bench format reformat layers lint lint-text lint-c lint-go \
+	install clean FORCE

@@ -28,13 +28,10 @@
 /* A client that asks for more pages than it reads is closed. */
 #define UNREAD_PAGES_MAX 65536
 
-/* Under memory pressure (-queue-total) each client keeps this much. */
-#define QUEUE_BYTES_MIN 131072
-
 /* ---- time ---- */
 
-static void
-schedule(struct client *c)
+void
+client_schedule(struct client *c)
 {
 	int64_t write_us = c->worker->relay->conf->write_timeout_us;
 	struct mono at = mono_earlier(c->deadline, c->keep_alive);
@@ -52,192 +49,7 @@ set_state(struct client *c, enum client_state state, int64_t timeout_us)
 	c->deadline = timeout_us == 0
 	    ? MONO_NEVER
 	    : mono_add_us(loop_now(c->worker->loop), timeout_us);
-	schedule(c);
-}
-
-/* ---- output ---- */
-
-static enum stats_kind
-kind_of(const uint8_t *p, size_t n)
-{
-	return derp_is_disco(p, n) ? KIND_DISCO : KIND_OTHER;
-}
-
-/* A packet of the queue is lost: count what was in the frame. */
-static void
-drop(struct client *c, struct packet *p, enum stats_drop reason)
-{
-	const size_t head = DERP_HEADER_LEN + KEY_LEN;
-
-	if (p->bytes[0] == DERP_RECV_PACKET)
-		stats_drop(&c->worker->stats, reason,
-		    kind_of(p->bytes + head, p->len - head), p->len - head);
-	else if (p->bytes[0] == DERP_PONG)
-		c->pong_queued = false;
-	c->worker->queued -= p->len;
-	pool_put(&c->worker->pool, p);
-}
-
-static struct queue_limits
-limits_now(const struct client *c)
-{
-	const struct relayd *relay = c->worker->relay;
-	struct queue_limits limits = relay->limits;
-
-	if (c->worker->queued >
-	    (size_t)relay->conf->queue_total / relay->nworkers)
-		limits.bytes = QUEUE_BYTES_MIN;
-	return limits;
-}
-
-/* Makes room for len bytes: first by writing, then by dropping the oldest. */
-static void
-make_room(struct client *c, enum queue_class class, size_t len)
-{
-	struct queue_limits limits = limits_now(c);
-	struct packet *old;
-
-	if (!queue_is_full(&c->queue, class, len, &limits))
-		return;
-	if (io_pending(c->io) == 0)
-		client_flush(c);
-	while (queue_is_full(&c->queue, class, len, &limits) &&
-	    (old = queue_evict(&c->queue, class)) != NULL)
-		drop(c, old, DROP_QUEUE_HEAD);
-}
-
-/* Queues a frame of len bytes, which the caller fills in. NULL when memory is
- * short, or when c died of the attempt to make room. */
-static struct packet *
-enqueue(struct client *c, enum queue_class class, uint8_t source, size_t len)
-{
-	struct worker *w = c->worker;
-	struct packet *p;
-
-	make_room(c, class, len);
-	if (c->state == CLIENT_DEAD || (p = pool_get(&w->pool, len)) == NULL)
-		return NULL;
-	p->queued = loop_now(w->loop);
-	p->source = source;
-	queue_push(&c->queue, class, p);
-	w->queued += len;
-	worker_flush_later(w, c);
-	return p;
-}
-
-/* A frame of the relay's own; lost without harm if memory is short. */
-static void
-enqueue_frame(
-    struct client *c, enum queue_class class, const uint8_t *frame, size_t len)
-{
-	struct packet *p = enqueue(c, class, 0, len);
-	if (p != NULL)
-		memcpy(p->bytes, frame, len);
-}
-
-void
-client_deliver(struct client *c, struct peer *from, const struct key *src,
-    const uint8_t *data, size_t n)
-{
-	enum stats_kind kind = kind_of(data, n);
-	size_t len = DERP_HEADER_LEN + KEY_LEN + n;
-	struct packet *p;
-	struct wr w;
-
-	if (from != NULL)
-		viewer_note(&c->worker->peers, &c->viewer, from);
-	p = enqueue(c, kind == KIND_DISCO ? QUEUE_DISCO : QUEUE_DATA,
-	    src->b[KEY_LEN - 1] % QUEUE_SOURCES, len);
-	if (p == NULL) {
-		stats_drop(&c->worker->stats,
-		    c->state == CLIENT_DEAD ? DROP_GONE : DROP_QUEUE_TAIL, kind,
-		    n);
-		return;
-	}
-	wr_init(&w, p->bytes, len);
-	derp_write_header(&w, DERP_RECV_PACKET, (uint32_t)(KEY_LEN + n));
-	wr_bytes(&w, src->b, KEY_LEN);
-	wr_bytes(&w, data, n);
-}
-
-static void
-count_sent(struct client *c, const struct packet *p, struct mono now)
-{
-	struct stats *s = &c->worker->stats;
-	int64_t waited = mono_diff_us(p->queued, now);
-	int64_t average = metric_get(&s->queue_us);
-
-	switch (p->bytes[0]) {
-	case DERP_RECV_PACKET:
-		metric_add(&s->packets_out, 1);
-		metric_add(&s->bytes_out, p->len - DERP_HEADER_LEN - KEY_LEN);
-		/* derper's alpha is 0.1 too. */
-		metric_set(&s->queue_us, average + (waited - average) / 10);
-		break;
-	case DERP_PONG:
-		c->pong_queued = false;
-		metric_add(&s->pongs, 1);
-		break;
-	case DERP_PEER_GONE:
-		metric_add(p->bytes[p->len - 1] == DERP_GONE_NOT_HERE
-			? &s->gone_not_here
-			: &s->gone_disconnected,
-		    1);
-		break;
-	}
-}
-
-/* Moves packets from the queue to the worker's gather buffer; returns bytes. */
-static size_t
-gather(struct client *c)
-{
-	struct worker *w = c->worker;
-	struct mono now = loop_now(w->loop);
-	struct packet *p;
-	unsigned frames = 0;
-	size_t n = 0;
-
-	while (
-	    (p = queue_pop_aged(&c->queue, now, &w->relay->limits)) != NULL) {
-		metric_add(&w->stats.aged, 1);
-		drop(c, p, DROP_QUEUE_HEAD);
-	}
-	while ((p = queue_pop(&c->queue, IO_WRITE_MAX - n)) != NULL) {
-		memcpy(w->gather + n, p->bytes, p->len);
-		n += p->len;
-		frames++;
-		count_sent(c, p, now);
-		w->queued -= p->len;
-		pool_put(&w->pool, p);
-	}
-	stats_frames(&w->stats, frames);
-	return n;
-}
-
-void
-client_flush(struct client *c)
-{
-	while (c->state == CLIENT_DERP && c->acks == 0 &&
-	    io_pending(c->io) == 0 && !queue_is_empty(&c->queue))
-		io_write(c->io, c->worker->gather, gather(c));
-	/* The write deadline begins to run. */
-	if (c->state == CLIENT_DERP && io_pending(c->io) > 0)
-		schedule(c);
-}
-
-void
-client_peer_gone(struct viewer *v, const struct key *k, void *arg)
-{
-	struct client *c = (struct client *)(void *)((char *)v -
-	    offsetof(struct client, viewer));
-	uint8_t frame[DERP_PEER_GONE_SIZE];
-
-	(void)arg;
-	/* Behind the packets of that peer, not before them: the client would
-	 * take a packet that comes after for a new route. */
-	if (c->state == CLIENT_DERP)
-		enqueue_frame(c, QUEUE_DATA, frame,
-		    derp_peer_gone(frame, k, DERP_GONE_DISCONNECTED));
+	client_schedule(c);
 }
 
 /* ---- HTTP ---- */
@@ -458,7 +270,7 @@ unknown_destination(
 	/* Only a disco sender acts on the answer, and only a few of them. */
 	if (kind == KIND_DISCO &&
 	    limit_allow(&c->not_here, loop_now(c->worker->loop)))
-		enqueue_frame(c, QUEUE_CONTROL, frame,
+		client_enqueue(c, QUEUE_CONTROL, frame,
 		    derp_peer_gone(frame, dst, DERP_GONE_NOT_HERE));
 }
 
@@ -468,7 +280,7 @@ on_send_packet(struct client *c, const uint8_t *frame, size_t len)
 	struct worker *w = c->worker;
 	const uint8_t *data = frame + DERP_HEADER_LEN + KEY_LEN;
 	size_t n = len - KEY_LEN;
-	enum stats_kind kind = kind_of(data, n);
+	enum stats_kind kind = client_packet_kind(data, n);
 	struct key dst;
 	struct peer *peer;
 
@@ -511,7 +323,7 @@ on_ping(struct client *c, const uint8_t *data)
 	if (c->pong_queued)
 		return;
 	c->pong_queued = true;
-	enqueue_frame(c, QUEUE_CONTROL, frame, derp_pong(frame, data));
+	client_enqueue(c, QUEUE_CONTROL, frame, derp_pong(frame, data));
 }
 
 /* The last of a key's connections to speak gets its traffic. */
@@ -665,11 +477,11 @@ client_timer(void *arg)
 		return;
 	}
 	if (mono_reached(c->keep_alive, now)) {
-		enqueue_frame(c, QUEUE_CONTROL, frame, derp_keep_alive(frame));
+		client_enqueue(c, QUEUE_CONTROL, frame, derp_keep_alive(frame));
 		c->keep_alive = mono_add_us(now, c->keep_alive_us);
 	}
 	if (c->state != CLIENT_DEAD)
-		schedule(c);
+		client_schedule(c);
 }
 
 static const struct io_ops client_ops = {
@@ -729,7 +541,7 @@ leave(struct client *c)
 	for (int class = 0; class < QUEUE_CLASSES; class ++)
 		while ((p = queue_evict(&c->queue, (enum queue_class) class)) !=
 		    NULL)
-			drop(c, p, DROP_GONE);
+			client_drop(c, p, DROP_GONE);
 	if (c->upgraded)
 		count_request(c, -1);
 }

@@ -5,6 +5,7 @@
  *   main      flags -> keys, certificate, sockets -> privileges -> threads
  *   worker    one thread: its loop, listeners, clients, mailbox
  *   client    one connection, from accept to close
+ *   deliver   what goes to a client: its queue, and the queue to the socket
  *   session   PURE: bytes of a connection -> events
  *   queue     PURE: frames that wait for a client
  *   peers     PURE: who is connected; who has heard of whom
@@ -269,6 +270,19 @@ void client_accept(struct worker *w, const struct listener *l, int fd,
 void client_close(
     struct client *c, enum stats_close reason, const char *detail);
 
+/* Sets the timer to the next of the client's deadlines. */
+void client_schedule(struct client *c);
+
+/* Another worker has acknowledged. */
+void client_acked(struct client *c);
+
+/* Only by the worker, after the turn. */
+void client_free(struct client *c);
+
+/* ---- deliver.c ---- */
+
+enum stats_kind client_packet_kind(const uint8_t *p, size_t n);
+
 /* Queues a packet of n bytes from src (whose peer is from, if known) for a
  * client of this worker. */
 void client_deliver(struct client *c, struct peer *from, const struct key *src,
@@ -277,11 +291,12 @@ void client_deliver(struct client *c, struct peer *from, const struct key *src,
 /* Writes what is queued, as far as the kernel takes it. */
 void client_flush(struct client *c);
 
-/* Another worker has acknowledged. */
-void client_acked(struct client *c);
+/* Queues a frame of the relay's own; lost without harm if memory is short. */
+void client_enqueue(
+    struct client *c, enum queue_class class, const uint8_t *frame, size_t len);
 
-/* Only by the worker, after the turn. */
-void client_free(struct client *c);
+/* A packet that was in c's queue is lost: counts and frees it. */
+void client_drop(struct client *c, struct packet *p, enum stats_drop reason);
 
 /* For peers_remove: tells v's client that a key is gone. */
 void client_peer_gone(struct viewer *v, const struct key *k, void *arg);

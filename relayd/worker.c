@@ -75,8 +75,8 @@ worker_forward(struct worker *w, const struct member *m, const struct key *src,
 	    .queued = loop_now(w->loop)};
 
 	if (!outbox_add(out, &mail, p)) {
-		stats_drop(&w->stats, DROP_QUEUE_TAIL,
-		    derp_is_disco(p, n) ? KIND_DISCO : KIND_OTHER, n);
+		stats_drop(
+		    &w->stats, DROP_QUEUE_TAIL, client_packet_kind(p, n), n);
 		return;
 	}
 	metric_add(&w->stats.crossed, 1);
@@ -94,8 +94,8 @@ take_packet(struct worker *w, const struct mail *m)
 	const uint8_t *p = mail_body(m);
 
 	if (member == NULL)
-		stats_drop(&w->stats, DROP_GONE,
-		    derp_is_disco(p, m->len) ? KIND_DISCO : KIND_OTHER, m->len);
+		stats_drop(&w->stats, DROP_GONE, client_packet_kind(p, m->len),
+		    m->len);
 	else
 		client_deliver(member->client, peers_find(&w->peers, &m->src),
 		    &m->src, p, m->len);
