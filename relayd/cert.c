@@ -343,13 +343,10 @@ cert_node_json(const struct relayd_conf *conf, const struct cert *c)
 	    900, "HostName", conf->hostname);
 	char *text;
 
-	/* An address is its own; "none" saves clients the look-up. */
-	if (v4 || v6) {
+	/* No "none" for the other family: derpprobe takes it for a name. */
+	if (v4 || v6)
 		json_object_set_new(
-		    node, "IPv4", json_string(v4 ? conf->hostname : "none"));
-		json_object_set_new(
-		    node, "IPv6", json_string(v6 ? conf->hostname : "none"));
-	}
+		    node, v4 ? "IPv4" : "IPv6", json_string(conf->hostname));
 	if (conf->tls && c->single) {
 		snprintf(certname, sizeof(certname), "sha256-raw:%s", c->pin);
 		json_object_set_new(node, "CertName", json_string(certname));

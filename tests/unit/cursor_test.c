@@ -141,6 +141,10 @@ test_patch(void)
 	eq_mem(out, "\0\0\xab\xcd", 4, "patched");
 	wr_patch16(&w, 3, 1);
 	ok(w.bad, "only what was written can be patched");
+	wr_init(&w, out, sizeof(out));
+	wr_u32(&w, 0);
+	wr_patch16(&w, SIZE_MAX, 1);
+	ok(w.bad, "a huge offset does not wrap");
 }
 
 int
