@@ -87,11 +87,13 @@ UNITS := $(patsubst %.c,$(B)/%,$(wildcard tests/unit/*_test.c))
 SIMS  := $(patsubst %.c,$(B)/%,$(wildcard tests/sim/*_test.c))
 UNIT_OBJS_conf_test     := lib/run/conf.o
 UNIT_OBJS_addr_test     := lib/run/addr.o
+UNIT_OBJS_log_test      := lib/run/log.o
 UNIT_OBJS_metrics_test  := lib/run/metrics.o
 UNIT_OBJS_session_test  := relayd/session.o
 UNIT_OBJS_queue_test    := relayd/queue.o
 UNIT_OBJS_peers_test    := relayd/peers.o
 UNIT_OBJS_pages_test    := relayd/pages.o
+UNIT_OBJS_mail_test     := relayd/mail.o
 SIM_OBJS_relay_test     := tests/sim/simio.o \
 	$(patsubst %,relayd/%.o,client deliver worker session queue peers pages mail pool stats access) \
 	$(patsubst %,lib/run/%.o,log addr metrics version)

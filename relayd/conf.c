@@ -105,7 +105,7 @@ static const struct conf_option options[] = {
 	    DAY_US, NULL, "TIME: for the TLS handshake and each HTTP request"},
 	{"hello-timeout", CONF_DURATION, AT(hello_timeout_us), "10s",
 	    SECOND_US, DAY_US, NULL, "TIME: for a client's first frame"},
-	{"queue-packets", CONF_INT, AT(queue_packets), "2048", 32, 1000000,
+	{"queue-packets", CONF_INT, AT(queue_packets), "8192", 32, 1000000,
 	    NULL, "N: packets that wait for one client, of each class"},
 	{"queue-bytes", CONF_INT, AT(queue_bytes), "33554432", 131072,
 	    INT64_C(1) << 30, NULL,
@@ -113,7 +113,7 @@ static const struct conf_option options[] = {
 	{"queue-age", CONF_DURATION, AT(queue_age_us), "1s", 0, DAY_US, NULL,
 	    "TIME: older packets are dropped; 0 for none"},
 	{"queue-total", CONF_INT, AT(queue_total), "268435456", 1048576,
-	    INT64_MAX, NULL, "N: bytes that wait in all queues; beyond it each "
+	    INT64_MAX, NULL, "N: memory of all queues, in bytes; beyond it each "
 	    "client keeps only 128 KiB"},
 	{"log", CONF_CHOICE, AT(log_level), "info", 0, 0,
 	    "quiet|error|info|debug", "LEVEL: what is logged"},

@@ -26,7 +26,7 @@ client_drop(struct client *c, struct packet *p, enum stats_drop reason)
 		    p->len - head);
 	else if (p->bytes[0] == DERP_PONG)
 		c->pong_queued = false;
-	c->worker->queued -= p->len;
+	c->worker->queued -= pool_size(p);
 	pool_put(&c->worker->pool, p);
 }
 
@@ -72,7 +72,7 @@ enqueue(struct client *c, enum queue_class class, uint8_t source, size_t len)
 	p->queued = loop_now(w->loop);
 	p->source = source;
 	queue_push(&c->queue, class, p);
-	w->queued += len;
+	w->queued += pool_size(p);
 	worker_flush_later(w, c);
 	return p;
 }
@@ -158,7 +158,7 @@ gather(struct client *c)
 		n += p->len;
 		frames++;
 		count_sent(c, p, now);
-		w->queued -= p->len;
+		w->queued -= pool_size(p);
 		pool_put(&w->pool, p);
 	}
 	stats_frames(&w->stats, frames);

@@ -251,6 +251,7 @@ peers_remove(struct peers *ps, struct member *m,
 {
 	struct peer *p = m->peer;
 	struct sighting *s;
+	struct viewer *v;
 
 	LIST_REMOVE(m, link);
 	free(m);
@@ -260,9 +261,12 @@ peers_remove(struct peers *ps, struct member *m,
 	if (p->nmembers > 0)
 		return;
 	while ((s = LIST_FIRST(&p->seen_by)) != NULL) {
-		if (gone != NULL)
-			gone(s->viewer, &p->key, arg);
+		/* First forgotten, then told: a viewer may die of being told,
+		 * and then clears its sightings. */
+		v = s->viewer;
 		sighting_free(ps, s);
+		if (gone != NULL)
+			gone(v, &p->key, arg);
 	}
 	peer_free(ps, p);
 }

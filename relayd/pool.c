@@ -52,3 +52,10 @@ pool_put(struct pool *p, struct packet *packet)
 	TAILQ_INSERT_HEAD(&p->free, packet, link);
 	p->nfree++;
 }
+
+size_t
+pool_size(const struct packet *packet)
+{
+	return sizeof(*packet) +
+	    (packet->pooled ? POOL_PACKET_MAX : packet->len);
+}

@@ -27,4 +27,7 @@ void pool_clear(struct pool *p);
 struct packet *pool_get(struct pool *p, size_t len);
 void pool_put(struct pool *p, struct packet *packet);
 
+/* The memory that a packet really takes. */
+size_t pool_size(const struct packet *packet);
+
 #endif

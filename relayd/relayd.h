@@ -189,7 +189,7 @@ struct worker {
 	bool paused;
 	struct clients all, flush, dead;
 	size_t registered; /* members of peers that are clients here */
-	size_t queued; /* bytes in all queues */
+	size_t queued; /* memory in all queues, bytes */
 	uint64_t ids;
 	struct limit accepts;
 	struct log_limit log_closed, log_shortage;

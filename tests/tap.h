@@ -29,8 +29,8 @@ tap_int(int64_t got, int64_t want, const char *what, const char *file, int line)
 	bool good = tap_ok(got == want, what, file, line);
 
 	if (!good)
-		printf("# got %lld, want %lld\n", (long long)got,
-		    (long long)want);
+		printf(
+		    "# got %lld, want %lld\n", (long long)got, (long long)want);
 	return good;
 }
 
@@ -38,7 +38,8 @@ static inline bool
 tap_str(const char *got, const char *want, const char *what, const char *file,
     int line)
 {
-	bool good = tap_ok(got != NULL && strcmp(got, want) == 0, what, file, line);
+	bool good =
+	    tap_ok(got != NULL && strcmp(got, want) == 0, what, file, line);
 
 	if (!good)
 		printf("# got  \"%s\"\n# want \"%s\"\n",
@@ -69,9 +70,11 @@ tap_done(void)
 	return tap_failed == 0 ? 0 : 1;
 }
 
-#define ok(expr, what)	       tap_ok((expr), (what), __FILE__, __LINE__)
-#define eq_int(got, want, what) tap_int((got), (want), (what), __FILE__, __LINE__)
-#define eq_str(got, want, what) tap_str((got), (want), (what), __FILE__, __LINE__)
+#define ok(expr, what) tap_ok((expr), (what), __FILE__, __LINE__)
+#define eq_int(got, want, what) \
+	tap_int((got), (want), (what), __FILE__, __LINE__)
+#define eq_str(got, want, what) \
+	tap_str((got), (want), (what), __FILE__, __LINE__)
 #define eq_mem(got, want, n, what) \
 	tap_mem((got), (want), (n), (what), __FILE__, __LINE__)
 

@@ -43,9 +43,8 @@ parse_ip(struct addr *a, const char *ip)
 		a->len = sizeof(a->u.in);
 		return true;
 	}
-	if (strlen(ip) >= sizeof(bare))
+	if (snprintf(bare, sizeof(bare), "%s", ip) >= (int)sizeof(bare))
 		return false;
-	strcpy(bare, ip);
 	if ((scope = strchr(bare, '%')) != NULL) {
 		*scope++ = '\0';
 		a->u.in6.sin6_scope_id = if_nametoindex(scope);

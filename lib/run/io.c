@@ -25,6 +25,10 @@
 
 #define REST_STEP    2048
 
+/* What waits in the kernel cannot be overtaken or dropped any more: beyond
+ * this many bytes not yet sent it waits with the caller. */
+#define UNSENT_MAX 131072
+
 struct io_env {
 	struct loop *loop;
 	uint8_t wire_in[IO_READ_MAX];
@@ -456,11 +460,12 @@ io_rtt_us(const struct io *io)
 void
 io_set_tcp_options(int fd, int64_t idle_us, int64_t user_timeout_us)
 {
-	int on = 1, interval = 15, count = 9;
+	int on = 1, interval = 15, count = 9, unsent = UNSENT_MAX;
 	int idle = (int)(idle_us / 1000000);
 	unsigned timeout = (unsigned)(user_timeout_us / 1000);
 
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+	setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent, sizeof(unsent));
 	if (timeout > 0)
 		setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &timeout,
 		    sizeof(timeout));

@@ -17,6 +17,7 @@ import (
 	"runtime"
 	"runtime/debug"
 	"slices"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -94,6 +95,7 @@ func main() {
 	flag.IntVar(&z.connects, "connects", 500, "connects per round")
 	flag.IntVar(&z.burst, "burst", 1, "packets per write in the flood; a stock client writes each one alone")
 	quick := flag.Bool("quick", false, "smoke run: one short round that shows that everything works, and measures little")
+	only := flag.String("only", "", "run the loads with these names alone, as in flood1,pingpong")
 	jsonPath := flag.String("json", "", "also write all figures to this file")
 	flag.Usage = func() {
 		fmt.Fprintf(flag.CommandLine.Output(), "usage: derpbench [flags] NAME=PATH[,FLAG]... NAME=PATH[,FLAG]...\n"+
@@ -109,10 +111,31 @@ func main() {
 		fmt.Fprintln(os.Stderr, "derpbench:", err)
 		os.Exit(2)
 	}
-	if err := bench(entries, *rounds, z, *jsonPath); err != nil {
+	chosen, err := choose(*only)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "derpbench:", err)
+		os.Exit(2)
+	}
+	if err := bench(entries, chosen, *rounds, z, *jsonPath); err != nil {
 		fmt.Fprintln(os.Stderr, "derpbench:", err)
 		os.Exit(1)
 	}
+}
+
+// choose returns the loads that a comma list names; all of them for "".
+func choose(list string) ([]load, error) {
+	if list == "" {
+		return loads(), nil
+	}
+	var chosen []load
+	for _, name := range strings.Split(list, ",") {
+		i := slices.IndexFunc(loads(), func(l load) bool { return l.name == name })
+		if i < 0 {
+			return nil, fmt.Errorf("-only: no load %q", name)
+		}
+		chosen = append(chosen, loads()[i])
+	}
+	return chosen, nil
 }
 
 func parseArgs(args []string, rounds int, z size) ([]entry, error) {
@@ -153,7 +176,7 @@ func parseArgs(args []string, rounds int, z size) ([]entry, error) {
 	return entries, nil
 }
 
-func bench(entries []entry, rounds int, z size, jsonPath string) error {
+func bench(entries []entry, chosen []load, rounds int, z size, jsonPath string) error {
 	if err := raiseFiles(z.idle + 200); err != nil {
 		return err
 	}
@@ -173,7 +196,7 @@ func bench(entries []entry, rounds int, z size, jsonPath string) error {
 	rep := newReport(entries, rounds, z)
 	rep.printHeader(os.Stdout)
 	for round := range rounds {
-		for _, l := range loads() {
+		for _, l := range chosen {
 			for i := range entries {
 				e := entries[(i+round)%len(entries)]
 				progress("round %d of %d: %s: %s", round+1, rounds, l.title, e.name)
@@ -186,7 +209,7 @@ func bench(entries []entry, rounds int, z size, jsonPath string) error {
 		}
 	}
 	progress("")
-	rep.finish(loads())
+	rep.finish(chosen)
 	rep.printTable(os.Stdout)
 	if jsonPath == "" {
 		return nil
