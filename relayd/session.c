@@ -47,11 +47,11 @@ next_request(struct session *s, uint8_t *p, size_t n, struct session_step *out)
 	size_t head = http1_head_end(p, n, &s->scanned);
 	int status;
 
-	if (head > HTTP1_HEAD_MAX || (head == 0 && n > HTTP1_HEAD_MAX))
-		return bad(s, out, 431, "request head too long");
 	/* A TLS hello or a binary protocol on the wrong port shows at once. */
 	if (n > 0 && (p[0] < 'A' || p[0] > 'z'))
 		return bad(s, out, 400, "not an HTTP request");
+	if (head > HTTP1_HEAD_MAX || (head == 0 && n > HTTP1_HEAD_MAX))
+		return bad(s, out, 431, "request head too long");
 	if (head == 0)
 		return more(out, 0);
 	s->scanned = 0;

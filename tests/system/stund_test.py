@@ -502,10 +502,19 @@ def information():
     assert status == 0 and "-listen ADDR:PORT" in out and err == ""
 
 
+def manual_page():
+    """Each flag has its line in stund.8, and each line its flag."""
+    known = set(re.findall(r"^  -(\S+)", run("-h")[1], re.M)) | {"config"}
+    page = (TOP / "stund/stund.8").read_text()
+    told = set(re.findall(r"^\.It Fl (\S+)", page, re.M))
+    named = set(re.findall(r"^\.Op Fl (\S+)", page, re.M))
+    assert known == told == named, (known ^ told, known ^ named)
+
+
 TESTS = [answers_v4, answers_v6, wildcard_both_families, wildcard_v4_only,
          several_addresses, errors, silent, garbage, vanished_clients,
          many_in_flight, metrics, healthz, not_root, notifies, signals,
-         port_taken, bad_flag, bad_config, config_file, information]
+         port_taken, bad_flag, bad_config, config_file, information, manual_page]
 
 
 def main():
