@@ -1,12 +1,10 @@
 /*
- * cert: derper's certificate folder, a self-signed certificate for an IP
- * address, the meta certificate, and the DERP map that pins it all.
+ * cert: derper's certificate folder, and the DERP map that pins what is in it.
  */
 #include <arpa/inet.h>
 #include <sys/stat.h>
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,15 +12,11 @@
 #include <unistd.h>
 
 #include <jansson.h>
-#include <openssl/ec.h>
 #include <openssl/evp.h>
 #include <openssl/pem.h>
-#include <openssl/rand.h>
 #include <openssl/x509v3.h>
 
 #include "relayd/relayd.h"
-
-#define DAY 86400L
 
 static int __attribute__((format(printf, 3, 4)))
 fail(char *error, size_t cap, const char *fmt, ...)
@@ -71,171 +65,6 @@ set_paths(struct cert *c, const char *dir, const char *hostname, char *error,
 		return fail(error, cap, "flag -certdir: the name is too long");
 	return 0;
 }
-
-/* ---- making certificates ---- */
-
-static bool
-add_extension(X509 *x, int nid, const char *value)
-{
-	X509V3_CTX ctx;
-	X509_EXTENSION *e;
-	bool good;
-
-	X509V3_set_ctx_nodb(&ctx);
-	X509V3_set_ctx(&ctx, x, x, NULL, NULL, 0);
-	e = X509V3_EXT_conf_nid(NULL, &ctx, nid, value);
-	good = e != NULL && X509_add_ext(x, e, -1) == 1;
-	X509_EXTENSION_free(e);
-	return good;
-}
-
-/* A certificate of cn for itself, valid from `from` to `to` seconds from now;
- * not signed yet. A plain string type: as a multibyte one OpenSSL would keep
- * cn to X.520's 64 characters, and the meta certificate's has 71. */
-static X509 *
-blank_cert(const char *cn, EVP_PKEY *key, long from, long to)
-{
-	X509 *x = X509_new();
-	X509_NAME *name = x == NULL ? NULL : X509_get_subject_name(x);
-
-	if (x == NULL || X509_set_version(x, X509_VERSION_3) != 1 ||
-	    X509_NAME_add_entry_by_NID(name, NID_commonName, V_ASN1_UTF8STRING,
-		(const unsigned char *)cn, -1, -1, 0) != 1 ||
-	    X509_set_issuer_name(x, name) != 1 ||
-	    X509_gmtime_adj(X509_getm_notBefore(x), from) == NULL ||
-	    X509_gmtime_adj(X509_getm_notAfter(x), to) == NULL ||
-	    X509_set_pubkey(x, key) != 1) {
-		X509_free(x);
-		return NULL;
-	}
-	return x;
-}
-
-/*
- * Exactly one extension, BasicConstraints, critical and empty: Tailscale's
- * tests want that, and its prober skips the expiry alarm only while no key
- * identifiers are there. The serial number is the protocol version.
- */
-X509 *
-cert_meta(const struct key *pub)
-{
-	char cn[8 + KEY_TEXT_MAX], hex[KEY_TEXT_MAX];
-	EVP_PKEY *key = EVP_PKEY_Q_keygen(NULL, NULL, "ED25519");
-	X509 *x = NULL;
-
-	snprintf(cn, sizeof(cn), "derpkey%s", key_text(pub, KEY_HEX, hex));
-	if (key != NULL)
-		x = blank_cert(cn, key, -30 * DAY, 30 * DAY);
-	if (x != NULL &&
-	    (ASN1_INTEGER_set(
-		 X509_get_serialNumber(x), DERP_PROTOCOL_VERSION) != 1 ||
-		!add_extension(x, NID_basic_constraints, "critical,CA:FALSE") ||
-		X509_sign(x, key, NULL) == 0)) {
-		X509_free(x);
-		x = NULL;
-	}
-	EVP_PKEY_free(key);
-	return x;
-}
-
-static bool
-random_serial(X509 *x)
-{
-	unsigned char bytes[16];
-	BIGNUM *n;
-	bool good;
-
-	if (RAND_bytes(bytes, sizeof(bytes)) != 1)
-		return false;
-	bytes[0] &= 0x7f; /* RFC 5280 section 4.1.2.2: positive */
-	n = BN_bin2bn(bytes, sizeof(bytes), NULL);
-	good = n != NULL &&
-	    BN_to_ASN1_INTEGER(n, X509_get_serialNumber(x)) != NULL;
-	BN_free(n);
-	return good;
-}
-
-static X509 *
-self_signed(const char *ip, EVP_PKEY *key)
-{
-	char san[128];
-	X509 *x = blank_cert(ip, key, 0, 365 * DAY);
-
-	snprintf(san, sizeof(san), "IP:%.100s", ip);
-	if (x != NULL &&
-	    (!random_serial(x) ||
-		!add_extension(x, NID_key_usage,
-		    "critical,digitalSignature,keyEncipherment") ||
-		!add_extension(x, NID_ext_key_usage, "serverAuth") ||
-		!add_extension(x, NID_basic_constraints, "critical,CA:FALSE") ||
-		!add_extension(x, NID_subject_alt_name, san) ||
-		X509_sign(x, key, EVP_sha256()) == 0)) {
-		X509_free(x);
-		return NULL;
-	}
-	return x;
-}
-
-static FILE *
-create(const char *path, mode_t mode)
-{
-	int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
-	FILE *f = fd == -1 ? NULL : fdopen(fd, "w");
-
-	if (fd != -1 && f == NULL)
-		close(fd);
-	return f;
-}
-
-/* "EC PRIVATE KEY", as derper writes it, not PKCS #8. */
-static bool
-write_key(FILE *f, EVP_PKEY *key)
-{
-	BIO *bio = BIO_new_fp(f, BIO_NOCLOSE);
-	bool good = bio != NULL &&
-	    PEM_write_bio_PrivateKey_traditional(
-		bio, key, NULL, NULL, 0, NULL, NULL) == 1;
-
-	BIO_free(bio);
-	return good;
-}
-
-static int
-make_files(const struct cert *c, const char *ip, char *error, size_t cap)
-{
-	EVP_PKEY *key = EVP_EC_gen("P-256");
-	X509 *x = key == NULL ? NULL : self_signed(ip, key);
-	FILE *kf = NULL, *cf = NULL;
-	int r = -1;
-
-	if (x == NULL)
-		fail(error, cap, "making a certificate: %s", tls_error());
-	else if ((kf = create(c->key, 0600)) == NULL)
-		fail(error, cap, "certificate key %s: %s", c->key,
-		    strerror(errno));
-	else if ((cf = create(c->crt, 0644)) == NULL)
-		fail(error, cap, "certificate %s: %s", c->crt, strerror(errno));
-	else if (!write_key(kf, key) || PEM_write_X509(cf, x) != 1)
-		fail(error, cap, "certificate %s: cannot be written", c->crt);
-	else
-		r = 0;
-	/* Half a pair would be refused at every later start. */
-	if (kf != NULL && fclose(kf) != 0 && r == 0)
-		r = fail(error, cap, "certificate key %s: %s", c->key,
-		    strerror(errno));
-	if (cf != NULL && fclose(cf) != 0 && r == 0)
-		r = fail(
-		    error, cap, "certificate %s: %s", c->crt, strerror(errno));
-	if (r == -1 && kf != NULL)
-		unlink(c->key);
-	if (r == -1 && cf != NULL)
-		unlink(c->crt);
-	X509_free(x);
-	EVP_PKEY_free(key);
-	return r;
-}
-
-/* ---- reading them ---- */
 
 static void
 set_pin(struct cert *c, X509 *x)
@@ -306,36 +135,55 @@ make_dir(const char *dir, char *error, size_t cap)
 	}
 }
 
-int
-cert_load(struct cert *c, const char *dir, const char *hostname, char *error,
+/* True if the file is there, or cannot even be looked for (errno then says
+ * why, and opening it will). */
+static bool
+is_there(const char *path)
+{
+	return access(path, F_OK) == 0 || errno != ENOENT;
+}
+
+static int
+make_missing(struct cert *c, const char *dir, const char *hostname, char *error,
     size_t cap)
 {
-	bool no_crt, no_key;
+	bool crt = is_there(c->crt), key = is_there(c->key);
 
-	memset(c, 0, sizeof(*c));
-	if (set_paths(c, dir, hostname, error, cap) == -1)
-		return -1;
-	no_crt = access(c->crt, F_OK) == -1;
-	no_key = access(c->key, F_OK) == -1;
-	if (no_crt && no_key && is_ip(hostname)) {
-		if (make_dir(dir, error, cap) == -1 ||
-		    make_files(c, hostname, error, cap) == -1)
-			return -1;
-		c->made = true;
-	} else if (no_crt || no_key)
+	if (crt && key)
+		return 0;
+	if (!crt && key && cert_recover(c) == 0)
+		return 0;
+	if (crt || key || !is_ip(hostname))
 		return fail(error, cap,
 		    "certificate %s: no such file; with an IP address as "
 		    "-hostname one is made if .crt and .key are both missing",
-		    no_crt ? c->crt : c->key);
-	return inspect(c, hostname, error, cap);
+		    crt ? c->key : c->crt);
+	if (make_dir(dir, error, cap) == -1)
+		return -1;
+	return cert_make(c, hostname, error, cap);
+}
+
+int
+cert_load(struct cert *c, const char *dir, const char *hostname, bool make,
+    char *error, size_t cap)
+{
+	memset(c, 0, sizeof(*c));
+	if (set_paths(c, dir, hostname, error, cap) == -1 ||
+	    (make && make_missing(c, dir, hostname, error, cap) == -1) ||
+	    inspect(c, hostname, error, cap) == -1)
+		return -1;
+	if (access(c->key, R_OK) == -1)
+		return fail(error, cap, "certificate key %s: %s", c->key,
+		    strerror(errno));
+	return 0;
 }
 
 /* ---- for clients ---- */
 
 char *
-cert_node_json(const struct relayd_conf *conf, const struct cert *c)
+cert_node_json(const struct relayd_conf *conf, const struct cert *c, int port,
+    int stun_port)
 {
-	int port = addr_port(&conf->listen);
 	bool v4 = inet_addr(conf->hostname) != INADDR_NONE;
 	bool v6 = strchr(conf->hostname, ':') != NULL;
 	char certname[80];
@@ -353,9 +201,8 @@ cert_node_json(const struct relayd_conf *conf, const struct cert *c)
 	}
 	if (port != 443)
 		json_object_set_new(node, "DERPPort", json_integer(port));
-	if (conf->stun_port != 3478)
-		json_object_set_new(
-		    node, "STUNPort", json_integer(conf->stun_port));
+	if (stun_port != 3478)
+		json_object_set_new(node, "STUNPort", json_integer(stun_port));
 	if (conf->tls && conf->http_port == 80)
 		json_object_set_new(node, "CanPort80", json_true());
 	text = json_dumps(node, JSON_COMPACT);

@@ -66,21 +66,30 @@ drain(struct client *c, enum stats_close reason)
 		set_state(c, CLIENT_DRAIN, DRAIN_US);
 }
 
+/* Head and body leave together; a body that is longer than the buffer goes
+ * piece by piece. */
 static void
-write_all(struct client *c, const char *p, size_t n)
+write_page(struct client *c, const struct page *page, const char *body,
+    size_t n, bool head_only)
 {
-	size_t part;
+	char *out = (char *)c->worker->gather;
+	size_t at = page_head(page, n, out), part;
 
-	for (; n > 0 && c->state != CLIENT_DEAD; p += part, n -= part) {
-		part = n < IO_WRITE_MAX ? n : IO_WRITE_MAX;
-		io_write(c->io, p, part);
-	}
+	if (head_only)
+		n = 0;
+	do {
+		part = n < IO_WRITE_MAX - at ? n : IO_WRITE_MAX - at;
+		memcpy(out + at, body, part);
+		io_write(c->io, out, at + part);
+		at = 0;
+		body += part;
+		n -= part;
+	} while (n > 0 && c->state != CLIENT_DEAD);
 }
 
 static void
 answer(struct client *c, struct page *page, bool head_only)
 {
-	char head[PAGE_HEADERS_MAX + PAGE_TARGET_MAX];
 	struct metrics m;
 	const char *body = page->body == NULL ? "" : page->body;
 	size_t n = strlen(body);
@@ -99,9 +108,7 @@ answer(struct client *c, struct page *page, bool head_only)
 		    : "derp.Server ConsistencyCheck failed\n";
 		n = strlen(body);
 	}
-	write_all(c, head, page_head(page, n, head));
-	if (!head_only)
-		write_all(c, body, n);
+	write_page(c, page, body, n, head_only);
 	metrics_clear(&m);
 }
 

@@ -1,18 +1,16 @@
 /* keyfile: {"PrivateKey": "privkey:<64 hex>"}, as derper writes it. */
-#include <sys/stat.h>
-
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-#include <unistd.h>
 
 #include <jansson.h>
 #include <sodium.h>
 
 #include "relayd/relayd.h"
+#include "run/file.h"
+
+#define KEYFILE_MAX 65536
 
 static int
 fail(char *error, size_t cap, const char *path, const char *what)
@@ -21,11 +19,10 @@ fail(char *error, size_t cap, const char *path, const char *what)
 	return -1;
 }
 
-static int
-keyfile_read(
-    struct key *priv, const char *path, FILE *f, char *error, size_t cap)
+static bool
+keyfile_parse(struct key *priv, const char *text, size_t n)
 {
-	json_t *root = json_loadf(f, JSON_REJECT_DUPLICATES, NULL);
+	json_t *root = json_loadb(text, n, JSON_REJECT_DUPLICATES, NULL);
 	const char *name;
 	const json_t *v;
 	bool good = false;
@@ -40,36 +37,20 @@ keyfile_read(
 			    !key_is_zero(priv);
 	}
 	json_decref(root);
-	if (good)
-		return 0;
-	return fail(error, cap, path,
-	    "want JSON {\"PrivateKey\": \"privkey:<64 hex digits>\"}");
+	return good;
 }
 
-/* Written beside the file and linked into place: the file is never there in
- * part, and never over another process's. */
 static int
-keyfile_make(struct key *priv, const char *path, char *error, size_t cap)
+keyfile_make(struct key *priv, const char *path)
 {
-	char text[KEY_TEXT_MAX], json[KEY_TEXT_MAX + 32], part[512];
-	int fd, n, r = -1;
+	char text[KEY_TEXT_MAX], json[KEY_TEXT_MAX + 32];
+	int n, r;
 
 	randombytes_buf(priv->b, KEY_LEN);
 	key_clamp(priv);
 	n = snprintf(json, sizeof(json), "{\n\t\"PrivateKey\": \"%s\"\n}\n",
 	    key_text(priv, KEY_PRIVATE, text));
-	if ((size_t)snprintf(part, sizeof(part), "%s.%d", path,
-		(int)getpid()) >= sizeof(part))
-		return fail(error, cap, path, "the name is too long");
-	fd = open(part, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-	if (fd != -1 && write(fd, json, (size_t)n) == n && fsync(fd) == 0)
-		r = link(part, path);
-	if (r == -1)
-		fail(error, cap, path, strerror(errno));
-	if (fd != -1) {
-		close(fd);
-		unlink(part);
-	}
+	r = file_make(path, 0600, json, (size_t)n);
 	sodium_memzero(text, sizeof(text));
 	sodium_memzero(json, sizeof(json));
 	return r;
@@ -78,14 +59,23 @@ keyfile_make(struct key *priv, const char *path, char *error, size_t cap)
 int
 keyfile_load(struct key *priv, const char *path, char *error, size_t cap)
 {
-	FILE *f = fopen(path, "re");
-	int r;
+	static char text[KEYFILE_MAX];
+	ssize_t n = file_read(path, text, sizeof(text));
+	bool good;
 
-	if (f == NULL && errno == ENOENT)
-		return keyfile_make(priv, path, error, cap);
-	if (f == NULL)
+	if (n == -1 && errno == ENOENT) {
+		if (keyfile_make(priv, path) == 0)
+			return 0;
+		/* Another first start may have been quicker. */
+		if (errno == EEXIST)
+			n = file_read(path, text, sizeof(text));
+	}
+	if (n == -1 && errno != EMSGSIZE)
 		return fail(error, cap, path, strerror(errno));
-	r = keyfile_read(priv, path, f, error, cap);
-	fclose(f);
-	return r;
+	good = n >= 0 && keyfile_parse(priv, text, (size_t)n);
+	sodium_memzero(text, sizeof(text));
+	if (good)
+		return 0;
+	return fail(error, cap, path,
+	    "want JSON {\"PrivateKey\": \"privkey:<64 hex digits>\"}");
 }

@@ -4,7 +4,6 @@
  * thread keeps the signals and STUN.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,12 +14,15 @@
 #include <sodium.h>
 
 #include "relayd/relayd.h"
+#include "run/file.h"
 #include "run/privdrop.h"
 
 struct sockets {
 	int tcp[WORKERS_MAX][LISTENERS_MAX];
 	unsigned ntcp;
 	int stun; /* -1: none */
+	/* Where they are; with port 0 the kernel has chosen. */
+	struct addr tcp_at[LISTENERS_MAX], stun_at;
 };
 
 /* ---- identity ---- */
@@ -37,19 +39,6 @@ load_key(struct relayd *relay)
 		       sizeof(error)) == -1)
 		refuse("%s", error);
 	key_public(&relay->pub, &relay->priv);
-}
-
-static void
-write_map(const char *path, const char *node)
-{
-	char *map = cert_map_json(node);
-	FILE *f = fopen(path, "we");
-
-	if (map == NULL || f == NULL || fprintf(f, "%s\n", map) < 0 ||
-	    fflush(f) != 0)
-		refuse("flag -derp-map: %s: %s", path, strerror(errno));
-	fclose(f);
-	free(map);
 }
 
 static struct tls_context *
@@ -70,31 +59,48 @@ load_tls(const struct relayd *relay, const struct cert *cert, char *error)
 	return tls;
 }
 
-/* Certificate, TLS, and what clients must know of them, on standard output. */
 static void
-load_cert(struct relayd *relay)
+load_cert(struct relayd *relay, struct cert *cert)
 {
 	const struct relayd_conf *conf = relay->conf;
-	struct cert cert = {0};
 	char error[512];
-	char *node;
 
-	if (conf->tls) {
-		if (cert_load(&cert, conf->cert_dir, conf->hostname, error,
-			sizeof(error)) == -1)
-			refuse("%s", error);
-		atomic_store(&relay->tls, load_tls(relay, &cert, error));
-		if (atomic_load(&relay->tls) == NULL)
-			refuse("certificate: %s", error);
-	}
-	if ((node = cert_node_json(conf, &cert)) == NULL)
+	memset(cert, 0, sizeof(*cert));
+	if (!conf->tls)
+		return;
+	if (cert_load(cert, conf->cert_dir, conf->hostname, true, error,
+		sizeof(error)) == -1)
+		refuse("%s", error);
+	atomic_store(&relay->tls, load_tls(relay, cert, error));
+	if (atomic_load(&relay->tls) == NULL)
+		refuse("certificate: %s", error);
+}
+
+/* What clients must know: the node on standard output, the map in its file. */
+static void
+publish(const struct relayd_conf *conf, const struct cert *cert,
+    const struct sockets *s)
+{
+	int stun_port =
+	    s->stun == -1 ? (int)conf->stun_port : addr_port(&s->stun_at);
+	char *node =
+	    cert_node_json(conf, cert, addr_port(&s->tcp_at[0]), stun_port);
+	char *map = node == NULL ? NULL : cert_map_json(node);
+	const char *path = conf->derp_map;
+	int r = 0;
+
+	if (map == NULL)
 		refuse("out of memory");
-	if (conf->tls && cert.single)
+	if (conf->tls && cert->single) {
 		printf("%s\n", node);
-	fflush(stdout);
-	if (conf->derp_map[0] != '\0')
-		write_map(conf->derp_map, node);
+		fflush(stdout);
+	}
+	if (path[0] != '\0')
+		r = file_replace(path, 0644, map, strlen(map));
 	free(node);
+	free(map);
+	if (r == -1)
+		refuse("flag -derp-map: %s: %s", path, strerror(errno));
 }
 
 /* ---- sockets ---- */
@@ -117,7 +123,7 @@ open_tcp(struct sockets *s, unsigned slot, const struct addr *want,
 			refuse("flag -%s: %s: %s", flag, addr_text(&a, text),
 			    strerror(errno));
 	}
-	log_info("listening on %s/tcp (%s)", addr_text(&a, text), flag);
+	s->tcp_at[slot] = a;
 }
 
 static void
@@ -140,7 +146,7 @@ open_sockets(struct relayd *relay, struct sockets *s)
 	if ((s->stun = addr_bind_udp(&a, false)) == -1)
 		refuse("flag -stun-port: %s: %s", addr_text(&a, text),
 		    strerror(errno));
-	log_info("listening on %s/udp (stun-port)", addr_text(&a, text));
+	s->stun_at = a;
 }
 
 /* ---- signals ---- */
@@ -163,7 +169,7 @@ on_reload(void *arg)
 	if (!relay->conf->tls)
 		return;
 	if (cert_load(&cert, relay->conf->cert_dir, relay->conf->hostname,
-		error, sizeof(error)) == -1 ||
+		false, error, sizeof(error)) == -1 ||
 	    (tls = load_tls(relay, &cert, error)) == NULL) {
 		log_warnx("SIGHUP: the old certificate stays: %s", error);
 		return;
@@ -181,7 +187,7 @@ static void
 start(struct relayd *relay, const struct sockets *s)
 {
 	const struct relayd_conf *conf = relay->conf;
-	char text[KEY_TEXT_MAX];
+	char text[KEY_TEXT_MAX], at[ADDR_TEXT_MAX];
 
 	relay->pages = (struct page_conf){conf->derp, conf->home};
 	relay->limits = (struct queue_limits){(uint32_t)conf->queue_packets,
@@ -194,6 +200,12 @@ start(struct relayd *relay, const struct sockets *s)
 	for (unsigned i = 0; i < relay->nworkers; i++)
 		if (worker_start(relay->workers[i]) == -1)
 			fatal("worker %u: thread", i);
+	for (unsigned i = 0; i < s->ntcp; i++)
+		log_info("listening on %s/tcp (%s)",
+		    addr_text(&s->tcp_at[i], at), i == 0 ? "a" : "http-port");
+	if (s->stun != -1)
+		log_info("listening on %s/udp (stun-port)",
+		    addr_text(&s->stun_at, at));
 	log_info("relay %s ready, %u worker%s",
 	    key_text(&relay->pub, KEY_NODE, text), relay->nworkers,
 	    relay->nworkers == 1 ? "" : "s");
@@ -218,6 +230,7 @@ main(int argc, char **argv)
 	static struct relayd relay;
 	struct relayd_conf conf;
 	struct sockets sockets;
+	struct cert cert;
 	struct stun_service *stun = NULL;
 	struct loop *loop;
 	char error[PRIVDROP_ERROR_MAX];
@@ -238,8 +251,9 @@ main(int argc, char **argv)
 	    loop_on_signal(loop, SIGHUP, on_reload, &relay) == -1)
 		fatal("event loop");
 	load_key(&relay);
-	load_cert(&relay);
+	load_cert(&relay, &cert);
 	open_sockets(&relay, &sockets);
+	publish(&conf, &cert, &sockets);
 	privdrop_raise_files();
 	if (privdrop(conf.user, error) == -1)
 		refuse("%s", error);

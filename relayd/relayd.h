@@ -12,7 +12,8 @@
  *   pages     PURE: HTTP requests -> answers
  *   mail      packets and notes from worker to worker
  *   pool      memory for packets
- *   cert      certificate folder, meta certificate, DERP map
+ *   cert      certificate folder, DERP map
+ *   selfsign  certificates of the relay's own making
  *   keyfile   derper's key file
  *   access    who may read /debug/ and /metrics
  *   stats     counters -> Prometheus text
@@ -121,6 +122,8 @@ struct relayd {
 	/* For peers.h: raised once per connect and per change of the active
 	 * one of duplicates, never per packet. */
 	atomic_uint_least64_t stamps;
+	/* The shortage of descriptors has been logged, by whichever worker. */
+	atomic_bool shortage_said;
 };
 
 /* ---- keyfile.c ---- */
@@ -133,29 +136,37 @@ int keyfile_load(struct key *priv, const char *path, char *error, size_t cap);
 
 struct cert {
 	char crt[512], key[512];
-	bool made; /* self-signed, just now */
 	bool single; /* one certificate in the file: it can be pinned */
 	char pin[65];
 };
 
 /*
- * Finds CERTDIR/HOSTNAME.crt and .key; makes them (P-256, self-signed, one
- * year) if both are missing and the hostname is an IP address. Checks that
- * the certificate covers the hostname. -1 and one line in error.
+ * Finds CERTDIR/HOSTNAME.crt and .key, and checks that the certificate covers
+ * the hostname. With make, makes them (P-256, self-signed, one year) if both
+ * are missing and the hostname is an IP address. -1 and one line in error.
  */
-int cert_load(struct cert *c, const char *dir, const char *hostname,
+int cert_load(struct cert *c, const char *dir, const char *hostname, bool make,
     char *error, size_t cap);
+
+/* The DERPNode of this relay as JSON, one line, for a DERP map. Owned by the
+ * caller: free. NULL when memory is short. */
+char *cert_node_json(const struct relayd_conf *conf, const struct cert *c,
+    int port, int stun_port);
+/* A whole DERP map with that node in region 900. */
+char *cert_map_json(const char *node);
+
+/* ---- selfsign.c ---- */
+
+/* Makes both files of c. -1 and one line in error. */
+int cert_make(const struct cert *c, const char *ip, char *error, size_t cap);
+
+/* Finishes what cert_make was killed in; -1 if there is nothing of it. */
+int cert_recover(const struct cert *c);
 
 /* The certificate that tells the relay's key in the handshake, so that the
  * client can skip a round trip (derpserver's initMetacert). NULL on failure.
  * Owned by the caller: X509_free. */
 X509 *cert_meta(const struct key *pub);
-
-/* The DERPNode of this relay as JSON, one line, for a DERP map. Owned by the
- * caller: free. NULL when memory is short. */
-char *cert_node_json(const struct relayd_conf *conf, const struct cert *c);
-/* A whole DERP map with that node in region 900. */
-char *cert_map_json(const char *node);
 
 /* ---- worker.c ---- */
 
@@ -186,7 +197,7 @@ struct worker {
 	struct watch *wake; /* mail has come */
 	struct timer *tick; /* every 10 s */
 	struct timer *resume; /* accepting again after a shortage */
-	bool paused;
+	bool short_here; /* accepting was paused, and did not succeed since */
 	struct clients all, flush, dead;
 	size_t registered; /* members of peers that are clients here */
 	size_t queued; /* memory in all queues, bytes */

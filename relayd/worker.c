@@ -217,7 +217,9 @@ pause_accepting(struct worker *w, const char *why)
 	struct mono now = loop_now(w->loop);
 
 	metric_add(&w->stats.paused, 1);
-	if (log_allowed(&w->log_shortage, now) > 0)
+	w->short_here = true;
+	if (!atomic_exchange(&w->relay->shortage_said, true) &&
+	    log_allowed(&w->log_shortage, now) > 0)
 		log_warnx("worker %u: accepting pauses: %s (%zu clients here)",
 		    w->index, why, w->registered);
 	listen_on(w, false);
@@ -244,6 +246,10 @@ accept_one(struct worker *w, struct listener *l)
 		pause_accepting(w, strerror(errno));
 	if (fd == -1)
 		return errno == ECONNABORTED || errno == EINTR;
+	if (w->short_here) {
+		w->short_here = false;
+		atomic_store(&w->relay->shortage_said, false);
+	}
 	if (l->tls && !limit_allow(&w->accepts, loop_now(w->loop))) {
 		metric_add(&w->stats.tls_rejected, 1);
 		metric_add(&w->stats.closed[CLOSE_ACCEPT_LIMIT], 1);

@@ -284,6 +284,23 @@ load_defaults(struct conf_reader *r)
 	return res;
 }
 
+/* Unquotes in place: p points to the opening quote, where the text then
+ * begins; \\ and \" stand for themselves. Returns what follows, or NULL. */
+static char *
+cut_quoted(char *p)
+{
+	char *out = p++;
+
+	for (; *p != '"'; *out++ = *p++) {
+		if (*p == '\\' && (p[1] == '"' || p[1] == '\\'))
+			p++;
+		if (*p == '\0')
+			return NULL;
+	}
+	*out = '\0';
+	return p + 1;
+}
+
 /* Cuts "keyword value", quotes and comments in place. */
 static bool
 cut_line(char *line, char **keyword, char **value)
@@ -301,10 +318,9 @@ cut_line(char *line, char **keyword, char **value)
 	*p++ = '\0';
 	p += strspn(p, " \t\r\n");
 	if (*p == '"') {
-		*value = ++p;
-		if ((end = strchr(p, '"')) == NULL)
+		*value = p;
+		if ((end = cut_quoted(p)) == NULL)
 			return false;
-		*end++ = '\0';
 		end += strspn(end, " \t\r\n");
 		return *end == '\0' || *end == '#';
 	}
@@ -487,10 +503,33 @@ print_choice(const char *choices, int n, FILE *out)
 static void
 print_text(const char *s, FILE *out)
 {
-	if (s == NULL || *s == '\0' || strpbrk(s, " \t#") != NULL)
-		fprintf(out, "\"%s\"\n", s == NULL ? "" : s);
-	else
+	if (s == NULL)
+		s = "";
+	if (*s != '\0' && strpbrk(s, " \t#\"") == NULL) {
 		fprintf(out, "%s\n", s);
+		return;
+	}
+	fputc('"', out);
+	for (; *s != '\0'; s++) {
+		if (*s == '"' || *s == '\\')
+			fputc('\\', out);
+		fputc(*s, out);
+	}
+	fputs("\"\n", out);
+}
+
+/* The shortest text that reads back as the same number. */
+static void
+print_real(double v, FILE *out)
+{
+	char text[64];
+
+	for (int digits = 6; digits <= 17; digits++) {
+		snprintf(text, sizeof(text), "%.*g", digits, v);
+		if (strtod(text, NULL) == v)
+			break;
+	}
+	fprintf(out, "%s\n", text);
 }
 
 static void
@@ -515,7 +554,7 @@ print_option(const struct conf_option *o, const void *field, FILE *out)
 		fprintf(out, "%lld\n", (long long)*(const int64_t *)field);
 		break;
 	case CONF_REAL:
-		fprintf(out, "%g\n", *(const double *)field);
+		print_real(*(const double *)field, out);
 		break;
 	case CONF_DURATION:
 		print_duration(text, sizeof(text), *(const int64_t *)field);

@@ -6,7 +6,8 @@
  * or two dashes, "-x v" or "-x=v"; a switch is "-x" or "-x=false", never
  * "-x false". A flag given twice: the last wins (as in Go); a word twice in
  * the file is an error. Flags win over the file, the file over defaults.
- * In the file, '#' begins a comment, "quotes" keep blanks.
+ * In the file, '#' begins a comment, "quotes" keep blanks; inside them \" and
+ * \\ stand for " and \.
  */
 #ifndef RUN_CONF_H
 #define RUN_CONF_H

@@ -1,0 +1,31 @@
+/*
+ * file: small files that are there as a whole or not at all, whenever the
+ * process or the power ends.
+ */
+#ifndef RUN_FILE_H
+#define RUN_FILE_H
+
+#include <sys/types.h>
+
+#include <stddef.h>
+
+/*
+ * Writes n bytes to path as a new file of that mode, by way of path.part.
+ * Returns 0, or -1 with errno: EEXIST if path is there already.
+ */
+int file_make(const char *path, mode_t mode, const void *p, size_t n);
+
+/* The same, but replaces what is there. */
+int file_replace(const char *path, mode_t mode, const void *p, size_t n);
+
+/* Writes only path.part, to be put in place by file_commit_part later. */
+int file_make_part(const char *path, mode_t mode, const void *p, size_t n);
+int file_commit_part(const char *path);
+
+/*
+ * Reads at most cap bytes. Returns how many, or -1 with errno: EMSGSIZE if there
+ * are more.
+ */
+ssize_t file_read(const char *path, void *p, size_t cap);
+
+#endif
