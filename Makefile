@@ -87,6 +87,7 @@ UNITS := $(patsubst %.c,$(B)/%,$(wildcard tests/unit/*_test.c))
 SIMS  := $(patsubst %.c,$(B)/%,$(wildcard tests/sim/*_test.c))
 UNIT_OBJS_conf_test     := lib/run/conf.o
 UNIT_OBJS_addr_test     := lib/run/addr.o
+UNIT_OBJS_file_test     := lib/run/file.o
 UNIT_OBJS_log_test      := lib/run/log.o
 UNIT_OBJS_metrics_test  := lib/run/metrics.o
 UNIT_OBJS_session_test  := relayd/session.o
@@ -114,7 +115,8 @@ $(B)/tests/sim/%: $(O)/tests/sim/%.o $$(addprefix $(O)/,$$(SIM_OBJS_$$*)) $(B)/l
 # Fuzzers, of VARIANT=fuzz only: linked like units. Corpus of NAME_fuzz.c:
 # tests/fuzz/corpus/NAME/.
 FUZZERS := $(patsubst %.c,$(B)/%,$(wildcard tests/fuzz/*_fuzz.c))
-FUZZ_OBJS_session_fuzz  := relayd/session.o
+FUZZ_OBJS_derp_session_fuzz := relayd/session.o
+FUZZ_OBJS_conf_file_fuzz    := lib/run/conf.o
 ifeq ($(VARIANT),fuzz)
 fuzzers: $(FUZZERS)
 $(B)/tests/fuzz/%: $(O)/tests/fuzz/%.o $$(addprefix $(O)/,$$(FUZZ_OBJS_$$*)) $(B)/libpure.a
