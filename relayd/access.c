@@ -41,8 +41,10 @@ add_list(struct access *a, const char *name, char *error, size_t cap)
 
 	if (value == NULL || *value == '\0')
 		return 0;
-	if ((copy = strdup(value)) == NULL)
+	if ((copy = strdup(value)) == NULL) {
+		snprintf(error, cap, "%s: out of memory", name);
 		return -1;
+	}
 	for (item = strtok_r(copy, ", ", &rest); item != NULL && r == 0;
 	     item = strtok_r(NULL, ", ", &rest))
 		r = add_prefix(a, name, item, error, cap);

@@ -2,8 +2,6 @@
  * cert: derper's certificate folder, and the DERP map that pins what is in it.
  */
 #include <arpa/inet.h>
-#include <sys/stat.h>
-
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -17,6 +15,7 @@
 #include <openssl/x509v3.h>
 
 #include "relayd/relayd.h"
+#include "run/file.h"
 
 static int __attribute__((format(printf, 3, 4)))
 fail(char *error, size_t cap, const char *fmt, ...)
@@ -113,28 +112,6 @@ inspect(struct cert *c, const char *hostname, char *error, size_t cap)
 	return r;
 }
 
-static int
-make_dir(const char *dir, char *error, size_t cap)
-{
-	char path[512];
-
-	if ((size_t)snprintf(path, sizeof(path), "%s", dir) >= sizeof(path))
-		return fail(error, cap, "flag -certdir: the name is too long");
-	for (char *p = path + 1;; p++) {
-		char was = *p;
-
-		if (was != '/' && was != '\0')
-			continue;
-		*p = '\0';
-		if (mkdir(path, 0700) == -1 && errno != EEXIST)
-			return fail(error, cap, "flag -certdir: %s: %s", path,
-			    strerror(errno));
-		*p = was;
-		if (was == '\0')
-			return 0;
-	}
-}
-
 /* True if the file is there, or cannot even be looked for (errno then says
  * why, and opening it will). */
 static bool
@@ -158,8 +135,9 @@ make_missing(struct cert *c, const char *dir, const char *hostname, char *error,
 		    "certificate %s: no such file; with an IP address as "
 		    "-hostname one is made if .crt and .key are both missing",
 		    crt ? c->key : c->crt);
-	if (make_dir(dir, error, cap) == -1)
-		return -1;
+	if (file_make_dir(dir) == -1)
+		return fail(
+		    error, cap, "flag -certdir: %s: %s", dir, strerror(errno));
 	return cert_make(c, hostname, error, cap);
 }
 
@@ -184,7 +162,6 @@ char *
 cert_node_json(const struct relayd_conf *conf, const struct cert *c, int port,
     int stun_port)
 {
-	bool v4 = inet_addr(conf->hostname) != INADDR_NONE;
 	bool v6 = strchr(conf->hostname, ':') != NULL;
 	char certname[80];
 	json_t *node = json_pack("{s:s, s:i, s:s}", "Name", "900a", "RegionID",
@@ -192,9 +169,9 @@ cert_node_json(const struct relayd_conf *conf, const struct cert *c, int port,
 	char *text;
 
 	/* No "none" for the other family: derpprobe takes it for a name. */
-	if (v4 || v6)
+	if (is_ip(conf->hostname))
 		json_object_set_new(
-		    node, v4 ? "IPv4" : "IPv6", json_string(conf->hostname));
+		    node, v6 ? "IPv6" : "IPv4", json_string(conf->hostname));
 	if (conf->tls && c->single) {
 		snprintf(certname, sizeof(certname), "sha256-raw:%s", c->pin);
 		json_object_set_new(node, "CertName", json_string(certname));

@@ -23,7 +23,9 @@
 #define HOME_MOVE_US (5 * SECOND_US)
 
 /* How long the peer's FIN is waited for after the last answer. */
-#define DRAIN_US (2 * SECOND_US)
+#define DRAIN_US       (2 * SECOND_US)
+
+#define DUPLICATES_MAX 64
 
 /* A client that asks for more pages than it reads is closed. */
 #define UNREAD_PAGES_MAX 65536
@@ -196,8 +198,18 @@ greet(struct client *c)
 static void
 await_acks(struct client *c, enum mail_kind kind)
 {
-	worker_tell(c->worker, kind, c->member);
-	c->acks += c->worker->relay->nworkers - 1;
+	struct worker *w = c->worker;
+
+	if (w->relay->nworkers == 1)
+		return;
+	if (!worker_tell(w, kind, c->member)) {
+		client_close(c, CLOSE_MEMORY, NULL);
+		return;
+	}
+	c->acks += w->relay->nworkers - 1;
+	c->deadline =
+	    mono_add_us(loop_now(w->loop), w->relay->conf->hello_timeout_us);
+	client_schedule(c);
 }
 
 void
@@ -205,10 +217,13 @@ client_acked(struct client *c)
 {
 	if (--c->acks > 0 || c->state != CLIENT_DERP)
 		return;
+	c->deadline = MONO_NEVER;
 	if (!c->greeted)
 		greet(c);
-	if (c->state == CLIENT_DERP)
-		worker_flush_later(c->worker, c);
+	if (c->state != CLIENT_DERP)
+		return;
+	client_schedule(c);
+	worker_flush_later(c->worker, c);
 }
 
 static uint64_t
@@ -218,13 +233,33 @@ next_stamp(struct relayd *relay)
 	    &relay->stamps, 1, memory_order_relaxed);
 }
 
+/* A key with this many connections loses its oldest one here: each costs every
+ * worker time, and more than two are a fault or an attack. */
+static void
+limit_duplicates(const struct peer *p)
+{
+	struct member *m, *oldest = NULL;
+
+	if (p == NULL || p->nmembers < DUPLICATES_MAX)
+		return;
+	LIST_FOREACH (m, &p->members, link)
+		if (m->client != NULL &&
+		    (oldest == NULL || m->stamp < oldest->stamp))
+			oldest = m;
+	if (oldest != NULL)
+		client_close(oldest->client, CLOSE_DUPLICATE, NULL);
+}
+
 static bool
 join(struct client *c)
 {
 	struct worker *w = c->worker;
+	struct peer *p = peers_find(&w->peers, &c->key);
 	uint64_t id = (uint64_t)w->index << 48 | ++w->ids;
-	bool again = peers_find(&w->peers, &c->key) != NULL;
 
+	if (p != NULL)
+		metric_add(&w->stats.duplicates, 1);
+	limit_duplicates(p);
 	c->member = peers_add(
 	    &w->peers, &c->key, id, next_stamp(w->relay), w->index, c);
 	if (c->member == NULL)
@@ -234,9 +269,6 @@ join(struct client *c)
 	metric_add(&w->stats.connections, 1);
 	if (c->not_ideal)
 		metric_add(&w->stats.notideal, 1);
-	if (again)
-		metric_add(&w->stats.duplicates, 1);
-	await_acks(c, MAIL_UP);
 	return true;
 }
 
@@ -254,14 +286,15 @@ on_hello(struct client *c, struct session_step *step)
 		return;
 	}
 	c->since = now;
-	c->not_here = (struct limit){MONO_NEVER, SECOND_US, 3};
+	c->not_here = limit_new(SECOND_US, 3);
 	c->keep_alive_us =
 	    KEEP_ALIVE_US + (int64_t)randombytes_uniform(KEEP_JITTER_US);
 	c->keep_alive = mono_add_us(now, c->keep_alive_us);
 	set_state(c, CLIENT_DERP, 0);
 	log_debug("client %s %s: joined", key_short(&c->key, text),
 	    addr_text(&c->from, from));
-	if (c->acks == 0)
+	await_acks(c, MAIL_UP);
+	if (c->state == CLIENT_DERP && c->acks == 0)
 		greet(c);
 }
 
@@ -477,6 +510,7 @@ client_timer(void *arg)
 			client_close(c, CLOSE_HELLO_TIMEOUT, NULL);
 		return;
 	}
+	client_drop_aged(c);
 	if (mono_is_set(stalled) && conf->write_timeout_us > 0 &&
 	    mono_diff_us(stalled, now) >= conf->write_timeout_us) {
 		metric_add(&c->worker->stats.write_timeouts, 1);
@@ -534,7 +568,7 @@ leave(struct client *c)
 	struct packet *p;
 
 	if (c->member != NULL) {
-		worker_tell(w, MAIL_DOWN, c->member);
+		(void)worker_tell(w, MAIL_DOWN, c->member);
 		peers_remove(&w->peers, c->member, client_peer_gone, NULL);
 		viewer_clear(&w->peers, &c->viewer);
 		c->member = NULL;
@@ -596,6 +630,7 @@ client_close(struct client *c, enum stats_close reason, const char *detail)
 void
 client_free(struct client *c)
 {
+	derpbox_clear(&c->box);
 	io_free(c->io);
 	timer_free(c->timer);
 	free(c);

@@ -26,7 +26,7 @@ client_drop(struct client *c, struct packet *p, enum stats_drop reason)
 		    p->len - head);
 	else if (p->bytes[0] == DERP_PONG)
 		c->pong_queued = false;
-	c->worker->queued -= pool_size(p);
+	c->worker->queued -= p->size;
 	pool_put(&c->worker->pool, p);
 }
 
@@ -42,20 +42,48 @@ limits_now(const struct client *c)
 	return limits;
 }
 
-/* Makes room for len bytes: first by writing, then by dropping the oldest. */
+/* What the queue gives up. PeerGone is owed to the client, and its place
+ * behind the peer's packets no longer matters when those are dropped. */
 static void
-make_room(struct client *c, enum queue_class class, size_t len)
+give_up(struct client *c, enum queue_class class, struct packet *p)
+{
+	if (class != QUEUE_CONTROL && p->bytes[0] == DERP_PEER_GONE &&
+	    !queue_is_full(
+		&c->queue, QUEUE_CONTROL, p->size, &c->worker->relay->limits))
+		queue_push(&c->queue, QUEUE_CONTROL, p);
+	else
+		client_drop(c, p, DROP_QUEUE_HEAD);
+}
+
+void
+client_drop_aged(struct client *c)
+{
+	const struct worker *w = c->worker;
+	struct mono now = loop_now(w->loop);
+	struct packet *p;
+
+	while (
+	    (p = queue_pop_aged(&c->queue, now, &w->relay->limits)) != NULL) {
+		metric_add(&c->worker->stats.aged, 1);
+		give_up(c, QUEUE_DATA, p);
+	}
+}
+
+/* Makes room for a packet: first by writing, then by dropping the oldest. */
+static void
+make_room(struct client *c, enum queue_class class, size_t size)
 {
 	struct queue_limits limits = limits_now(c);
 	struct packet *old;
 
-	if (!queue_is_full(&c->queue, class, len, &limits))
+	client_drop_aged(c);
+	if (!queue_is_full(&c->queue, class, size, &limits))
 		return;
 	if (io_pending(c->io) == 0)
 		client_flush(c);
-	while (queue_is_full(&c->queue, class, len, &limits) &&
+	while (queue_is_full(&c->queue, class, size, &limits) &&
 	    (old = queue_evict(&c->queue, class)) != NULL)
-		client_drop(c, old, DROP_QUEUE_HEAD);
+		give_up(c, class, old);
 }
 
 /* Queues a frame of len bytes, which the caller fills in. NULL when memory is
@@ -66,13 +94,13 @@ enqueue(struct client *c, enum queue_class class, uint8_t source, size_t len)
 	struct worker *w = c->worker;
 	struct packet *p;
 
-	make_room(c, class, len);
+	make_room(c, class, pool_size(len));
 	if (c->state == CLIENT_DEAD || (p = pool_get(&w->pool, len)) == NULL)
 		return NULL;
 	p->queued = loop_now(w->loop);
 	p->source = source;
 	queue_push(&c->queue, class, p);
-	w->queued += pool_size(p);
+	w->queued += p->size;
 	worker_flush_later(w, c);
 	return p;
 }
@@ -82,6 +110,7 @@ client_enqueue(
     struct client *c, enum queue_class class, const uint8_t *frame, size_t len)
 {
 	struct packet *p = enqueue(c, class, 0, len);
+
 	if (p != NULL)
 		memcpy(p->bytes, frame, len);
 }
@@ -98,7 +127,7 @@ client_deliver(struct client *c, struct peer *from, const struct key *src,
 	if (from != NULL)
 		viewer_note(&c->worker->peers, &c->viewer, from);
 	p = enqueue(c, kind == KIND_DISCO ? QUEUE_DISCO : QUEUE_DATA,
-	    src->b[KEY_LEN - 1] % QUEUE_SOURCES, len);
+	    (uint8_t)(from == NULL ? 0 : from->serial % QUEUE_SOURCES), len);
 	if (p == NULL) {
 		stats_drop(&c->worker->stats,
 		    c->state == CLIENT_DEAD ? DROP_GONE : DROP_QUEUE_TAIL, kind,
@@ -158,7 +187,7 @@ gather(struct client *c)
 		n += p->len;
 		frames++;
 		count_sent(c, p, now);
-		w->queued -= pool_size(p);
+		w->queued -= p->size;
 		pool_put(&w->pool, p);
 	}
 	stats_frames(&w->stats, frames);

@@ -64,7 +64,8 @@ keyfile_load(struct key *priv, const char *path, char *error, size_t cap)
 	bool good;
 
 	if (n == -1 && errno == ENOENT) {
-		if (keyfile_make(priv, path) == 0)
+		if (file_make_dir_of(path) == 0 &&
+		    keyfile_make(priv, path) == 0)
 			return 0;
 		/* Another first start may have been quicker. */
 		if (errno == EEXIST)

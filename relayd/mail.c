@@ -122,12 +122,39 @@ drop_packets(struct batch *b)
 	return n;
 }
 
+/* Drops packets of the oldest batches until the rest is within bounds; batches
+ * without notes go whole. */
+static size_t
+keep_bounds(struct mailbox *box)
+{
+	struct batches notes = STAILQ_HEAD_INITIALIZER(notes);
+	struct batch *b, *small;
+	size_t dropped = 0;
+
+	while (box->packets > MAILBOX_MAX &&
+	    (b = STAILQ_FIRST(&box->batches)) != NULL) {
+		STAILQ_REMOVE_HEAD(&box->batches, link);
+		box->packets -= b->packets;
+		dropped += drop_packets(b);
+		if (b->n == 0) {
+			free(b);
+			continue;
+		}
+		if ((small = realloc(b, sizeof(*b) + b->n)) != NULL)
+			b = small;
+		STAILQ_INSERT_TAIL(&notes, b, link);
+	}
+	STAILQ_CONCAT(&notes, &box->batches);
+	STAILQ_CONCAT(&box->batches, &notes);
+	return dropped;
+}
+
 size_t
 mailbox_post(struct mailbox *box, struct outbox *out)
 {
-	struct batch *b = out->batch, *old;
+	struct batch *b = out->batch;
 	uint64_t one = 1;
-	size_t dropped = 0;
+	size_t dropped;
 	bool was_empty;
 
 	if (b == NULL)
@@ -136,12 +163,7 @@ mailbox_post(struct mailbox *box, struct outbox *out)
 	pthread_mutex_lock(&box->lock);
 	was_empty = STAILQ_EMPTY(&box->batches);
 	box->packets += b->packets;
-	STAILQ_FOREACH (old, &box->batches, link) {
-		if (box->packets <= MAILBOX_MAX)
-			break;
-		box->packets -= old->packets;
-		dropped += drop_packets(old);
-	}
+	dropped = keep_bounds(box);
 	STAILQ_INSERT_TAIL(&box->batches, b, link);
 	pthread_mutex_unlock(&box->lock);
 	/* A full counter is readable already: nothing is lost. */

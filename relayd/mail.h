@@ -18,7 +18,6 @@
 #include <stdint.h>
 
 #include "pure/key.h"
-#include "pure/mono.h"
 
 enum mail_kind {
 	MAIL_PACKET, /* src's packet for key */
@@ -37,7 +36,6 @@ struct mail {
 	struct key key;
 	struct key src;
 	uint64_t id, stamp;
-	struct mono queued;
 };
 
 struct batch {

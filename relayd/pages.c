@@ -137,6 +137,21 @@ is_debug(struct span path)
 	    (path.n >= 7 && memcmp(path.p, "/debug/", 7) == 0);
 }
 
+/* Names, addresses and ports: nothing that could break out of a header or a
+ * link. */
+static bool
+is_host(struct span host)
+{
+	static const char allowed[] =
+	    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+	    "0123456789.-_:[]";
+
+	for (size_t i = 0; i < host.n; i++)
+		if (strchr(allowed, host.p[i]) == NULL)
+			return false;
+	return host.n > 0;
+}
+
 /* A Host field without its port; brackets of IPv6 literals stay. */
 static struct span
 host_name(struct span host)
@@ -157,7 +172,7 @@ plain_port(struct page *page, const struct page_caller *caller,
 	const struct span *host = http1_find(req, "Host");
 	struct span target = req->path;
 
-	if (!is_read(req) || host == NULL) {
+	if (!is_read(req) || host == NULL || !is_host(*host)) {
 		text(page, 400, "Use HTTPS\n");
 		return;
 	}

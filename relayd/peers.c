@@ -226,8 +226,11 @@ viewer_note(struct peers *ps, struct viewer *v, struct peer *p)
 
 	if (is_noted(ps, v, p))
 		return;
-	if (v->count >= PEERS_SIGHTINGS_MAX)
+	if (v->count >= PEERS_SIGHTINGS_MAX ||
+	    (v->count > 0 && ps->nsightings >= PEERS_SIGHTINGS_TOTAL))
 		sighting_free(ps, TAILQ_FIRST(&v->sightings));
+	if (ps->nsightings >= PEERS_SIGHTINGS_TOTAL)
+		return;
 	if (ps->nsightings >= ps->nbuckets && !grow_buckets(ps))
 		return;
 	/* Without memory the viewer is not told: it finds out by itself. */
@@ -275,17 +278,22 @@ void
 peers_clear(struct peers *ps)
 {
 	struct peer *p;
+	struct member *m;
+	struct sighting *s;
 	size_t at = 0;
 
 	while ((p = keymap_next(&ps->map, &at)) != NULL) {
-		unsigned n = p->nmembers;
-
-		while (n-- > 0)
-			peers_remove(ps, LIST_FIRST(&p->members), NULL, NULL);
-		at = 0;
+		while ((s = LIST_FIRST(&p->seen_by)) != NULL)
+			sighting_free(ps, s);
+		while ((m = LIST_FIRST(&p->members)) != NULL) {
+			LIST_REMOVE(m, link);
+			free(m);
+		}
+		free(p);
 	}
 	keymap_clear(&ps->map);
 	free(ps->buckets);
 	ps->buckets = NULL;
 	ps->nbuckets = 0;
+	ps->duplicate_keys = ps->duplicate_members = 0;
 }

@@ -55,6 +55,8 @@ struct viewer {
 /* The oldest sighting is forgotten beyond this many; the client then is not
  * told, and finds out by itself. */
 #define PEERS_SIGHTINGS_MAX 4096
+/* And so many in all are kept by a worker: some 40 MB. */
+#define PEERS_SIGHTINGS_TOTAL 524288
 
 struct peers {
 	struct keymap map;

@@ -22,6 +22,13 @@ pool_clear(struct pool *p)
 	p->nfree = 0;
 }
 
+size_t
+pool_size(size_t len)
+{
+	return sizeof(struct packet) +
+	    (len <= POOL_PACKET_MAX ? POOL_PACKET_MAX : len);
+}
+
 struct packet *
 pool_get(struct pool *p, size_t len)
 {
@@ -37,6 +44,7 @@ pool_get(struct pool *p, size_t len)
 	if (packet == NULL)
 		return NULL;
 	packet->len = (uint32_t)len;
+	packet->size = (uint32_t)pool_size(len);
 	packet->pooled = pooled;
 	return packet;
 }
@@ -51,11 +59,4 @@ pool_put(struct pool *p, struct packet *packet)
 	/* The last one used is the one still in the cache. */
 	TAILQ_INSERT_HEAD(&p->free, packet, link);
 	p->nfree++;
-}
-
-size_t
-pool_size(const struct packet *packet)
-{
-	return sizeof(*packet) +
-	    (packet->pooled ? POOL_PACKET_MAX : packet->len);
 }

@@ -27,7 +27,7 @@ void pool_clear(struct pool *p);
 struct packet *pool_get(struct pool *p, size_t len);
 void pool_put(struct pool *p, struct packet *packet);
 
-/* The memory that a packet really takes. */
-size_t pool_size(const struct packet *packet);
+/* The memory that a packet with a frame of len bytes takes. */
+size_t pool_size(size_t len);
 
 #endif

@@ -14,21 +14,30 @@ queue_init(struct queue *q)
 		q->lanes[i].count = 0;
 		q->lanes[i].bytes = 0;
 	}
-	q->by_source = NULL;
+	q->sources = NULL;
 }
 
-/* Without memory for the account the oldest packet of all goes: still
- * bounded, only less fair. */
 static void
-account_begin(struct queue *q)
+source_add(struct queue *q, struct packet *p)
 {
-	const struct packet *p;
+	TAILQ_INSERT_TAIL(&q->sources[p->source].packets, p, same);
+	q->sources[p->source].bytes += p->size;
+}
 
-	q->by_source = calloc(QUEUE_SOURCES, sizeof(*q->by_source));
-	if (q->by_source == NULL)
+/* Without memory for this the oldest packet of all goes: still bounded, only
+ * less fair. */
+static void
+sources_begin(struct queue *q)
+{
+	struct packet *p;
+
+	q->sources = calloc(QUEUE_SOURCES, sizeof(*q->sources));
+	if (q->sources == NULL)
 		return;
+	for (int i = 0; i < QUEUE_SOURCES; i++)
+		TAILQ_INIT(&q->sources[i].packets);
 	TAILQ_FOREACH (p, &q->lanes[QUEUE_DATA].packets, link)
-		q->by_source[p->source] += p->len;
+		source_add(q, p);
 }
 
 void
@@ -38,23 +47,23 @@ queue_push(struct queue *q, enum queue_class class, struct packet *p)
 
 	TAILQ_INSERT_TAIL(&lane->packets, p, link);
 	lane->count++;
-	lane->bytes += p->len;
+	lane->bytes += p->size;
 	if (class != QUEUE_DATA)
 		return;
-	if (q->by_source != NULL)
-		q->by_source[p->source] += p->len;
+	if (q->sources != NULL)
+		source_add(q, p);
 	else if (lane->count >= LONG_LANE)
-		account_begin(q);
+		sources_begin(q);
 }
 
 bool
-queue_is_full(const struct queue *q, enum queue_class class, size_t len,
+queue_is_full(const struct queue *q, enum queue_class class, size_t size,
     const struct queue_limits *limits)
 {
 	const struct queue_lane *lane = &q->lanes[class];
 
 	return lane->count >= limits->packets ||
-	    (lane->count > 0 && lane->bytes + len > limits->bytes);
+	    (lane->count > 0 && lane->bytes + size > limits->bytes);
 }
 
 static struct packet *
@@ -64,25 +73,26 @@ take(struct queue *q, enum queue_class class, struct packet *p)
 
 	TAILQ_REMOVE(&lane->packets, p, link);
 	lane->count--;
-	lane->bytes -= p->len;
-	if (class != QUEUE_DATA || q->by_source == NULL)
+	lane->bytes -= p->size;
+	if (class != QUEUE_DATA || q->sources == NULL)
 		return p;
-	q->by_source[p->source] -= p->len;
+	TAILQ_REMOVE(&q->sources[p->source].packets, p, same);
+	q->sources[p->source].bytes -= p->size;
 	if (lane->count == 0) {
-		free(q->by_source);
-		q->by_source = NULL;
+		free(q->sources);
+		q->sources = NULL;
 	}
 	return p;
 }
 
-static uint8_t
+static const struct queue_source *
 loudest_source(const struct queue *q)
 {
-	uint8_t loudest = 0;
+	const struct queue_source *loudest = q->sources;
 
-	for (uint8_t i = 1; i < QUEUE_SOURCES; i++)
-		if (q->by_source[i] > q->by_source[loudest])
-			loudest = i;
+	for (int i = 1; i < QUEUE_SOURCES; i++)
+		if (q->sources[i].bytes > loudest->bytes)
+			loudest = &q->sources[i];
 	return loudest;
 }
 
@@ -90,15 +100,11 @@ struct packet *
 queue_evict(struct queue *q, enum queue_class class)
 {
 	struct packet *p = TAILQ_FIRST(&q->lanes[class].packets);
-	uint8_t loudest;
 
 	if (p == NULL)
 		return NULL;
-	if (class == QUEUE_DATA && q->by_source != NULL) {
-		loudest = loudest_source(q);
-		while (p->source != loudest)
-			p = TAILQ_NEXT(p, link);
-	}
+	if (class == QUEUE_DATA && q->sources != NULL)
+		p = TAILQ_FIRST(&loudest_source(q)->packets);
 	return take(q, class, p);
 }
 
@@ -139,14 +145,4 @@ queue_is_empty(const struct queue *q)
 		if (q->lanes[i].count > 0)
 			return false;
 	return true;
-}
-
-size_t
-queue_bytes(const struct queue *q)
-{
-	size_t sum = 0;
-
-	for (int i = 0; i < QUEUE_CLASSES; i++)
-		sum += q->lanes[i].bytes;
-	return sum;
 }

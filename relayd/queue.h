@@ -23,8 +23,10 @@ enum queue_class { QUEUE_CONTROL, QUEUE_DISCO, QUEUE_DATA, QUEUE_CLASSES };
 /* A frame ready for the wire. The owner is the queue, or who popped it. */
 struct packet {
 	TAILQ_ENTRY(packet) link;
+	TAILQ_ENTRY(packet) same; /* of the same source, in a long lane */
 	struct mono queued;
-	uint32_t len;
+	uint32_t len; /* of the frame */
+	uint32_t size; /* of the memory that it takes */
 	uint8_t source; /* hash bucket, < QUEUE_SOURCES */
 	bool pooled;
 	uint8_t bytes[];
@@ -36,28 +38,34 @@ TAILQ_HEAD(packets, packet);
 struct queue_lane {
 	struct packets packets;
 	uint32_t count;
+	size_t bytes; /* of memory */
+};
+
+struct queue_source {
+	struct packets packets; /* by `same` */
 	size_t bytes;
 };
 
 struct queue {
 	struct queue_lane lanes[QUEUE_CLASSES];
-	/* Bytes per source in the data lane; allocated while it is long. */
-	size_t *by_source;
+	/* The data lane by source, QUEUE_SOURCES of them; only while it is
+	 * long, since an idle client should cost nothing. */
+	struct queue_source *sources;
 };
 
 struct queue_limits {
 	uint32_t packets; /* per class */
-	size_t bytes; /* per class */
+	size_t bytes; /* per class, of memory */
 	int64_t age_us; /* 0: none */
 };
 
 void queue_init(struct queue *q);
 
-/* Takes p. p->queued, len and source are set by the caller. */
+/* Takes p. All of it but the links is set by the caller. */
 void queue_push(struct queue *q, enum queue_class class, struct packet *p);
 
-/* True if a packet of len bytes does not fit any more. */
-bool queue_is_full(const struct queue *q, enum queue_class class, size_t len,
+/* True if a packet that takes size bytes of memory does not fit any more. */
+bool queue_is_full(const struct queue *q, enum queue_class class, size_t size,
     const struct queue_limits *limits);
 
 /* Gives the packet that must go for a full class; NULL if it is empty. */
@@ -71,6 +79,5 @@ struct packet *queue_pop_aged(
     struct queue *q, struct mono now, const struct queue_limits *limits);
 
 bool queue_is_empty(const struct queue *q);
-size_t queue_bytes(const struct queue *q);
 
 #endif

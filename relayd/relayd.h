@@ -223,8 +223,9 @@ void worker_bury(struct worker *w, struct client *c);
 /* Compares the directory with the clients: derper's ConsistencyCheck. */
 bool worker_check(const struct worker *w);
 
-/* Tells all other workers of a member's coming, going or speaking. */
-void worker_tell(struct worker *w, enum mail_kind kind, const struct member *m);
+/* Tells all other workers of a member's coming, going or speaking. False if
+ * memory is too short for one of them. */
+bool worker_tell(struct worker *w, enum mail_kind kind, const struct member *m);
 
 /* Hands a packet to the worker that has the active member. */
 void worker_forward(struct worker *w, const struct member *m,
@@ -305,6 +306,9 @@ void client_flush(struct client *c);
 /* Queues a frame of the relay's own; lost without harm if memory is short. */
 void client_enqueue(
     struct client *c, enum queue_class class, const uint8_t *frame, size_t len);
+
+/* Drops what has waited for too long. */
+void client_drop_aged(struct client *c);
 
 /* A packet that was in c's queue is lost: counts and frees it. */
 void client_drop(struct client *c, struct packet *p, enum stats_drop reason);

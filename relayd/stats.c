@@ -1,5 +1,4 @@
 /* stats: sums the workers' counters and writes them as text. */
-#include <dirent.h>
 #include <stdio.h>
 #include <time.h>
 #include <unistd.h>
@@ -16,7 +15,7 @@ static const char *const kind_names[KINDS] = {"disco", "other"};
 
 static const char *const close_names[CLOSE_REASONS] = {"eof", "reset", "tls",
     "http", "http_done", "hello_timeout", "hello", "frame", "write_timeout",
-    "accept_limit", "memory", "shutdown"};
+    "accept_limit", "memory", "duplicate", "shutdown"};
 
 static const char *const tls_names[TLS_VERSIONS] = {
     "1.0", "1.1", "1.2", "1.3", "unknown"};
@@ -219,20 +218,6 @@ render_empty_histogram(struct metrics *m, const char *name)
 	metrics_int(m, full, NULL, 0);
 }
 
-static int64_t
-count_files(void)
-{
-	DIR *d = opendir("/proc/self/fd");
-	int64_t n = 0;
-
-	if (d == NULL)
-		return -1;
-	while (readdir(d) != NULL)
-		n++;
-	closedir(d);
-	return n - 3; /* ".", "..", and this directory */
-}
-
 /* Gauges of the directory: every worker has the same; one is asked. */
 static void
 render_directory(const struct relayd *relay, struct metrics *m)
@@ -273,7 +258,8 @@ render_process(const struct relayd *relay, struct metrics *m)
 	char labels[128];
 	int64_t now = (int64_t)time(NULL);
 
-	one(m, "derp_current_file_descriptors", METRICS_GAUGE, count_files());
+	one(m, "derp_current_file_descriptors", METRICS_GAUGE,
+	    metrics_open_files());
 	one(m, "process_start_unix_time", METRICS_GAUGE, relay->shared.started);
 	one(m, "uptime_sec", METRICS_COUNTER, now - relay->shared.started);
 	snprintf(labels, sizeof(labels), "version=\"%s\",binary=\"relayd\"",

@@ -39,6 +39,7 @@ enum stats_close {
 	CLOSE_WRITE_TIMEOUT, /* the client took nothing for too long */
 	CLOSE_ACCEPT_LIMIT,
 	CLOSE_MEMORY,
+	CLOSE_DUPLICATE, /* too many connections with its key */
 	CLOSE_SHUTDOWN, /* the relay stops */
 	CLOSE_REASONS,
 };

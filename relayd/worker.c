@@ -43,9 +43,11 @@ post(struct worker *w, unsigned to)
 		    (int64_t)lost);
 }
 
-void
+bool
 worker_tell(struct worker *w, enum mail_kind kind, const struct member *m)
 {
+	bool told = true;
+
 	for (unsigned i = 0; i < w->relay->nworkers; i++) {
 		struct mail mail = {.kind = kind,
 		    .worker = w->index,
@@ -55,11 +57,14 @@ worker_tell(struct worker *w, enum mail_kind kind, const struct member *m)
 
 		if (i == w->index)
 			continue;
-		if (!outbox_add(&w->out[i], &mail, NULL))
+		if (!outbox_add(&w->out[i], &mail, NULL)) {
 			log_warnx("worker %u: no memory to tell worker %u of "
 				  "a client",
 			    w->index, i);
+			told = false;
+		}
 	}
+	return told;
 }
 
 void
@@ -71,8 +76,7 @@ worker_forward(struct worker *w, const struct member *m, const struct key *src,
 	    .worker = w->index,
 	    .key = m->peer->key,
 	    .src = *src,
-	    .len = (uint32_t)n,
-	    .queued = loop_now(w->loop)};
+	    .len = (uint32_t)n};
 
 	if (!outbox_add(out, &mail, p)) {
 		stats_drop(
@@ -112,29 +116,37 @@ acknowledge(struct worker *w, const struct mail *m)
 		    m->worker);
 }
 
+/* Only what is in force here is acknowledged: without that the client's own
+ * worker closes it when its time is up. */
 static void
 take_note(struct worker *w, const struct mail *m)
 {
 	struct peer *p = peers_find(&w->peers, &m->key);
 	struct member *member = p == NULL ? NULL : peers_member(p, m->id);
 
-	if (m->kind == MAIL_ACK) {
+	switch (m->kind) {
+	case MAIL_UP:
+		if (peers_add(&w->peers, &m->key, m->id, m->stamp, m->worker,
+			NULL) != NULL)
+			acknowledge(w, m);
+		break;
+	case MAIL_DOWN:
+		if (member != NULL)
+			peers_remove(&w->peers, member, client_peer_gone, NULL);
+		break;
+	case MAIL_SPOKE:
+		if (member != NULL) {
+			peers_touch(member, m->stamp);
+			acknowledge(w, m);
+		}
+		break;
+	case MAIL_ACK:
 		if (member != NULL && member->client != NULL)
 			client_acked(member->client);
-		return;
+		break;
+	case MAIL_PACKET:
+		break;
 	}
-	if (m->kind == MAIL_UP || m->kind == MAIL_SPOKE)
-		acknowledge(w, m);
-	if (m->kind == MAIL_UP) {
-		if (peers_add(&w->peers, &m->key, m->id, m->stamp, m->worker,
-			NULL) == NULL)
-			log_warnx("worker %u: no memory for a client of "
-				  "worker %u",
-			    w->index, m->worker);
-	} else if (member != NULL && m->kind == MAIL_DOWN)
-		peers_remove(&w->peers, member, client_peer_gone, NULL);
-	else if (member != NULL && m->kind == MAIL_SPOKE)
-		peers_touch(member, m->stamp);
 }
 
 static void
@@ -237,15 +249,17 @@ static bool
 accept_one(struct worker *w, struct listener *l)
 {
 	struct addr from = {.len = sizeof(from.u)};
+	int error;
 	int fd =
 	    accept4(l->fd, &from.u.sa, &from.len, SOCK_NONBLOCK | SOCK_CLOEXEC);
 
+	error = fd == -1 ? errno : 0;
 	if (fd == -1 &&
 	    (errno == EMFILE || errno == ENFILE || errno == ENOBUFS ||
 		errno == ENOMEM))
 		pause_accepting(w, strerror(errno));
 	if (fd == -1)
-		return errno == ECONNABORTED || errno == EINTR;
+		return error == ECONNABORTED || error == EINTR;
 	if (w->short_here) {
 		w->short_here = false;
 		atomic_store(&w->relay->shortage_said, false);
@@ -323,11 +337,11 @@ set_limits(struct worker *w)
 	const struct relayd_conf *conf = w->relay->conf;
 	int64_t burst = conf->accept_burst / w->relay->nworkers;
 
-	w->accepts.interval_us =
-	    limit_interval(conf->accept_limit / w->relay->nworkers);
-	w->accepts.burst = burst < 1 ? 1 : burst;
-	w->log_closed.limit = (struct limit){MONO_NEVER, SECOND_US / 10, 50};
-	w->log_shortage.limit = (struct limit){MONO_NEVER, 60 * SECOND_US, 1};
+	w->accepts =
+	    limit_new(limit_interval(conf->accept_limit / w->relay->nworkers),
+		burst < 1 ? 1 : burst);
+	w->log_closed.limit = limit_new(SECOND_US / 10, 50);
+	w->log_shortage.limit = limit_new(60 * SECOND_US, 1);
 }
 
 struct worker *

@@ -51,13 +51,6 @@ derp_is_disco(const uint8_t *packet, size_t n)
 }
 
 void
-derp_send_to_recv(uint8_t *frame, const struct key *src)
-{
-	frame[0] = DERP_RECV_PACKET;
-	memcpy(frame + DERP_HEADER_LEN, src->b, KEY_LEN);
-}
-
-void
 derp_write_header(struct wr *w, enum derp_type type, uint32_t len)
 {
 	wr_u8(w, (uint8_t)type);

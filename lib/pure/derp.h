@@ -83,9 +83,6 @@ enum derp_judgement derp_judge(const struct derp_header *h);
  * sender key, nonce: 62 bytes at least). */
 bool derp_is_disco(const uint8_t *packet, size_t n);
 
-/* Turns a whole SendPacket frame into a RecvPacket from src, in place. */
-void derp_send_to_recv(uint8_t *frame, const struct key *src);
-
 /* Frames for the other direction. Each returns its size. */
 #define DERP_SERVER_KEY_SIZE (DERP_HEADER_LEN + 8 + KEY_LEN)
 #define DERP_PEER_GONE_SIZE  (DERP_HEADER_LEN + KEY_LEN + 1)

@@ -107,6 +107,26 @@ trim(struct span s)
 	return s;
 }
 
+/* RFC 9112 section 3.2.2: a server must take "http://host/path" as well, which
+ * is what a client sends to a proxy. */
+static struct span
+without_authority(struct span target)
+{
+	size_t n = 0;
+
+	if (target.n >= 7 && strncasecmp(target.p, "http://", 7) == 0)
+		n = 7;
+	else if (target.n >= 8 && strncasecmp(target.p, "https://", 8) == 0)
+		n = 8;
+	else
+		return target;
+	while (n < target.n && target.p[n] != '/' && target.p[n] != '?')
+		n++;
+	if (n == target.n)
+		return (struct span){"/", 1};
+	return (struct span){target.p + n, target.n - n};
+}
+
 static int
 parse_request_line(struct http1_request *req, struct span line)
 {
@@ -120,6 +140,7 @@ parse_request_line(struct http1_request *req, struct span line)
 	if (line.p[5] != '1' || (line.p[7] != '0' && line.p[7] != '1'))
 		return 505;
 	req->minor = line.p[7] - '0';
+	target = without_authority(target);
 	if (!cut(&target, '?', &req->path)) {
 		req->path = target;
 		req->query = (struct span){target.p + target.n, 0};
@@ -148,16 +169,20 @@ parse_field(struct http1_request *req, struct span line)
 static int
 judge_fields(struct http1_request *req)
 {
-	const struct span *length = http1_find(req, "Content-Length");
 	size_t hosts = 0;
 
-	for (size_t i = 0; i < req->nfields; i++)
-		hosts += span_is_nocase(req->fields[i].name, "Host");
+	for (size_t i = 0; i < req->nfields; i++) {
+		const struct http1_field *f = &req->fields[i];
+
+		hosts += span_is_nocase(f->name, "Host");
+		if (span_is_nocase(f->name, "Transfer-Encoding") ||
+		    (span_is_nocase(f->name, "Content-Length") &&
+			!span_is(f->value, "0")))
+			req->has_body = true;
+	}
 	/* RFC 9112 section 3.2. */
 	if (hosts > 1 || (hosts == 0 && req->minor == 1))
 		return 400;
-	req->has_body = (length != NULL && !span_is(*length, "0")) ||
-	    http1_find(req, "Transfer-Encoding") != NULL;
 	if (req->minor == 1)
 		req->keep_alive = !http1_has_token(req, "Connection", "close");
 	else
@@ -174,6 +199,7 @@ http1_parse(struct http1_request *req, const uint8_t *p, size_t n)
 
 	memset(req, 0, offsetof(struct http1_request, fields));
 	req->nfields = 0;
+	req->has_body = false;
 	if ((status = parse_request_line(req, cut_line(&head))) != 0)
 		return status;
 	while ((line = cut_line(&head)).n > 0)

@@ -11,10 +11,19 @@
 #include "pure/mono.h"
 
 struct limit {
-	struct mono next; /* when the bucket holds a token; never: full */
+	struct mono next; /* when the bucket holds a token */
 	int64_t interval_us;
 	int64_t burst; /* at least 1 */
+	bool begun; /* false: never asked, the bucket is full */
 };
+
+/* A full bucket. */
+static inline struct limit
+limit_new(int64_t interval_us, int64_t burst)
+{
+	return (struct limit){
+	    .interval_us = interval_us, .burst = burst, .begun = false};
+}
 
 /* The interval for a rate per second; 0, no limit, for an infinite one. */
 int64_t limit_interval(double per_second);

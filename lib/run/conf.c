@@ -366,10 +366,11 @@ load_file(struct conf_reader *r, const char *path, size_t options)
 	char line[4096], where[300];
 	enum conf_result res = CONF_OK;
 
-	if (f == NULL)
+	if (seen == NULL)
+		res = bad(r, "out of memory");
+	else if (f == NULL)
 		res = bad(r, "flag -config: %s: %s", path, strerror(errno));
-	for (int no = 1; seen != NULL && res == CONF_OK &&
-	     fgets(line, sizeof(line), f) != NULL;
+	for (int no = 1; res == CONF_OK && fgets(line, sizeof(line), f) != NULL;
 	     no++) {
 		snprintf(where, sizeof(where), "%.250s:%d: ", path, no);
 		if (strchr(line, '\n') == NULL && !feof(f))
@@ -434,7 +435,9 @@ load_flags(struct conf_reader *r, int argc, char **argv, size_t options,
 	struct flag f = {0};
 	size_t at;
 
-	for (int i = 1; seen != NULL && i < argc && res == CONF_OK;) {
+	if (seen == NULL)
+		return bad(r, "out of memory");
+	for (int i = 1; i < argc && res == CONF_OK;) {
 		if (strcmp(argv[i], "--") == 0 && i + 1 == argc)
 			break;
 		if ((res = read_flag(r, argc, argv, &i, &f)) != CONF_OK)

@@ -215,6 +215,7 @@ static void
 keep_rest(struct io *io, const uint8_t *p, size_t n, size_t want)
 {
 	struct kept old = io->rest;
+	size_t least = want > n ? want : n + 1;
 	size_t cap = want > n ? want : n + REST_STEP;
 
 	if (n == 0) {
@@ -222,6 +223,11 @@ keep_rest(struct io *io, const uint8_t *p, size_t n, size_t want)
 		return;
 	}
 	io->want = want;
+	if (least <= old.cap) {
+		memmove(old.p, p, n);
+		io->rest.n = n;
+		return;
+	}
 	io->rest = (struct kept){malloc(cap), 0, n, cap};
 	if (io->rest.p == NULL) {
 		io->rest = old;

@@ -70,6 +70,9 @@ void metrics_real(
  * names of Prometheus's own clients. Reads /proc. */
 void metrics_process(struct metrics *m);
 
+/* How many descriptors this process has open, -1 if that cannot be known. */
+int64_t metrics_open_files(void);
+
 /*
  * An HTTP listener on loop for /metrics and /healthz (200 "ok"), on libevent's
  * evhttp. render fills the page. Returns NULL, errno set, if the address

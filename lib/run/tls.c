@@ -25,7 +25,16 @@ struct tls {
 	const uint8_t *in;
 	size_t in_n;
 	struct tls_wire *out; /* only during a call */
+	bool ready; /* the handshake is complete */
+	unsigned idle; /* messages since then, or the last plain text */
 };
+
+/*
+ * Handshake messages and alerts that a peer may send after the handshake
+ * without any data between them: each is work, and some (KeyUpdate, a hello of
+ * TLS 1.2) are answered. Go's crypto/tls has the same number.
+ */
+#define IDLE_MAX 16
 
 /* ---- the BIO: memory on both sides ---- */
 
@@ -53,7 +62,7 @@ wire_write(BIO *bio, const char *p, size_t n, size_t *written)
 	struct tls_wire *out = t->out;
 
 	BIO_clear_retry_flags(bio);
-	if (out == NULL || n > out->cap - out->n)
+	if (out == NULL || n > out->cap - out->n || t->idle > IDLE_MAX)
 		return 0;
 	memcpy(out->p + out->n, p, n);
 	out->n += n;
@@ -127,6 +136,21 @@ check_name(SSL *ssl, int *alert, void *arg)
 }
 
 static void
+count_message(int write_p, int version, int type, const void *p, size_t n,
+    SSL *ssl, void *arg)
+{
+	struct tls *t = arg;
+
+	(void)version;
+	(void)p;
+	(void)n;
+	(void)ssl;
+	if (write_p == 0 && t != NULL && t->ready &&
+	    (type == SSL3_RT_HANDSHAKE || type == SSL3_RT_ALERT))
+		t->idle++;
+}
+
+static void
 set_policy(SSL_CTX *ctx)
 {
 	static char groups[] = "X25519:P-256:P-384"; /* a macro drops const */
@@ -147,6 +171,7 @@ set_policy(SSL_CTX *ctx)
 	SSL_CTX_set_cipher_list(
 	    ctx, "ECDHE+AESGCM:ECDHE+CHACHA20:!aNULL:!eNULL:!PSK");
 	SSL_CTX_set1_groups_list(ctx, groups);
+	SSL_CTX_set_msg_callback(ctx, count_message);
 	SSL_CTX_set_alpn_select_cb(ctx, choose_protocol, NULL);
 }
 
@@ -242,6 +267,7 @@ tls_new(struct tls_context *c)
 	BIO_set_data(bio, t);
 	BIO_set_init(bio, 1);
 	SSL_set_bio(t->ssl, bio, bio);
+	SSL_set_msg_callback_arg(t->ssl, t);
 	SSL_set_accept_state(t->ssl);
 	return t;
 }
@@ -281,18 +307,29 @@ result_of(struct tls *t, int r)
 enum tls_result
 tls_handshake(struct tls *t, struct tls_wire *out)
 {
+	enum tls_result r;
+
 	t->out = out;
 	ERR_clear_error();
-	return result_of(t, SSL_do_handshake(t->ssl));
+	r = result_of(t, SSL_do_handshake(t->ssl));
+	t->ready = r == TLS_DONE;
+	return r;
 }
 
 enum tls_result
 tls_read(struct tls *t, uint8_t *p, size_t cap, size_t *n, struct tls_wire *out)
 {
+	enum tls_result r;
+
 	t->out = out;
 	*n = 0;
 	ERR_clear_error();
-	return result_of(t, SSL_read_ex(t->ssl, p, cap, n));
+	r = result_of(t, SSL_read_ex(t->ssl, p, cap, n));
+	if (t->idle > IDLE_MAX)
+		return TLS_FAILED;
+	if (r == TLS_DONE)
+		t->idle = 0;
+	return r;
 }
 
 enum tls_result

@@ -135,8 +135,13 @@ static const struct parse_row parse_rows[] = {
     GOOD("GET /a? HTTP/1.1\r\n" HOST "\r\n", "/a", "", 1, true, false),
     GOOD("GET /a?b?c HTTP/1.1\r\n" HOST "\r\n", "/a", "b?c", 1, true, false),
     GOOD("GET ?b HTTP/1.1\r\n" HOST "\r\n", "", "b", 1, true, false),
-    GOOD("GET http://h/x HTTP/1.1\r\n" HOST "\r\n", "http://h/x", "", 1, true,
-	false),
+    GOOD("GET http://h/x HTTP/1.1\r\n" HOST "\r\n", "/x", "", 1, true, false),
+    GOOD("GET http://h HTTP/1.1\r\n" HOST "\r\n", "/", "", 1, true, false),
+    GOOD("GET HTTPS://h:1?q HTTP/1.1\r\n" HOST "\r\n", "", "q", 1, true, false),
+    /* Two lengths that differ: a forwarder may have believed the other. */
+    GOOD("GET / HTTP/1.1\r\n" HOST
+	 "Content-Length: 0\r\nContent-Length: 9\r\n\r\n",
+	"/", "", 1, true, true),
     GOOD("GET /\xc3\xa4 HTTP/1.1\r\n" HOST "\r\n", "/\xc3\xa4", "", 1, true,
 	false),
     /* Persistence: RFC 9112 section 9.3. */

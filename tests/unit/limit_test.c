@@ -24,8 +24,9 @@ test_interval(void)
 	    {"one per microsecond is as good as none", 1e6, 0},
 	    {"just below that", 999999, 1},
 	    {"infinite", INFINITY, 0},
-	    {"none at all", 0, INT64_MAX},
-	    {"negative", -1, INT64_MAX},
+	    {"none at all: one a day", 0, 86400000000},
+	    {"negative: the same", -1, 86400000000},
+	    {"less than one a day", 1e-300, 86400000000},
 	};
 
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
@@ -47,7 +48,7 @@ passed(struct limit *l, int64_t now, int tries)
 static void
 test_burst(void)
 {
-	struct limit l = {MONO_NEVER, SECOND, 3};
+	struct limit l = limit_new(SECOND, 3);
 
 	eq_int(passed(&l, START, 10), 3, "a new bucket is full");
 	eq_int(passed(&l, START + SECOND - 1, 10), 0, "no token yet");
@@ -61,7 +62,7 @@ test_burst(void)
 static void
 test_burst_of_one(void)
 {
-	struct limit l = {MONO_NEVER, SECOND, 1};
+	struct limit l = limit_new(SECOND, 1);
 
 	eq_int(passed(&l, START, 5), 1, "one at once");
 	eq_int(passed(&l, START + SECOND - 1, 5), 0, "none before its time");
@@ -69,10 +70,21 @@ test_burst_of_one(void)
 	eq_int(passed(&l, START + 9 * SECOND, 5), 1, "nothing is saved up");
 }
 
+/* A host that has just started has a small clock, and a full bucket. */
+static void
+test_large_burst(void)
+{
+	struct limit l = limit_new(SECOND, 1000);
+	struct limit never = limit_new(limit_interval(0), INT64_MAX);
+
+	eq_int(passed(&l, 5 * SECOND, 2000), 1000, "full after five seconds");
+	eq_int(passed(&never, SECOND, 5000), 5000, "the largest burst");
+}
+
 static void
 test_no_limit(void)
 {
-	struct limit l = {MONO_NEVER, 0, 1};
+	struct limit l = limit_new(0, 1);
 
 	eq_int(passed(&l, START, 100000), 100000, "interval 0 is no limit");
 	eq_int(passed(&l, 0, 10), 10, "not even at time 0");
@@ -82,9 +94,9 @@ test_no_limit(void)
 static void
 test_extremes(void)
 {
-	struct limit none = {MONO_NEVER, INT64_MAX, 2};
-	struct limit huge = {MONO_NEVER, SECOND, INT64_MAX};
-	struct limit both = {MONO_NEVER, INT64_MAX, INT64_MAX};
+	struct limit none = limit_new(INT64_MAX, 2);
+	struct limit huge = limit_new(SECOND, INT64_MAX);
+	struct limit both = limit_new(INT64_MAX, INT64_MAX);
 
 	ok(passed(&none, START, 10) <= 2, "an endless interval");
 	eq_int(passed(&none, START + 1000 * SECOND, 10), 0, "stays shut");
@@ -103,7 +115,7 @@ test_model(void)
 		int64_t interval = 1 + rand_r(&seed) % 1000;
 		int64_t burst = 1 + rand_r(&seed) % 8;
 		int64_t now = START, full = burst * interval, level = full;
-		struct limit l = {MONO_NEVER, interval, burst};
+		struct limit l = limit_new(interval, burst);
 
 		for (int step = 0; step < 200; step++) {
 			int64_t passes = rand_r(&seed) % (2 * interval);
@@ -125,6 +137,7 @@ main(void)
 	test_interval();
 	test_burst();
 	test_burst_of_one();
+	test_large_burst();
 	test_no_limit();
 	test_extremes();
 	test_model();

@@ -235,7 +235,7 @@ test_escape(void)
 static void
 test_allowed(void)
 {
-	struct log_limit l = {{MONO_NEVER, 1000, 2}, 0};
+	struct log_limit l = {{.interval_us = 1000, .burst = 2}, 0};
 	struct mono now = {1000000};
 
 	eq_int((int64_t)log_allowed(&l, now), 1, "the first line");

@@ -77,7 +77,6 @@ test_items(void)
 	    .worker = 3,
 	    .id = 4,
 	    .stamp = 5,
-	    .queued = {6},
 	    .key = {{7}},
 	    .src = {{8}}};
 	const struct mail *got = NULL;
@@ -95,8 +94,8 @@ test_items(void)
 		if (got == NULL)
 			break;
 		same &= got->len == len && got->worker == 3 && got->id == 4 &&
-		    got->stamp == 5 && got->queued.us == 6 &&
-		    got->key.b[0] == 7 && got->src.b[0] == 8 &&
+		    got->stamp == 5 && got->key.b[0] == 7 &&
+		    got->src.b[0] == 8 &&
 		    memcmp(mail_body(got), body, len) == 0;
 		aligned &= (uintptr_t)got % _Alignof(struct mail) == 0;
 	}
@@ -225,6 +224,34 @@ test_oldest_go(void)
 	mailbox_clear(&box);
 }
 
+/* Batches without a note have nothing left to say when their packets go. */
+static void
+test_bare_go(void)
+{
+	struct mailbox box;
+	struct outbox out;
+	struct tally t;
+	uint8_t *body = calloc(1, 65536);
+	size_t dropped = 0;
+
+	mailbox_init(&box);
+	for (uint64_t i = 1; i <= 100; i++) {
+		out.batch = NULL;
+		if (i == 50)
+			add(&out, MAIL_SPOKE, i, NULL, 0);
+		for (int j = 0; j < 16; j++)
+			add(&out, MAIL_PACKET, i, body, 65536);
+		dropped += mailbox_post(&box, &out);
+	}
+	free(body);
+	eq_int((int64_t)dropped, 16 * 69, "the packets of 69 batches");
+	t = take(&box);
+	ok(t.batches == 32 && t.packets == 16 * 31 && t.notes == 1 &&
+		t.in_order,
+	    "31 batches are left, and one note before them");
+	mailbox_clear(&box);
+}
+
 /* ---- two threads ---- */
 
 enum { POSTS = 20000 };
@@ -275,6 +302,7 @@ main(void)
 	test_post();
 	test_overflow();
 	test_oldest_go();
+	test_bare_go();
 	test_threads();
 	return tap_done();
 }

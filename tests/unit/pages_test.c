@@ -124,6 +124,8 @@ static const struct row rows[] = {
 	TO("https://[2001:db8::1]/"), 0},
     {"GET /", "Host: [2001:db8::1]:80\r\n", PLAIN, 302, PAGE_TEXT, PLAIN_TEXT,
 	"", TO("https://[2001:db8::1]/"), 0},
+    {"GET /", "Host: a b<c>\r\n", PLAIN, 400, PAGE_TEXT, PLAIN_TEXT,
+	"Use HTTPS\n", "", 0},
     {"GET /", H, PLAIN | DEBUG, 302, PAGE_TEXT, PLAIN_TEXT, "",
 	TO("https://relay/debug/"), 0},
     {"GET /a", H, PLAIN | DEBUG, 302, PAGE_TEXT, PLAIN_TEXT, "",
@@ -186,7 +188,7 @@ test_home(void)
 {
 	static const char *const lines[] = {"GET /", "GET /nothing",
 	    "GET /derp/", "GET /derp/probe/", "POST /", "GET *", "GET /debugx",
-	    "GET /Debug/", "GET //derp", "GET http://relay/derp"};
+	    "GET /Debug/", "GET //derp"};
 	static char url[600];
 	const struct page *p;
 

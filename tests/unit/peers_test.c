@@ -360,6 +360,44 @@ test_cap(void)
 	peers_clear(&ps);
 }
 
+/* As many viewers with as many sightings as a worker keeps, and one more. */
+static void
+test_total(void)
+{
+	enum { N = PEERS_SIGHTINGS_TOTAL / PEERS_SIGHTINGS_MAX };
+	static struct viewer v[N], late, early;
+	static struct member *m[PEERS_SIGHTINGS_MAX];
+	struct peers ps;
+	bool full = true;
+
+	peers_init(&ps, seed);
+	viewer_init(&ps, &late);
+	viewer_init(&ps, &early);
+	for (unsigned i = 0; i < PEERS_SIGHTINGS_MAX; i++)
+		m[i] = add(&ps, i, i, i, NULL);
+	viewer_note(&ps, &early, m[0]->peer);
+	for (unsigned j = 0; j < N; j++) {
+		viewer_init(&ps, &v[j]);
+		for (unsigned i = 0; i < PEERS_SIGHTINGS_MAX; i++)
+			viewer_note(&ps, &v[j], m[i]->peer);
+	}
+	for (unsigned j = 0; j + 1 < N; j++)
+		full &= v[j].count == PEERS_SIGHTINGS_MAX;
+	ok(full && ps.nsightings == PEERS_SIGHTINGS_TOTAL,
+	    "as many as are kept");
+	viewer_note(&ps, &late, m[0]->peer);
+	ok(late.count == 0, "a new viewer notes nothing");
+	viewer_note(&ps, &early, m[1]->peer);
+	ok(early.count == 1 && ps.nsightings == PEERS_SIGHTINGS_TOTAL,
+	    "another replaces its own oldest");
+	viewer_clear(&ps, &v[0]);
+	viewer_note(&ps, &late, m[0]->peer);
+	ok(late.count == 1, "room again");
+	peers_clear(&ps);
+	ok(ps.nsightings == 0 && late.count == 0 && early.count == 0,
+	    "cleared");
+}
+
 /* What peers_clear leaves behind asan finds. */
 static void
 test_clear(void)
@@ -545,6 +583,7 @@ main(void)
 	test_self();
 	test_death();
 	test_cap();
+	test_total();
 	test_clear();
 	test_model();
 	return tap_done();

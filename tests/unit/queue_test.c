@@ -10,7 +10,7 @@ packet(uint8_t number, uint8_t source, uint32_t len, int64_t queued)
 {
 	struct packet *p = calloc(1, sizeof(*p) + len);
 
-	p->len = len;
+	p->len = p->size = len;
 	p->source = source;
 	p->queued.us = queued;
 	p->bytes[0] = number;
@@ -27,6 +27,16 @@ number(struct packet *p)
 	return n;
 }
 
+static int64_t
+bytes_of(const struct queue *q)
+{
+	int64_t sum = 0;
+
+	for (int i = 0; i < QUEUE_CLASSES; i++)
+		sum += (int64_t)q->lanes[i].bytes;
+	return sum;
+}
+
 static bool
 is_clean(const struct queue *q)
 {
@@ -34,7 +44,7 @@ is_clean(const struct queue *q)
 		if (q->lanes[i].count != 0 || q->lanes[i].bytes != 0 ||
 		    !TAILQ_EMPTY(&q->lanes[i].packets))
 			return false;
-	return q->by_source == NULL && queue_is_empty(q) && queue_bytes(q) == 0;
+	return q->sources == NULL && queue_is_empty(q);
 }
 
 static void
@@ -67,7 +77,7 @@ test_order(void)
 	queue_push(&q, QUEUE_CONTROL, packet(4, 0, 10, 1));
 	queue_push(&q, QUEUE_DISCO, packet(5, 0, 10, 1));
 	queue_push(&q, QUEUE_CONTROL, packet(6, 0, 10, 1));
-	eq_int((int64_t)queue_bytes(&q), 60, "bytes of all classes");
+	eq_int(bytes_of(&q), 60, "bytes of all classes");
 	eq_int(number(queue_pop(&q, 99)), 4, "control first");
 	eq_int(number(queue_pop(&q, 99)), 6, "in order");
 	eq_int(number(queue_pop(&q, 99)), 2, "then disco");
@@ -89,10 +99,37 @@ test_room(void)
 	queue_push(&q, QUEUE_CONTROL, packet(1, 0, 100, 1));
 	queue_push(&q, QUEUE_DATA, packet(2, 0, 10, 1));
 	eq_int(number(queue_pop(&q, 99)), -1, "99 bytes are not enough");
-	eq_int((int64_t)queue_bytes(&q), 110, "no smaller one overtakes");
+	eq_int(bytes_of(&q), 110, "no smaller one overtakes");
 	eq_int(number(queue_pop(&q, 100)), 1, "100 are");
 	eq_int(number(queue_pop(&q, 0)), -1, "no room, no packet");
 	eq_int(number(queue_pop(&q, 10)), 2, "the next");
+	ok(is_clean(&q), "empty again");
+}
+
+/* Bounds and accounts are of memory, room is of bytes on the wire. */
+static void
+test_size(void)
+{
+	const struct queue_limits limits = {99, 2000, 0};
+	struct packet *p = packet(1, 0, 50, 1);
+	struct queue q;
+
+	queue_init(&q);
+	p->size = 1800;
+	queue_push(&q, QUEUE_DATA, p);
+	ok(!queue_is_full(&q, QUEUE_DATA, 200, &limits) &&
+		queue_is_full(&q, QUEUE_DATA, 201, &limits),
+	    "a small frame in large memory fills a class");
+	eq_int(number(queue_pop(&q, 50)), 1, "but needs little room");
+	for (uint8_t i = 0; i < 70; i++) {
+		p = packet(i, i < 60 ? 1 : 2, 50, 1);
+		p->size = i < 60 ? 50 : 1800;
+		queue_push(&q, QUEUE_DATA, p);
+	}
+	eq_int(number(queue_evict(&q, QUEUE_DATA)), 60,
+	    "the loudest is who takes most memory");
+	while (number(queue_pop(&q, 50)) != -1)
+		;
 	ok(is_clean(&q), "empty again");
 }
 
@@ -140,7 +177,7 @@ test_evict_oldest(void)
 	}
 	eq_int(number(queue_evict(&q, QUEUE_DISCO)), 0, "the oldest of disco");
 	eq_int(number(queue_evict(&q, QUEUE_CONTROL)), 0, "and of control");
-	ok(q.by_source == NULL, "no account is kept of them");
+	ok(q.sources == NULL, "no account is kept of them");
 	for (int i = 1; i < 200; i++) {
 		number(queue_evict(&q, QUEUE_DISCO));
 		number(queue_evict(&q, QUEUE_CONTROL));
@@ -161,7 +198,7 @@ test_evict_loudest(void)
 		queue_push(&q, QUEUE_DATA, packet(i, i, 100, 1));
 	for (uint8_t i = 100; i < 200; i++)
 		queue_push(&q, QUEUE_DATA, packet(i, 31, 50, 1));
-	ok(q.by_source != NULL, "a long lane keeps account");
+	ok(q.sources != NULL, "a long lane keeps account");
 	eq_int(number(queue_evict(&q, QUEUE_DATA)), 100,
 	    "the oldest of the loudest goes");
 	for (int i = 101; i < 198; i++)
@@ -204,16 +241,16 @@ test_account(void)
 	queue_init(&q);
 	for (uint8_t i = 0; i < 63; i++)
 		queue_push(&q, QUEUE_DATA, packet(i, i < 10 ? 1 : 2, 10, 1));
-	ok(q.by_source == NULL, "63 packets need none");
+	ok(q.sources == NULL, "63 packets need none");
 	queue_push(&q, QUEUE_DATA, packet(63, 1, 10, 1));
-	ok(q.by_source != NULL && q.by_source[1] == 110 &&
-		q.by_source[2] == 530,
+	ok(q.sources != NULL && q.sources[1].bytes == 110 &&
+		q.sources[2].bytes == 530,
 	    "64 do, and all are in it");
 	number(queue_pop(&q, 10));
-	ok(q.by_source != NULL && q.by_source[1] == 100,
+	ok(q.sources != NULL && q.sources[1].bytes == 100,
 	    "it stays when the lane is shorter");
 	queue_push(&q, QUEUE_DATA, packet(64, 3, 7, 1));
-	ok(q.by_source[3] == 7, "and goes on");
+	ok(q.sources[3].bytes == 7, "and goes on");
 	while (number(queue_evict(&q, QUEUE_DATA)) != -1)
 		;
 	ok(is_clean(&q), "empty again");
@@ -398,7 +435,7 @@ test_model(void)
 				   &limits)) == model_aged(&m, now, 300);
 		else if (m.n < MODEL_MAX && (fill || what == 3))
 			push_both(&m, &q, &rnd, now);
-		same &= (q.by_source != NULL) == m.account;
+		same &= (q.sources != NULL) == m.account;
 	}
 	ok(same, "60000 random operations as the naive list");
 	while (serial_of(queue_pop(&q, SIZE_MAX)) != 0)
@@ -412,6 +449,7 @@ main(void)
 	test_empty();
 	test_order();
 	test_room();
+	test_size();
 	test_bounds();
 	test_evict_oldest();
 	test_evict_loudest();

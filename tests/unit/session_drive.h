@@ -31,6 +31,7 @@ struct drive {
 	size_t nheard; /* those beyond HEARD_MAX are only counted */
 	const char *breach; /* the first one, NULL: none */
 	struct session_step step; /* of the last event that was none of MORE */
+	const char *why; /* the last event was BAD; "" if not */
 	char path[64]; /* of the last request */
 };
 
@@ -40,6 +41,7 @@ drive_init(struct drive *d, bool derp, const struct key *priv)
 	memset(d, 0, offsetof(struct drive, heard));
 	d->nheard = 0;
 	d->breach = NULL;
+	d->why = "";
 	d->priv = priv;
 	session_init(&d->session, derp);
 }
@@ -75,7 +77,9 @@ drive_span(
 {
 	const uint8_t *b = (const uint8_t *)s.p;
 
-	if (b < p || b > p + n || s.n > (size_t)(p + n - b))
+	/* A target without a path is given a constant one. */
+	if (s.n > 0 && !span_is(s, "/") &&
+	    (b < p || b > p + n || s.n > (size_t)(p + n - b)))
 		drive_breach(d, false, "a span lies outside of the bytes");
 	else
 		drive_hash(h, b, s.n);
@@ -177,6 +181,7 @@ drive_event(struct drive *d, enum session_event event,
 	drive_breach(d, step->used > 0 || event == SESSION_BAD,
 	    "an event that uses nothing");
 	d->step = *step;
+	d->why = event == SESSION_BAD ? step->why : "";
 	if (d->nheard++ >= HEARD_MAX)
 		return;
 	heard->event = event;

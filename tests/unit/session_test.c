@@ -221,6 +221,11 @@ static const struct http_row http_rows[] = {
 	false, false, INFO),
     ROW("with a query", "GET /derp?a=b HTTP/1.0\r\nUpgrade: derp\r\n\r\n",
 	UPGRADE, false, false, INFO),
+    ROW("as to a proxy",
+	"GET http://h/derp HTTP/1.1\r\nHost: h\r\nUpgrade: derp\r\n\r\n",
+	UPGRADE, false, false, INFO),
+    ROW("no path at all", "GET http://h HTTP/1.1\r\nHost: h\r\n\r\n", REQUEST,
+	false, false, HTTP),
     ROW("another path",
 	"GET /derp/ HTTP/1.1\r\nHost: h\r\n"
 	"Upgrade: derp\r\n\r\n",
@@ -333,7 +338,7 @@ test_http_bad(void)
 		ok(last(d) == SESSION_BAD && d->step.status == r->status &&
 			d->session.state == SESSION_DRAIN,
 		    r->what);
-		eq_str(d->step.why, r->why, "and why");
+		eq_str(d->why, r->why, "and why");
 	}
 	nstream = 0;
 	put("A", 1);
@@ -367,7 +372,7 @@ test_head_limit(void)
 	put_head(HTTP1_HEAD_MAX + 1, true);
 	d = run(true);
 	ok(last(d) == SESSION_BAD && d->step.status == 431, "of 16385");
-	eq_str(d->step.why, "request head too long", "and why");
+	eq_str(d->why, "request head too long", "and why");
 	put_head(HTTP1_HEAD_MAX, false);
 	ok(run(true)->nheard == 0, "16384 without an end: there may be one");
 	put_head(HTTP1_HEAD_MAX + 1, false);
@@ -394,7 +399,7 @@ expect_bad(const char *what, const char *why)
 	ok(last(d) == SESSION_BAD && d->step.status == 0 &&
 		d->session.state == SESSION_DRAIN && d->breach == NULL,
 	    what);
-	eq_str(d->step.why, why, "and why");
+	eq_str(d->why, why, "and why");
 }
 
 static void
