@@ -88,6 +88,8 @@ SIMS  := $(patsubst %.c,$(B)/%,$(wildcard tests/sim/*_test.c))
 UNIT_OBJS_conf_test     := lib/run/conf.o
 UNIT_OBJS_addr_test     := lib/run/addr.o
 UNIT_OBJS_file_test     := lib/run/file.o
+UNIT_OBJS_tls_test      := lib/run/tls.o
+UNIT_LIBS_tls_test       = $(shell $(PKG_CONFIG) --libs openssl)
 UNIT_OBJS_log_test      := lib/run/log.o
 UNIT_OBJS_metrics_test  := lib/run/metrics.o
 UNIT_OBJS_session_test  := relayd/session.o
@@ -106,7 +108,7 @@ everything: all units sims
 $(B)/tests/unit/%: $(O)/tests/unit/%.o $$(addprefix $(O)/,$$(UNIT_OBJS_$$*)) $(B)/libpure.a
 	$(call SAID,LINK )
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(PURE_LIBS)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(PURE_LIBS) $(UNIT_LIBS_$*)
 $(B)/tests/sim/%: $(O)/tests/sim/%.o $$(addprefix $(O)/,$$(SIM_OBJS_$$*)) $(B)/libpure.a
 	$(call SAID,LINK )
 	@mkdir -p $(@D)
