@@ -674,6 +674,12 @@ test_cuts(void)
 	ok(whole.nheard == 3, "it is the last");
 
 	nstream = 0;
+	put(S("GET /a-long-one-and-then HTTP/1.1\r\nHost: h\r\na: "
+	      "b\r\n\r\n" GET_ROOT GET_ROOT));
+	check_cuts("a long request before short ones");
+	ok(whole.nheard == 3, "each is told");
+
+	nstream = 0;
 	put(S(GET_ROOT "\x16\x03\x01 behind a page"));
 	check_cuts("what is no request");
 	begin_info();
