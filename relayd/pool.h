@@ -10,7 +10,7 @@
 
 #include "relayd/queue.h"
 
-/* A frame around the largest WireGuard packet of a 1,500-byte path, and some. */
+/* A frame around the largest WireGuard packet of a 1,500-byte path. */
 #define POOL_PACKET_MAX 1664
 /* Free packets that are kept; the rest goes back to malloc. */
 #define POOL_KEEP 512

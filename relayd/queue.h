@@ -2,10 +2,12 @@
  * queue: the frames that wait for one client. PURE.
  *
  * Three classes, served in this order: control (pongs, keepalives), discovery,
- * data (with PeerGone, which must not overtake the peer's last packets). Each is bounded in packets and bytes; packets older than the age
- * limit are dropped when their turn comes. When a class is full the oldest
- * packet of the source that has the most bytes there goes, so that one loud
- * source cannot push out the others (longest queue drop over hashed sources).
+ * data (with PeerGone, which must not overtake the peer's last packets). Each
+ * is bounded in packets and bytes; packets older than the age limit are dropped
+ * when their turn comes. When a class is full the oldest packet goes; in a lane
+ * of data that has grown long, the oldest of the source that has the most bytes
+ * there, so that one loud source cannot push out the others (longest queue drop
+ * over hashed sources).
  */
 #ifndef RELAYD_QUEUE_H
 #define RELAYD_QUEUE_H

@@ -29,6 +29,7 @@ upgrade(struct session *s, struct session_step *out)
 	const struct http1_request *req = &out->request;
 	const struct span *up = http1_find(req, "Upgrade");
 	const struct span *fast = http1_find(req, "Derp-Fast-Start");
+	const struct span *ideal = http1_find(req, "Ideal-Node");
 	bool websocket = up != NULL && span_is_nocase(*up, "websocket");
 
 	if (websocket && http1_has_token(req, "Sec-WebSocket-Protocol", "derp"))
@@ -36,7 +37,7 @@ upgrade(struct session *s, struct session_step *out)
 	if (!websocket && (up == NULL || !span_is_nocase(*up, "derp")))
 		return SESSION_REQUEST;
 	out->fast_start = fast != NULL && span_is(*fast, "1");
-	out->not_ideal = http1_find(req, "Ideal-Node") != NULL;
+	out->not_ideal = ideal != NULL && ideal->n > 0;
 	s->state = SESSION_INFO;
 	return SESSION_UPGRADE;
 }

@@ -66,9 +66,10 @@ struct session_step {
 void session_init(struct session *s, bool derp);
 
 /*
- * The next event in the n bytes at p; priv is the relay's key. They may be changed in place (a box is
- * opened there). Call again with what is left until SESSION_MORE or
- * SESSION_BAD. How the stream is cut into calls never changes the events.
+ * The next event in the n bytes at p; priv is the relay's key. They may be
+ * changed in place (a box is opened there). Call again with what is left until
+ * SESSION_MORE or SESSION_BAD. How the stream is cut into calls never changes
+ * the events.
  */
 enum session_event session_next(struct session *s, const struct key *priv,
     uint8_t *p, size_t n, struct session_step *out);

@@ -122,8 +122,9 @@ without_authority(struct span target)
 		return target;
 	while (n < target.n && target.p[n] != '/' && target.p[n] != '?')
 		n++;
+	/* No path is "/": the slash before the authority serves as one. */
 	if (n == target.n)
-		return (struct span){"/", 1};
+		return (struct span){memchr(target.p, '/', target.n), 1};
 	return (struct span){target.p + n, target.n - n};
 }
 

@@ -32,7 +32,7 @@ struct addr {
  */
 bool addr_parse(struct addr *a, const char *text, int def_port);
 
-/* Writes "1.2.3.4:80" or "[::1]:80"; v4-mapped addresses as v4. Returns text. */
+/* Writes "1.2.3.4:80" or "[::1]:80"; v4-mapped ones as v4. Returns text. */
 const char *addr_text(const struct addr *a, char text[static ADDR_TEXT_MAX]);
 
 /* The same without port and brackets. */

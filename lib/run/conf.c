@@ -2,6 +2,7 @@
  * conf: reads options from defaults, a file and flags through one table.
  * Owns the strings it puts into a configuration. Opens only -config FILE.
  */
+#include <ctype.h>
 #include <errno.h>
 #include <math.h>
 #include <stdarg.h>
@@ -47,7 +48,8 @@ parse_int(int64_t *out, const char *s, int64_t min, int64_t max)
 
 	errno = 0;
 	v = strtoll(s, &end, 10);
-	if (errno != 0 || end == s || *end != '\0' || v < min || v > max)
+	if (errno != 0 || end == s || *end != '\0' ||
+	    isspace((unsigned char)*s) || v < min || v > max)
 		return false;
 	*out = v;
 	return true;
@@ -61,7 +63,8 @@ parse_real(double *out, const char *s, int64_t min, int64_t max)
 
 	errno = 0;
 	v = strtod(s, &end);
-	if (end == s || *end != '\0' || isnan(v) || v < (double)min)
+	if (errno != 0 || end == s || *end != '\0' ||
+	    isspace((unsigned char)*s) || isnan(v) || v < (double)min)
 		return false;
 	if (max != 0 && v > (double)max)
 		return false;
@@ -69,39 +72,58 @@ parse_real(double *out, const char *s, int64_t min, int64_t max)
 	return true;
 }
 
-/* Go's time.ParseDuration: numbers with units, "1h30m", "1.5s"; or "0". */
+/* A number of digits with at most one point: no sign, exponent or hex. */
 static bool
-parse_duration(int64_t *out, const char *s, int64_t min, int64_t max)
+parse_decimal(const char *s, double *v, const char **end)
+{
+	size_t n = strspn(s, "0123456789"), digits = n;
+
+	if (s[n] == '.') {
+		digits = strspn(s + n + 1, "0123456789");
+		digits += n;
+		n = digits + 1;
+	}
+	*v = strtod(s, NULL);
+	*end = s + n;
+	return digits > 0;
+}
+
+static bool
+parse_unit(const char *s, double *us, const char **end)
 {
 	static const struct {
 		const char *unit;
 		double us;
-	} units[] = {{"ns", 1e-3}, {"us", 1}, {"µs", 1}, {"ms", 1e3},
-	    {"s", 1e6}, {"m", 6e7}, {"h", 3.6e9}};
-	bool negative = s[0] == '-';
-	double sum = 0, v;
-	size_t i, n;
-	char *end;
+	} units[] = {{"ns", 1e-3}, {"us", 1}, {"\u00b5s", 1}, {"\u03bcs", 1},
+	    {"ms", 1e3}, {"s", 1e6}, {"m", 6e7}, {"h", 3.6e9}};
+	size_t n = strcspn(s, "+-.0123456789");
 
-	if (strcmp(s, "0") == 0)
-		s = "0s";
-	if (negative)
+	for (size_t i = 0; i < sizeof(units) / sizeof(units[0]); i++)
+		if (strlen(units[i].unit) == n &&
+		    strncmp(units[i].unit, s, n) == 0) {
+			*us = units[i].us;
+			*end = s + n;
+			return true;
+		}
+	return false;
+}
+
+/* Go's time.ParseDuration: numbers with units, "1h30m", "1.5s"; or "0". */
+static bool
+parse_duration(int64_t *out, const char *s, int64_t min, int64_t max)
+{
+	bool negative = s[0] == '-';
+	double sum = 0, v, us;
+
+	if (*s == '-' || *s == '+')
 		s++;
 	if (*s == '\0')
 		return false;
-	for (; *s != '\0'; s = end + n) {
-		if (strchr("0123456789.", *s) == NULL)
+	if (strcmp(s, "0") == 0)
+		s++;
+	for (; *s != '\0'; sum += v * us)
+		if (!parse_decimal(s, &v, &s) || !parse_unit(s, &us, &s))
 			return false;
-		v = strtod(s, &end);
-		n = strspn(end, "nuµmsh");
-		for (i = 0; i < sizeof(units) / sizeof(units[0]); i++)
-			if (strlen(units[i].unit) == n &&
-			    strncmp(units[i].unit, end, n) == 0)
-				break;
-		if (end == s || i == sizeof(units) / sizeof(units[0]))
-			return false;
-		sum += v * units[i].us;
-	}
 	if (negative)
 		sum = -sum;
 	if (sum < (double)min || sum > (double)max)
@@ -128,9 +150,11 @@ print_duration(char *out, size_t cap, int64_t us)
 static bool
 parse_choice(int *out, const char *s, const char *choices)
 {
-	size_t n = strlen(s);
+	size_t n = strcspn(s, "|");
 	int i = 0;
 
+	if (s[n] == '|')
+		return false;
 	for (const char *c = choices;; c++, i++) {
 		if (strncmp(c, s, n) == 0 && (c[n] == '|' || c[n] == '\0') &&
 		    n > 0) {
@@ -214,8 +238,12 @@ what_is_right(const struct conf_option *o, char *out, size_t cap)
 		    (long long)o->min, (long long)o->max);
 		break;
 	case CONF_REAL:
-		snprintf(out, cap, "a number of at least %lld, or +Inf",
-		    (long long)o->min);
+		if (o->max != 0)
+			snprintf(out, cap, "a number from %lld to %lld",
+			    (long long)o->min, (long long)o->max);
+		else
+			snprintf(out, cap, "a number of at least %lld, or +Inf",
+			    (long long)o->min);
 		break;
 	case CONF_DURATION:
 		print_duration(a, sizeof(a), o->min);
@@ -359,17 +387,11 @@ load_line(struct conf_reader *r, char *line, const char *where, bool *seen)
 }
 
 static enum conf_result
-load_file(struct conf_reader *r, const char *path, size_t options)
+load_lines(struct conf_reader *r, const char *path, FILE *f, bool *seen)
 {
-	bool *seen = calloc(options + 1, sizeof(*seen));
-	FILE *f = fopen(path, "re");
 	char line[4096], where[300];
 	enum conf_result res = CONF_OK;
 
-	if (seen == NULL)
-		res = bad(r, "out of memory");
-	else if (f == NULL)
-		res = bad(r, "flag -config: %s: %s", path, strerror(errno));
 	for (int no = 1; res == CONF_OK && fgets(line, sizeof(line), f) != NULL;
 	     no++) {
 		snprintf(where, sizeof(where), "%.250s:%d: ", path, no);
@@ -379,11 +401,25 @@ load_file(struct conf_reader *r, const char *path, size_t options)
 		else
 			res = load_line(r, line, where, seen);
 	}
-	if (f != NULL && res == CONF_OK && ferror(f))
+	if (res == CONF_OK && ferror(f))
 		res = bad(r, "flag -config: %s: %s", path, strerror(errno));
-	if (f != NULL)
-		fclose(f);
+	return res;
+}
+
+static enum conf_result
+load_file(struct conf_reader *r, const char *path, size_t options)
+{
+	FILE *f = fopen(path, "re");
+	bool *seen;
+	enum conf_result res;
+
+	if (f == NULL)
+		return bad(r, "flag -config: %s: %s", path, strerror(errno));
+	seen = calloc(options + 1, sizeof(*seen));
+	res = seen == NULL ? bad(r, "out of memory")
+			   : load_lines(r, path, f, seen);
 	free(seen);
+	fclose(f);
 	return res;
 }
 
@@ -508,7 +544,7 @@ print_text(const char *s, FILE *out)
 {
 	if (s == NULL)
 		s = "";
-	if (*s != '\0' && strpbrk(s, " \t#\"") == NULL) {
+	if (*s != '\0' && strpbrk(s, " \t\r#\"") == NULL) {
 		fprintf(out, "%s\n", s);
 		return;
 	}

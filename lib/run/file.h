@@ -23,8 +23,8 @@ int file_make_part(const char *path, mode_t mode, const void *p, size_t n);
 int file_commit_part(const char *path);
 
 /*
- * Reads at most cap bytes. Returns how many, or -1 with errno: EMSGSIZE if there
- * are more.
+ * Reads at most cap bytes. Returns how many, or -1 with errno: EMSGSIZE if
+ * there are more.
  */
 ssize_t file_read(const char *path, void *p, size_t cap);
 

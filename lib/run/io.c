@@ -223,7 +223,7 @@ keep_rest(struct io *io, const uint8_t *p, size_t n, size_t want)
 		return;
 	}
 	io->want = want;
-	if (least <= old.cap) {
+	if (old.p != NULL && least <= old.cap) {
 		memmove(old.p, p, n);
 		io->rest.n = n;
 		return;

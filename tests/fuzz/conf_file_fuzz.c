@@ -70,12 +70,11 @@ printed(const struct sample *conf, size_t *n)
 	return text;
 }
 
-/* Not the texts that conf_print cannot write as a line: those with a CR, and
- * those that quotes and escapes make longer than one. */
+/* Not the texts that quotes and escapes make longer than a line. */
 static bool
 is_plain(const char *s)
 {
-	return strchr(s, '\r') == NULL && strlen(s) < 2000;
+	return strlen(s) < 2000;
 }
 
 static bool

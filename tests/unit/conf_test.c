@@ -239,6 +239,7 @@ static const struct value_row value_rows[] = {
     {"int", "1e1", NAN},
     {"int", "5 ", NAN},
     {"int", "5x", NAN},
+    {"int", " 5", NAN},
     {"int", "18446744073709551621", NAN},
     {"big", "9223372036854775807", 9223372036854775807.0},
     {"big", "9223372036854775808", NAN},
@@ -256,6 +257,8 @@ static const struct value_row value_rows[] = {
     {"real", "NaN", NAN},
     {"real", "", NAN},
     {"real", "1,5", NAN},
+    {"real", " 1.5", NAN},
+    {"real", "1e999", NAN},
     {"real", "1.5/s", NAN},
     /* -1 to 10 */
     {"most", "-1", -1},
@@ -305,6 +308,11 @@ static const struct value_row value_rows[] = {
     {"time", "1mss", NAN},
     {"time", "1s1", NAN},
     {"time", "1..5s", NAN},
+    {"time", "1e3s", NAN},
+    {"time", "0x10s", NAN},
+    {"time", "+5s", 5e6},
+    {"time", "-0", 0},
+    {"time", "1\xce\xbcs", 1},
     {"time", "1s-1s", NAN},
     {"time", "--1s", NAN},
     {"time", "Infs", NAN},
@@ -327,6 +335,8 @@ static const struct value_row value_rows[] = {
     {"choice", "A", NAN},
     {"choice", "|", NAN},
     {"choice", "a|", NAN},
+    {"choice", "a|bb", NAN},
+    {"choice", "bb|ccc", NAN},
 };
 
 static double
@@ -385,6 +395,7 @@ test_errors(void)
 	    {"-span=2h",
 		"flag -span: \"2h\" is not a time from -1h to 1h, such as 10s "
 		"or 1m30s"},
+	    {"-most=11", "flag -most: \"11\" is not a number from -1 to 10"},
 	    {"--choice=x", "flag -choice: \"x\" is not one of a|bb|ccc"},
 	};
 
@@ -661,7 +672,7 @@ static void
 test_print_back(void)
 {
 	static const char *const texts[] = {"a\"b", "\"a\"", "\"", "\\", "a\\",
-	    "\\\"", "\\ ", " ", "#", "\t", "a \"b\\", "\xc3\xa4", "-"};
+	    "\\\"", "\\ ", " ", "#", "\t", "a \"b\\", "\xc3\xa4", "-", "a\rb"};
 	static const char *const reals[] = {"0.1", "1234567", "1e300",
 	    "0.30000000000000004", "16777217.5", "5e-324", "+Inf"};
 	char *text;

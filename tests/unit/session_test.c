@@ -211,6 +211,8 @@ static const struct http_row http_rows[] = {
     ROW("not at its first node",
 	GET_DERP "Upgrade: DERP\r\nIdeal-Node: 900a\r\n\r\n", UPGRADE, false,
 	true, INFO),
+    ROW("an empty Ideal-Node", GET_DERP "Upgrade: DERP\r\nIdeal-Node:\r\n\r\n",
+	UPGRADE, false, false, INFO),
     ROW("any method", "POST /derp HTTP/1.1\r\nHost: h\r\nUpgrade: derp\r\n\r\n",
 	UPGRADE, false, false, INFO),
     ROW("no Connection",
