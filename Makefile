@@ -85,7 +85,7 @@ $(foreach p,$(PROGRAMS),$(eval $(call program,$(p))))
 # a test of anything else lists its objects here, which is its dependency audit.
 UNITS := $(patsubst %.c,$(B)/%,$(wildcard tests/unit/*_test.c))
 SIMS  := $(patsubst %.c,$(B)/%,$(wildcard tests/sim/*_test.c))
-UNIT_OBJS_conf_test     := lib/run/conf.o
+UNIT_OBJS_conf_test     := lib/run/conf.o lib/run/conf_value.o
 UNIT_OBJS_addr_test     := lib/run/addr.o
 UNIT_OBJS_file_test     := lib/run/file.o
 UNIT_OBJS_tls_test      := lib/run/tls.o
@@ -98,7 +98,7 @@ UNIT_OBJS_peers_test    := relayd/peers.o
 UNIT_OBJS_pages_test    := relayd/pages.o
 UNIT_OBJS_mail_test     := relayd/mail.o
 SIM_OBJS_relay_test     := tests/sim/simio.o \
-	$(patsubst %,relayd/%.o,client deliver worker session queue peers pages mail pool stats access) \
+	$(patsubst %,relayd/%.o,client web deliver worker session queue peers pages mail pool stats access) \
 	$(patsubst %,lib/run/%.o,log addr metrics version)
 units: $(UNITS)
 sims: $(SIMS)
@@ -118,7 +118,7 @@ $(B)/tests/sim/%: $(O)/tests/sim/%.o $$(addprefix $(O)/,$$(SIM_OBJS_$$*)) $(B)/l
 # tests/fuzz/corpus/NAME/.
 FUZZERS := $(patsubst %.c,$(B)/%,$(wildcard tests/fuzz/*_fuzz.c))
 FUZZ_OBJS_derp_session_fuzz := relayd/session.o
-FUZZ_OBJS_conf_file_fuzz    := lib/run/conf.o
+FUZZ_OBJS_conf_file_fuzz    := lib/run/conf.o lib/run/conf_value.o
 ifeq ($(VARIANT),fuzz)
 fuzzers: $(FUZZERS)
 $(B)/tests/fuzz/%: $(O)/tests/fuzz/%.o $$(addprefix $(O)/,$$(FUZZ_OBJS_$$*)) $(B)/libpure.a

@@ -20,15 +20,9 @@
 #define KEEP_JITTER_US (5 * SECOND_US)
 
 /* derpserver's preferred moves: a toggle right after connecting is none. */
-#define HOME_MOVE_US (5 * SECOND_US)
-
-/* How long the peer's FIN is waited for after the last answer. */
-#define DRAIN_US       (2 * SECOND_US)
+#define HOME_MOVE_US   (5 * SECOND_US)
 
 #define DUPLICATES_MAX 64
-
-/* A client that asks for more pages than it reads is closed. */
-#define UNREAD_PAGES_MAX 65536
 
 /* ---- time ---- */
 
@@ -44,113 +38,14 @@ client_schedule(struct client *c)
 	timer_set(c->timer, at);
 }
 
-static void
-set_state(struct client *c, enum client_state state, int64_t timeout_us)
+void
+client_set_state(struct client *c, enum client_state state, int64_t timeout_us)
 {
 	c->state = state;
 	c->deadline = timeout_us == 0
 	    ? MONO_NEVER
 	    : mono_add_us(loop_now(c->worker->loop), timeout_us);
 	client_schedule(c);
-}
-
-/* ---- HTTP ---- */
-
-/* The last answer is out: wait for the peer to close, so that what it still
- * sends does not reset the answer away. */
-static void
-drain(struct client *c, enum stats_close reason)
-{
-	c->drained = reason;
-	session_drain(&c->session);
-	io_shutdown(c->io);
-	if (c->state != CLIENT_DEAD)
-		set_state(c, CLIENT_DRAIN, DRAIN_US);
-}
-
-/* Head and body leave together; a body that is longer than the buffer goes
- * piece by piece. */
-static void
-write_page(struct client *c, const struct page *page, const char *body,
-    size_t n, bool head_only)
-{
-	char *out = (char *)c->worker->gather;
-	size_t at = page_head(page, n, out), part;
-
-	if (head_only)
-		n = 0;
-	do {
-		part = n < IO_WRITE_MAX - at ? n : IO_WRITE_MAX - at;
-		memcpy(out + at, body, part);
-		io_write(c->io, out, at + part);
-		at = 0;
-		body += part;
-		n -= part;
-	} while (n > 0 && c->state != CLIENT_DEAD);
-}
-
-static void
-answer(struct client *c, struct page *page, bool head_only)
-{
-	struct metrics m;
-	const char *body = page->body == NULL ? "" : page->body;
-	size_t n = strlen(body);
-
-	metrics_init(&m);
-	if (page->kind == PAGE_METRICS) {
-		stats_render(c->worker->relay, &m);
-		page->type = METRICS_CONTENT_TYPE;
-		body = m.text == NULL ? "" : m.text;
-		n = m.len;
-	} else if (page->kind == PAGE_CHECK) {
-		page->type = "text/plain; charset=utf-8";
-		page->status = worker_check(c->worker) ? 200 : 500;
-		body = page->status == 200
-		    ? "derp.Server ConsistencyCheck okay\n"
-		    : "derp.Server ConsistencyCheck failed\n";
-		n = strlen(body);
-	}
-	write_page(c, page, body, n, head_only);
-	metrics_clear(&m);
-}
-
-/* derper counts requests, and those it is busy with, by TLS version; one that
- * became a DERP connection stays active until its end. */
-static void
-count_request(struct client *c, int busy)
-{
-	struct stats *s = &c->worker->stats;
-	int version = io_tls_minor(c->io);
-
-	if (version < 0)
-		return;
-	if (busy > 0)
-		metric_add(&s->tls_requests[version], 1);
-	metric_add(&s->tls_active[version], busy);
-}
-
-static void
-on_request(struct client *c, const struct http1_request *req)
-{
-	const struct relayd *relay = c->worker->relay;
-	struct page_caller caller = {
-	    c->plain_pages, access_allowed(&relay->access, &c->from, req)};
-	struct page page;
-
-	if (io_pending(c->io) > UNREAD_PAGES_MAX) {
-		client_close(c, CLOSE_HTTP, "asks for more than it reads");
-		return;
-	}
-	page_choose(&page, &relay->pages, &caller, req);
-	count_request(c, 1);
-	answer(c, &page, span_is(req->method, "HEAD"));
-	count_request(c, -1);
-	if (c->state == CLIENT_DEAD)
-		return;
-	if (page.close)
-		drain(c, CLOSE_HTTP_DONE);
-	else
-		set_state(c, CLIENT_HTTP, relay->conf->tls_timeout_us);
 }
 
 /* ---- the DERP handshake ---- */
@@ -175,11 +70,12 @@ on_upgrade(struct client *c, const struct session_step *step)
 	n += derp_server_key(out + n, &relay->pub);
 	c->not_ideal = step->not_ideal;
 	c->upgraded = true;
-	count_request(c, 1);
+	web_count(c, 1);
 	metric_add(&c->worker->stats.accepts, 1);
 	io_write(c->io, out, n);
 	if (c->state != CLIENT_DEAD)
-		set_state(c, CLIENT_HELLO, relay->conf->hello_timeout_us);
+		client_set_state(
+		    c, CLIENT_HELLO, relay->conf->hello_timeout_us);
 }
 
 /* ServerInfo, which must be the first frame after ServerKey. */
@@ -290,7 +186,7 @@ on_hello(struct client *c, struct session_step *step)
 	c->keep_alive_us =
 	    KEEP_ALIVE_US + (int64_t)randombytes_uniform(KEEP_JITTER_US);
 	c->keep_alive = mono_add_us(now, c->keep_alive_us);
-	set_state(c, CLIENT_DERP, 0);
+	client_set_state(c, CLIENT_DERP, 0);
 	log_debug("client %s %s: joined", key_short(&c->key, text),
 	    addr_text(&c->from, from));
 	await_acks(c, MAIL_UP);
@@ -400,14 +296,10 @@ on_frame(struct client *c, const struct session_step *step)
 static void
 on_bad(struct client *c, const struct session_step *step)
 {
-	struct page page;
 	char detail[128];
 
 	if (c->state == CLIENT_HTTP) {
-		page_error(&page, step->status);
-		answer(c, &page, false);
-		if (c->state != CLIENT_DEAD)
-			drain(c, CLOSE_HTTP);
+		web_refuse(c, step->status);
 		return;
 	}
 	snprintf(detail, sizeof(detail), "%s (type 0x%02x, %u bytes)",
@@ -423,7 +315,7 @@ on_event(struct client *c, enum session_event event, struct session_step *step)
 	case SESSION_MORE:
 		break;
 	case SESSION_REQUEST:
-		on_request(c, &step->request);
+		web_request(c, &step->request);
 		break;
 	case SESSION_UPGRADE:
 		on_upgrade(c, step);
@@ -558,7 +450,8 @@ client_accept(
 	session_init(&c->session, conf->derp && !l->plain_pages);
 	queue_init(&c->queue);
 	TAILQ_INSERT_TAIL(&w->all, c, all);
-	set_state(c, l->tls ? CLIENT_TLS : CLIENT_HTTP, conf->tls_timeout_us);
+	client_set_state(
+	    c, l->tls ? CLIENT_TLS : CLIENT_HTTP, conf->tls_timeout_us);
 }
 
 static void
@@ -584,7 +477,7 @@ leave(struct client *c)
 		    NULL)
 			client_drop(c, p, DROP_GONE);
 	if (c->upgraded)
-		count_request(c, -1);
+		web_count(c, -1);
 }
 
 static void

@@ -5,6 +5,7 @@
  *   main      flags -> keys, certificate, sockets -> privileges -> threads
  *   worker    one thread: its loop, listeners, clients, mailbox
  *   client    one connection, from accept to close
+ *   web       answers to a client that asks for a page
  *   deliver   what goes to a client: its queue, and the queue to the socket
  *   session   PURE: bytes of a connection -> events
  *   queue     PURE: frames that wait for a client
@@ -282,6 +283,11 @@ void client_accept(struct worker *w, const struct listener *l, int fd,
 void client_close(
     struct client *c, enum stats_close reason, const char *detail);
 
+/* The only place that moves a client to another state; timeout_us is how long
+ * it may stay there, 0 for ever. */
+void client_set_state(
+    struct client *c, enum client_state state, int64_t timeout_us);
+
 /* Sets the timer to the next of the client's deadlines. */
 void client_schedule(struct client *c);
 
@@ -290,6 +296,17 @@ void client_acked(struct client *c);
 
 /* Only by the worker, after the turn. */
 void client_free(struct client *c);
+
+/* ---- web.c ---- */
+
+void web_request(struct client *c, const struct http1_request *req);
+
+/* The last answer, to what is no proper request. */
+void web_refuse(struct client *c, int status);
+
+/* derper's counters of requests by TLS version: busy is 1 when one begins, -1
+ * when it ends. */
+void web_count(struct client *c, int busy);
 
 /* ---- deliver.c ---- */
 
