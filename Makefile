@@ -162,7 +162,8 @@ nightly:
 bench:
 	@deploy/bootstrap bench
 	@$(MAKE) --no-print-directory all peers
-	@build/peers/derpbench $(BENCH_FLAGS) relayd=build/release/relayd derper=build/peers/derper
+	@build/peers/derpbench $(BENCH_FLAGS) relayd=build/release/relayd \
+		relayd-1w=build/release/relayd,-workers=1 derper=build/peers/derper
 
 # Checks of the text of the code. Tracked files only.
 TRACKED = $(wildcard $(shell git ls-files $(1)))

@@ -519,6 +519,32 @@ test_time(void)
 	world_end("time");
 }
 
+/* One key with very many connections costs every worker time: the oldest of
+ * them go, and the newest gets the traffic. */
+static void
+test_many_duplicates(unsigned workers)
+{
+	unsigned open = 0;
+
+	world_begin(7, workers, true, false);
+	for (unsigned i = 0; i < 100; i++) {
+		connect_one(i, 0);
+		settle_all();
+	}
+	connect_one(100, 1);
+	settle_all();
+	for (unsigned i = 0; i < 100; i++)
+		open += sim_is_open((int)i);
+	ok(open >= 64 && open < 70, "about 64 of 100 duplicates stay");
+	put_packet(&w.clients[100], 0, false);
+	settle_all();
+	eq_int(w.clients[99].received, 1, "the newest gets the packet");
+	for (unsigned i = 0; i < 100; i++)
+		if (!sim_is_open((int)i))
+			disconnect(&w.clients[i]);
+	world_end("duplicates");
+}
+
 int
 main(void)
 {
@@ -534,5 +560,7 @@ main(void)
 		}
 	}
 	test_time();
+	test_many_duplicates(1);
+	test_many_duplicates(2);
 	return tap_done();
 }
