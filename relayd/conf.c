@@ -110,7 +110,7 @@ static const struct conf_option options[] = {
 	{"queue-bytes", CONF_INT, AT(queue_bytes), "33554432", 131072,
 	    INT64_C(1) << 30, NULL,
 	    "N: memory of what waits for one client, of each class"},
-	{"queue-age", CONF_DURATION, AT(queue_age_us), "1s", 0, DAY_US, NULL,
+	{"queue-age", CONF_DURATION, AT(queue_age_us), "2s", 0, DAY_US, NULL,
 	    "TIME: older packets are dropped; 0 for none"},
 	{"queue-total", CONF_INT, AT(queue_total), "268435456", 1048576,
 	    INT64_MAX, NULL, "N: memory of all queues, in bytes; beyond it each "

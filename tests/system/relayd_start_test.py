@@ -477,7 +477,7 @@ tls-timeout 30s
 hello-timeout 1m
 queue-packets 4096
 queue-bytes 33554432
-queue-age 1s
+queue-age 2s
 queue-total 268435456
 log info
 n true
