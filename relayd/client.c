@@ -278,6 +278,8 @@ on_frame(struct client *c, const struct session_step *step)
 	const uint8_t *payload = step->frame + DERP_HEADER_LEN;
 
 	note_activity(c);
+	if (c->state == CLIENT_DEAD)
+		return;
 	switch (step->header.type) {
 	case DERP_SEND_PACKET:
 		on_send_packet(c, step->frame, step->header.len);
@@ -446,7 +448,6 @@ client_accept(
 	c->worker = w;
 	c->from = *from;
 	c->plain_pages = l->plain_pages;
-
 	session_init(&c->session, conf->derp && !l->plain_pages);
 	queue_init(&c->queue);
 	TAILQ_INSERT_TAIL(&w->all, c, all);

@@ -8,7 +8,7 @@
  *     +------+--------------+----------------- - -
  *
  * SendPacket (client to relay) and RecvPacket (relay to client) have the same
- * size, so a relay rewrites a frame in place:
+ * size; a relay changes the type and the key:
  *
  *     04 | len | destination key, 32 B | packet
  *     05 | len |      source key, 32 B | packet

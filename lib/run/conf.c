@@ -13,7 +13,6 @@ struct conf_reader {
 	const struct conf_option *table;
 	char *conf; /* the program's struct */
 	char *error;
-	const char *program;
 };
 
 static enum conf_result __attribute__((format(printf, 2, 3)))
@@ -250,7 +249,7 @@ enum conf_result
 conf_load(const struct conf_option *table, void *conf, int argc, char **argv,
     char error[static CONF_ERROR_MAX])
 {
-	struct conf_reader r = {table, conf, error, argv[0]};
+	struct conf_reader r = {table, conf, error};
 	const char *file = NULL;
 	enum conf_result res;
 	size_t options = 0;
