@@ -16,10 +16,11 @@ PYTHON     ?= /usr/bin/python3
 B          := build/$(VARIANT)
 O          := $(B)/obj
 
-PROGRAMS   := relayd stund
+PROGRAMS   := relayd stund coordd coordctl
 PACKAGES   := libevent_core libevent_extra libevent_pthreads openssl libsodium jansson
-PURE_LIBS   = $(shell $(PKG_CONFIG) --libs libsodium jansson)
+PURE_LIBS   = $(shell $(PKG_CONFIG) --libs libsodium jansson libcrypto)
 RUN_LIBS    = $(shell $(PKG_CONFIG) --libs $(PACKAGES)) -pthread
+LIBS_coordd = $(shell $(PKG_CONFIG) --libs libnghttp2 sqlite3 libzstd)
 VERSION    := $(shell git describe --always --dirty 2>/dev/null || echo unknown)
 
 WARNINGS := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
@@ -77,7 +78,7 @@ $(B)/version: FORCE
 define program
 $(B)/$(1): $(patsubst %.c,$(O)/%.o,$(wildcard $(1)/*.c)) $(B)/librun.a $(B)/libpure.a
 	$$(call SAID,LINK )
-	$$(Q)$$(CC) $$(LDFLAGS) -o $$@ $$^ $$(RUN_LIBS) $$(LDLIBS)
+	$$(Q)$$(CC) $$(LDFLAGS) -o $$@ $$^ $$(LIBS_$(1)) $$(RUN_LIBS) $$(LDLIBS)
 endef
 $(foreach p,$(PROGRAMS),$(eval $(call program,$(p))))
 
@@ -91,6 +92,7 @@ UNIT_OBJS_file_test     := lib/run/file.o
 UNIT_OBJS_tls_test      := lib/run/tls.o
 UNIT_LIBS_tls_test       = $(shell $(PKG_CONFIG) --libs openssl)
 UNIT_OBJS_log_test      := lib/run/log.o
+UNIT_OBJS_model_test    := coordd/model.o
 UNIT_OBJS_metrics_test  := lib/run/metrics.o
 UNIT_OBJS_session_test  := relayd/session.o
 UNIT_OBJS_queue_test    := relayd/queue.o
@@ -130,7 +132,7 @@ endif
 # The peers of the interop tests and the bench: Tailscale's own programs, at
 # the version that tests/interop/go.mod names, and the load generator.
 GO    = GOTOOLCHAIN=local CGO_ENABLED=0 $(shell deploy/bootstrap go)
-PEERS = build/peers/derper build/peers/derpprobe build/peers/stunc
+PEERS = $(addprefix build/peers/,derper derpprobe stunc tailscaled tailscale)
 peers: $(PEERS) build/peers/derpbench
 $(PEERS) &: tests/interop/go.mod tests/interop/go.sum
 	@mkdir -p build/peers

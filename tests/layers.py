@@ -17,7 +17,7 @@ import sys
 PURE_HEADERS = """
 assert.h ctype.h endian.h errno.h inttypes.h limits.h math.h stdalign.h
 stdarg.h stdatomic.h stdbool.h stddef.h stdint.h stdio.h stdlib.h string.h
-strings.h sys/queue.h sodium.h sodium/*.h jansson.h
+strings.h sys/queue.h sodium.h sodium/*.h jansson.h openssl/evp.h openssl/hmac.h
 """.split()
 
 # Undefined symbols that lib/pure may have. stdio.h is for snprintf alone.
@@ -32,6 +32,7 @@ sodium_mem* sodium_is_zero sodium_increment sodium_compare sodium_add sodium_sub
 sodium_bin2* sodium_hex2bin sodium_base642bin sodium_base64_encoded_len
 crypto_*
 json_* jsonp_*
+EVP_blake2s256 EVP_Digest HMAC
 """.split()
 
 # ... and of those, the ones that read files, draw random numbers or log.

@@ -20,6 +20,8 @@ struct key {
 #define KEY_HEX	    ""
 #define KEY_NODE    "nodekey:"
 #define KEY_PRIVATE "privkey:"
+#define KEY_MACHINE "mkey:"
+#define KEY_DISCO   "discokey:"
 
 /* Room for any prefix, 64 hex digits and the terminating zero. */
 #define KEY_TEXT_MAX 80

@@ -377,6 +377,13 @@ on_readable(void *arg)
 
 /* ---- life ---- */
 
+void
+io_give(struct io *io, const struct io_ops *ops, void *arg)
+{
+	io->ops = ops;
+	io->arg = arg;
+}
+
 struct io *
 io_new(struct io_env *env, int fd, struct tls_context *c,
     const struct io_ops *ops, void *arg)

@@ -58,6 +58,10 @@ struct io_ops {
 struct io *io_new(struct io_env *env, int fd, struct tls_context *c,
     const struct io_ops *ops, void *arg);
 
+/* Gives the connection to another owner: further callbacks go to it. May be
+ * called inside ops->data, whose unused bytes the new owner gets then. */
+void io_give(struct io *io, const struct io_ops *ops, void *arg);
+
 /*
  * Sends n bytes (IO_WRITE_MAX at most), as far as the kernel takes them; keeps
  * the rest. Callers look at io_pending first: nothing but a frame's worth is

@@ -20,6 +20,9 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"campusnet/bench/proc"
+	"campusnet/bench/table"
 )
 
 // load is one way to drive a server, and the rows that it fills.
@@ -177,7 +180,7 @@ func parseArgs(args []string, rounds int, z size) ([]entry, error) {
 }
 
 func bench(entries []entry, chosen []load, rounds int, z size, jsonPath string) error {
-	if err := raiseFiles(z.idle + 200); err != nil {
+	if err := proc.RaiseFiles(z.idle + 200); err != nil {
 		return err
 	}
 	dir, err := os.MkdirTemp("", "derpbench-")
@@ -199,7 +202,7 @@ func bench(entries []entry, chosen []load, rounds int, z size, jsonPath string) 
 		for _, l := range chosen {
 			for i := range entries {
 				e := entries[(i+round)%len(entries)]
-				progress("round %d of %d: %s: %s", round+1, rounds, l.title, e.name)
+				table.Progress("round %d of %d: %s: %s", round+1, rounds, l.title, e.name)
 				fig, err := runOne(e, l, z, dir)
 				if err != nil {
 					return fmt.Errorf("%s: %s: %w", e.name, l.title, err)
@@ -208,7 +211,7 @@ func bench(entries []entry, chosen []load, rounds int, z size, jsonPath string) 
 			}
 		}
 	}
-	progress("")
+	table.Progress("")
 	rep.finish(chosen)
 	rep.printTable(os.Stdout)
 	if jsonPath == "" {
@@ -219,13 +222,6 @@ func bench(entries []entry, chosen []load, rounds int, z size, jsonPath string) 
 		return err
 	}
 	return os.WriteFile(jsonPath, append(b, '\n'), 0o644)
-}
-
-// progress keeps one line on a terminal; a log gets nothing.
-func progress(format string, args ...any) {
-	if st, err := os.Stderr.Stat(); err == nil && st.Mode()&os.ModeCharDevice != 0 {
-		fmt.Fprintf(os.Stderr, "\r\033[K"+format, args...)
-	}
 }
 
 func runOne(e entry, l load, z size, dir string) (figures, error) {
@@ -240,18 +236,4 @@ func runOne(e entry, l load, z size, dir string) (figures, error) {
 		return nil, fmt.Errorf("%w%s", err, s.logTail())
 	}
 	return fig, nil
-}
-
-// raiseFiles lifts the soft limit on open files. Set explicitly it also holds for the children; the lift that Go's
-// runtime does by itself is undone for them.
-func raiseFiles(need int) error {
-	var r syscall.Rlimit
-	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &r); err != nil {
-		return err
-	}
-	if r.Max < uint64(need) {
-		return fmt.Errorf("the hard limit on open files is %d, need %d: raise it (ulimit -Hn) or lower -idle", r.Max, need)
-	}
-	r.Cur = r.Max
-	return syscall.Setrlimit(syscall.RLIMIT_NOFILE, &r)
 }

@@ -9,9 +9,9 @@ import (
 	"runtime"
 	"runtime/debug"
 	"slices"
-	"strconv"
 	"strings"
-	"unicode/utf8"
+
+	"campusnet/bench/table"
 )
 
 // notAbove as a target asks that the value is not above the base's.
@@ -26,19 +26,6 @@ type row struct {
 // machinery is for JSON only: without a title a row is not in the table.
 var machinery = []row{{"generator_cpu", "", "us", 0}, {"others_cores", "", "cores", 0}}
 
-type spread struct {
-	Median  float64   `json:"median"`
-	Min     float64   `json:"min"`
-	Max     float64   `json:"max"`
-	Samples []float64 `json:"samples,omitempty"`
-}
-
-func spreadOf(samples []float64) spread {
-	s := slices.Sorted(slices.Values(samples))
-	n := len(s)
-	return spread{(s[(n-1)/2] + s[n/2]) / 2, s[0], s[n-1], samples}
-}
-
 // ratio compares with the base: the value is that of the medians, the extremes are those of single rounds.
 type ratio struct {
 	Value   *float64 `json:"value,omitempty"` // absent when the base has 0
@@ -49,13 +36,13 @@ type ratio struct {
 }
 
 type measure struct {
-	Load   string            `json:"load"`
-	Metric string            `json:"metric"`
-	Title  string            `json:"title"`
-	Unit   string            `json:"unit"`
-	Target string            `json:"target,omitempty"`
-	Values map[string]spread `json:"values"`
-	Ratios map[string]ratio  `json:"ratios"`
+	Load   string                  `json:"load"`
+	Metric string                  `json:"metric"`
+	Title  string                  `json:"title"`
+	Unit   string                  `json:"unit"`
+	Target string                  `json:"target,omitempty"`
+	Values map[string]table.Spread `json:"values"`
+	Ratios map[string]ratio        `json:"ratios"`
 }
 
 type serverInfo struct {
@@ -89,10 +76,10 @@ type report struct {
 
 func newReport(entries []entry, rounds int, z size) *report {
 	r := &report{
-		Kernel:    fileField("/proc/sys/kernel/osrelease", ""),
-		CPU:       fileField("/proc/cpuinfo", "model name"),
+		Kernel:    table.FileField("/proc/sys/kernel/osrelease", ""),
+		CPU:       table.FileField("/proc/cpuinfo", "model name"),
 		Cores:     runtime.NumCPU(),
-		LoadStart: loadAverage(),
+		LoadStart: table.LoadAverage(),
 		Go:        runtime.Version(),
 		Tailscale: "unknown",
 		Rounds:    rounds,
@@ -124,25 +111,6 @@ func newReport(entries []entry, rounds int, z size) *report {
 	return r
 }
 
-// fileField is the file's first line, or what follows the colon on its first line with that prefix.
-func fileField(path, prefix string) string {
-	b, _ := os.ReadFile(path)
-	for line := range strings.Lines(string(b)) {
-		if strings.HasPrefix(line, prefix) {
-			if prefix != "" {
-				_, line, _ = strings.Cut(line, ":")
-			}
-			return strings.TrimSpace(line)
-		}
-	}
-	return "unknown"
-}
-
-func loadAverage() string {
-	f := strings.Fields(fileField("/proc/loadavg", ""))
-	return strings.Join(f[:min(3, len(f))], " ")
-}
-
 func (r *report) add(e entry, l load, fig figures) {
 	for metric, v := range fig {
 		k := [3]string{l.name, metric, e.name}
@@ -151,7 +119,7 @@ func (r *report) add(e entry, l load, fig figures) {
 }
 
 func (r *report) finish(loads []load) {
-	r.LoadEnd = loadAverage()
+	r.LoadEnd = table.LoadAverage()
 	for _, l := range loads {
 		for _, row := range slices.Concat(l.rows, machinery) {
 			if _, ok := r.samples[[3]string{l.name, row.metric, r.Base}]; ok {
@@ -166,7 +134,7 @@ func (r *report) finish(loads []load) {
 }
 
 func (r *report) measure(load, title string, row row) measure {
-	m := measure{Load: load, Metric: row.metric, Unit: row.unit, Values: map[string]spread{}, Ratios: map[string]ratio{}}
+	m := measure{Load: load, Metric: row.metric, Unit: row.unit, Values: map[string]table.Spread{}, Ratios: map[string]ratio{}}
 	if row.title != "" {
 		m.Title = title + ": " + row.title
 	}
@@ -177,9 +145,9 @@ func (r *report) measure(load, title string, row row) measure {
 	default:
 		m.Target = fmt.Sprintf("<= %.2f", row.target)
 	}
-	base := spreadOf(r.samples[[3]string{load, row.metric, r.Base}])
+	base := table.SpreadOf(r.samples[[3]string{load, row.metric, r.Base}])
 	for _, s := range r.Servers {
-		v := spreadOf(r.samples[[3]string{load, row.metric, s.Name}])
+		v := table.SpreadOf(r.samples[[3]string{load, row.metric, s.Name}])
 		m.Values[s.Name] = v
 		if s.Name != r.Base {
 			m.Ratios[s.Name] = compare(v, base, row)
@@ -188,7 +156,7 @@ func (r *report) measure(load, title string, row row) measure {
 	return m
 }
 
-func compare(v, base spread, row row) ratio {
+func compare(v, base table.Spread, row row) ratio {
 	var q ratio
 	if base.Min > 0 {
 		value := v.Median / base.Median
@@ -197,7 +165,7 @@ func compare(v, base spread, row row) ratio {
 		for i := range v.Samples {
 			each = append(each, v.Samples[i]/base.Samples[i])
 		}
-		s := spreadOf(each)
+		s := table.SpreadOf(each)
 		q.Min, q.Max = s.Min, s.Max
 	}
 	if row.target == 0 || row.target != notAbove && q.Value == nil {
@@ -244,7 +212,7 @@ func (r *report) printTable(w io.Writer) {
 		line := []string{m.Title, m.Unit}
 		for _, s := range r.Servers {
 			v := m.Values[s.Name]
-			line = append(line, cell(v.Median, v.Min, v.Max, len(v.Samples), digits))
+			line = append(line, table.Cell(v.Median, v.Min, v.Max, len(v.Samples), table.Digits))
 		}
 		for _, s := range r.Servers {
 			if s.Name == r.Base {
@@ -252,7 +220,7 @@ func (r *report) printTable(w io.Writer) {
 			}
 			q, text := m.Ratios[s.Name], "-"
 			if q.Value != nil {
-				text = cell(*q.Value, q.Min, q.Max, r.Rounds, hundredths)
+				text = table.Cell(*q.Value, q.Min, q.Max, r.Rounds, table.Hundredths)
 			}
 			if q.Unsure {
 				q.Verdict += " ?"
@@ -262,7 +230,7 @@ func (r *report) printTable(w io.Writer) {
 		lines = append(lines, append(line, m.Target))
 	}
 	fmt.Fprintln(w)
-	align(w, lines)
+	table.Align(w, lines)
 	fmt.Fprintf(w, "\n? = not in every round. Cores busy with something else:")
 	for _, s := range r.Servers {
 		var all []float64
@@ -271,46 +239,8 @@ func (r *report) printTable(w io.Writer) {
 				all = append(all, v...)
 			}
 		}
-		v := spreadOf(all)
-		fmt.Fprintf(w, " %s %s,", s.Name, cell(v.Median, v.Min, v.Max, len(all), hundredths))
+		v := table.SpreadOf(all)
+		fmt.Fprintf(w, " %s %s,", s.Name, table.Cell(v.Median, v.Min, v.Max, len(all), table.Hundredths))
 	}
 	fmt.Fprintf(w, " load average at the end %s\n", r.LoadEnd)
-}
-
-func cell(median, low, high float64, n int, text func(float64) string) string {
-	if n < 2 || low == high {
-		return text(median)
-	}
-	return fmt.Sprintf("%s (%s-%s)", text(median), text(low), text(high))
-}
-
-// digits keeps three significant ones, and all those before the point.
-func digits(v float64) string {
-	switch {
-	case v == 0:
-		return "0"
-	case v >= 100:
-		return strconv.FormatFloat(v, 'f', 0, 64)
-	case v >= 10:
-		return strconv.FormatFloat(v, 'f', 1, 64)
-	}
-	return strconv.FormatFloat(v, 'f', 2, 64)
-}
-
-func hundredths(v float64) string { return strconv.FormatFloat(v, 'f', 2, 64) }
-
-func align(w io.Writer, lines [][]string) {
-	width := make([]int, len(lines[0]))
-	for _, line := range lines {
-		for i, c := range line {
-			width[i] = max(width[i], utf8.RuneCountInString(c))
-		}
-	}
-	for _, line := range lines {
-		var b strings.Builder
-		for i, c := range line {
-			fmt.Fprintf(&b, "%-*s  ", width[i], c)
-		}
-		fmt.Fprintln(w, strings.TrimRight(b.String(), " "))
-	}
 }

@@ -3,8 +3,6 @@
 package main
 
 import (
-	"bufio"
-	"bytes"
 	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -20,12 +18,11 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"syscall"
 	"time"
 
-	"golang.org/x/sys/unix"
+	"campusnet/bench/proc"
 )
 
 // entry is one server of the command line: name=PATH[,FLAG]...
@@ -86,7 +83,7 @@ func (e entry) startOnce(parent string) (*server, error) {
 	if s.leaf, err = writeCert(dir); err != nil {
 		return nil, err
 	}
-	if s.addr, err = freeAddr(); err != nil {
+	if s.addr, err = proc.FreeAddr(); err != nil {
 		return nil, err
 	}
 	logFile, err := os.Create(s.log)
@@ -148,69 +145,17 @@ func (s *server) stop() {
 	}
 }
 
+func (s *server) cpu() (time.Duration, error) { return proc.CPU(s.cmd.Process.Pid) }
+
+func (s *server) settledRSS(while time.Duration) (int64, error) {
+	return proc.SettledRSS(s.cmd.Process.Pid, while, patience)
+}
+
 // logTail is the end of what the server said, for an error message.
 func (s *server) logTail() string {
 	b, _ := os.ReadFile(s.log)
 	lines := strings.Split(strings.TrimSpace(string(b)), "\n")
 	return "\n  log: " + strings.Join(lines[max(0, len(lines)-5):], "\n  log: ")
-}
-
-// cpu is the time that the server's threads have run, dead threads included, in nanoseconds.
-//
-// It comes from the process's CPU clock. /proc/PID/stat counts the same time, but in steps of 10 ms;
-// /proc/PID/task/*/schedstat has nanoseconds too, but loses a thread's time when the thread ends, and Go's do.
-// On loopback the time includes the receiving side's TCP work for what the server sends, as the kernel does it there.
-func (s *server) cpu() (time.Duration, error) {
-	const schedClock = 2
-	var ts unix.Timespec
-	if err := unix.ClockGettime(int32(^s.cmd.Process.Pid<<3|schedClock), &ts); err != nil {
-		return 0, fmt.Errorf("reading the server's CPU clock: %w", err)
-	}
-	return time.Duration(ts.Nano()), nil
-}
-
-// rss is the server's resident memory in bytes. smaps_rollup walks the pages; the counters in statm and status
-// are kept per CPU and may lag. Memory that the kernel holds for sockets is in neither.
-func (s *server) rss() (int64, error) {
-	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/smaps_rollup", s.cmd.Process.Pid))
-	if err != nil {
-		return 0, err
-	}
-	for sc := bufio.NewScanner(bytes.NewReader(b)); sc.Scan(); {
-		if f := strings.Fields(sc.Text()); len(f) == 3 && f[0] == "Rss:" {
-			kb, err := strconv.ParseInt(f[1], 10, 64)
-			return kb << 10, err
-		}
-	}
-	return 0, errors.New("smaps_rollup has no Rss line")
-}
-
-// settledRSS waits until the memory has stayed within 0.5 % for a while. After patience it takes what is there.
-func (s *server) settledRSS(while time.Duration) (int64, error) {
-	const step = 100 * time.Millisecond
-	var first int64
-	for stable, end := time.Duration(0), time.Now().Add(patience); ; stable += step {
-		now, err := s.rss()
-		if err != nil {
-			return 0, err
-		}
-		if diff := max(now-first, first-now); diff*200 > first {
-			first, stable = now, 0
-		}
-		if stable >= while || time.Now().After(end) {
-			return now, nil
-		}
-		time.Sleep(step)
-	}
-}
-
-func freeAddr() (string, error) {
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
-	}
-	defer ln.Close()
-	return ln.Addr().String(), nil
 }
 
 // writeCert makes the P-256 certificate that each server is given: with the same kind of key, connects compare.

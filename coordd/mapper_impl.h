@@ -1,0 +1,133 @@
+/*
+ * mapper_impl: what mapper.c (state, batches), mapper_view.c (who sees whom)
+ * and mapper_write.c (messages) share.
+ */
+#ifndef COORDD_MAPPER_IMPL_H
+#define COORDD_MAPPER_IMPL_H
+
+#include <sys/queue.h>
+
+#include "coordd/coordd.h"
+#include "coordd/mapdoc.h"
+#include "coordd/mapper.h"
+#include "pure/text.h"
+
+/* What all who see a node were told of it last. */
+struct told {
+	struct key disco;
+	int home_derp, capver;
+	bool online;
+	uint64_t endpoints, rest; /* hashes */
+};
+
+struct mapper_node {
+	struct node *node;
+	struct stream *stream; /* NULL: none */
+	TAILQ_ENTRY(mapper_node) entry; /* of mapper.changed */
+	bool queued;
+	bool unsaved; /* state that the store does not have yet */
+	unsigned changes; /* MAPDOC_, of this batch */
+	struct told told;
+	bool online; /* with grace, as others are told */
+	struct mono away; /* since when it has no stream; never: it has one */
+	bool was_expired; /* as of the last tick */
+	uint64_t *bits; /* policy_words twice: src, dst */
+	char *json; /* as a peer, without routes; NULL: to be made */
+	struct ip_prefix *primary; /* routes it serves; no exit routes */
+	size_t nprimary;
+};
+
+struct stream {
+	struct coordd *c;
+	struct node *node;
+	TAILQ_ENTRY(stream) entry;
+	TAILQ_ENTRY(stream) waiting;
+	const struct stream_ops *ops;
+	void *arg;
+	struct stream_wish wish;
+	bool is_waiting, in_flight; /* for, with its first map */
+	bool first_sent, closed, was_authorized;
+	bool need_self, need_view, need_filter, need_relays, need_dns;
+	uint64_t *knows; /* bits by slot */
+	size_t words;
+	uint64_t filter; /* hash of the last one told */
+	struct text removed; /* "3,17": ids, for the next message */
+	struct mono keep_alive;
+};
+
+TAILQ_HEAD(stream_list, stream);
+TAILQ_HEAD(changed_list, mapper_node);
+
+/* One node in a message. */
+struct item {
+	struct node *node;
+	uint64_t changes; /* as wide as the pointer: compared as bytes */
+};
+
+/* What one message holds. */
+struct plan {
+	struct item *items;
+	size_t n, cap;
+	struct text removed;
+	bool own; /* for one stream alone */
+	bool bad; /* out of memory */
+};
+
+/* A message of this batch, to be shared by who gets the same. */
+#define RECENT_MAX 16
+struct recent {
+	struct plan plan;
+	bool plain;
+	struct message *message;
+};
+
+struct mapper {
+	struct coordd *c;
+	struct stream_list streams; /* open ones; closed ones until reaped */
+	struct stream_list waiting; /* for their first map, in order */
+	size_t nstreams, nonline;
+	unsigned in_flight; /* first maps that are not with the kernel yet */
+	struct changed_list changed;
+	size_t nchanged;
+	uint64_t *rules; /* of which the sources changed */
+	bool any_rules, routes_changed;
+	struct timer *timer, *first;
+	struct mono last; /* batch */
+	struct recent recent[RECENT_MAX];
+	unsigned nrecent;
+	uint32_t mark;
+	struct text json, filter, attributes, profiles;
+	void *zstd; /* ZSTD_CCtx */
+	struct message *keep_alive[2]; /* compressed, plain */
+	uint8_t hash_key[16];
+	struct policy_world world; /* made when wanted, until a change */
+};
+
+/* mapper_view.c */
+bool view_sees(const struct coordd *c, const struct node *a,
+    const struct node *b);
+bool view_knows(const struct stream *s, const struct node *n);
+bool view_learn(struct stream *s, const struct node *n, bool knows);
+/* Renews the policy's bits of a node. False if memory is short. */
+bool view_match(struct coordd *c, struct node *n);
+/* Which of its routes the receiver may use: as many as fit into v, of
+ * n->nroutes. */
+size_t view_routes(const struct coordd *c, const struct node *n,
+    const struct node *receiver, struct ip_prefix *v);
+/* Settles which of the nodes that offer the same route serves it. */
+void view_elect(struct coordd *c);
+struct policy_bits view_bits(const struct coordd *c, const struct node *n);
+
+/* mapper_write.c; they return a message, or NULL if memory is short. */
+struct message *write_first(struct stream *s);
+struct message *write_delta(struct stream *s, struct plan *p);
+struct message *write_keep_alive(struct mapper *m, bool plain);
+/* True if the filter of the stream's node differs from the last one told;
+ * it is in m->filter then. */
+bool write_filter(struct stream *s);
+/* The hashes of a node as it is. */
+void write_told(struct coordd *c, const struct node *n, struct told *t);
+void write_recent_clear(struct mapper *m);
+void plan_clear(struct plan *p);
+
+#endif

@@ -1,0 +1,258 @@
+/*
+ * policy_cases: the "tests" of a policy. Names stand for the nodes that there
+ * are or, where there are none yet, for one that could be: so that a policy
+ * can be tested before the first node joins. PURE.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "coordd/policy_impl.h"
+
+/* One end of the traffic that a test is about. */
+struct party {
+	const struct policy_subject *s; /* NULL: an address of no node */
+	struct ip ip[2]; /* IPv4, IPv6 */
+	bool has[2];
+	bool reached;
+};
+
+struct parties {
+	struct party *v;
+	size_t n, cap;
+	struct policy_subject *made; /* for those who have no node */
+	const char **made_tags;
+	size_t nmade;
+};
+
+struct test_run {
+	const struct policy *p;
+	const struct policy_world *w;
+	const struct policy_case *c;
+	size_t index; /* in "tests" */
+	struct parties src, dst;
+	char *error;
+};
+
+static void
+parties_clear(struct parties *t)
+{
+	free(t->v);
+	free(t->made);
+	free(t->made_tags);
+	memset(t, 0, sizeof(*t));
+}
+
+static bool
+parties_add(struct parties *t, const struct policy_subject *s)
+{
+	struct party *v = policy_grow(t->v, t->n, &t->cap, sizeof(*v));
+
+	if (v == NULL)
+		return false;
+	t->v = v;
+	t->v[t->n++] =
+	    (struct party){.s = s, .ip = {s->ip4, s->ip6}, .has = {true, true}};
+	return true;
+}
+
+static bool
+parties_add_address(
+    struct parties *t, const struct policy_world *w, const struct ip *ip)
+{
+	struct policy_subject none = {.ip4 = *ip, .ip6 = *ip};
+	const struct policy_subject *s = NULL;
+	struct party *one;
+
+	for (size_t i = 0; i < w->n && s == NULL; i++)
+		if (ip_compare(&w->v[i]->ip4, ip) == 0 ||
+		    ip_compare(&w->v[i]->ip6, ip) == 0)
+			s = w->v[i];
+	if (!parties_add(t, s == NULL ? &none : s))
+		return false;
+	one = &t->v[t->n - 1];
+	one->s = s;
+	one->has[0] = ip_is_v4(ip);
+	one->has[1] = !ip_is_v4(ip);
+	return true;
+}
+
+/* Nodes that could be: one per user or tag that the alias means. Their
+ * addresses are ones that no node ever has (MagicDNS answers there). */
+static bool
+parties_make(struct parties *t, const struct alias *a)
+{
+	static const struct ip ip4 = {
+	    {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 100, 100, 100, 100}};
+	static const struct ip ip6 = {
+	    {0xfd, 0x7a, 0x11, 0x5c, 0xa1, 0xe0, [15] = 0x53}};
+	size_t n = a->kind == ALIAS_GROUP ? a->nmembers : 1;
+
+	t->made = calloc(n + 1, sizeof(*t->made));
+	t->made_tags = calloc(1, sizeof(*t->made_tags));
+	if (t->made == NULL || t->made_tags == NULL)
+		return false;
+	t->made_tags[0] = a->kind == ALIAS_TAG ? a->name : "tag:";
+	for (size_t i = 0; i < n; i++) {
+		struct policy_subject *s = &t->made[t->nmade++];
+
+		*s = (struct policy_subject){.ip4 = ip4, .ip6 = ip6};
+		s->user_id = UINT64_MAX - i;
+		if (a->kind == ALIAS_USER)
+			s->user = a->name;
+		if (a->kind == ALIAS_GROUP)
+			s->user = a->members[i];
+		if (a->kind == ALIAS_TAG || a->kind == ALIAS_TAGGED) {
+			s->tags = t->made_tags;
+			s->ntags = 1;
+		}
+		if (!parties_add(t, s))
+			return false;
+	}
+	return true;
+}
+
+static bool
+parties_find(
+    struct parties *t, const struct policy_world *w, const struct alias *a)
+{
+	if (a->kind == ALIAS_ADDRESS)
+		return parties_add_address(t, w, &a->prefix.ip);
+	for (size_t i = 0; i < w->n; i++)
+		if (alias_is_subject(a, w->v[i]) && !parties_add(t, w->v[i]))
+			return false;
+	return t->n > 0 || parties_make(t, a);
+}
+
+static bool
+is_source(const struct policy *p, const struct sources *s,
+    const struct party *one, int family)
+{
+	for (size_t i = 0; i < s->n; i++)
+		if (one->has[family] &&
+		    alias_has(&p->aliases[s->aliases[i]], one->s,
+			&one->ip[family], true))
+			return true;
+	return false;
+}
+
+/* True if a destination of the test is one of the rule; with `of` only one
+ * that belongs to the same user. */
+static bool
+has_destination(const struct test_run *t, const struct rule *r, int family,
+    const struct policy_subject *of)
+{
+	const struct alias *a = &t->p->aliases[r->dst];
+
+	for (size_t i = 0; i < t->dst.n; i++) {
+		const struct party *one = &t->dst.v[i];
+
+		if (one->has[family] &&
+		    alias_has(a, one->s, &one->ip[family], false) &&
+		    (of == NULL ||
+			(one->s != NULL && subject_same_user(of, one->s))))
+			return true;
+	}
+	return false;
+}
+
+static void
+apply_rule(struct test_run *t, uint32_t i, int family)
+{
+	const struct rule *r = &t->p->rules[i];
+	const struct sources *s = &t->p->sources[r->sources];
+	bool self = bit_get(t->p->self, i);
+
+	if (!has_destination(t, r, family, NULL))
+		return;
+	for (size_t j = 0; j < t->src.n; j++) {
+		struct party *one = &t->src.v[j];
+
+		if (one->reached || !is_source(t->p, s, one, family))
+			continue;
+		one->reached = !self ||
+		    (one->s != NULL && has_destination(t, r, family, one->s));
+	}
+}
+
+/* Says that a test fails, at the place of its destination. */
+static bool
+refuse(struct test_run *t, const struct policy_check *k, const char *why)
+{
+	struct hujson_path tests = {.key = "tests"};
+	struct hujson_path one = {.up = &tests, .i = t->index};
+	struct hujson_path list = {
+	    .up = &one, .key = k->accept ? "accept" : "deny"};
+	struct hujson_path at = {.up = &list, .i = k->at};
+	struct policy_reader r = {.n = t->p->source_len, .error = t->error};
+	struct hujson_error where;
+
+	r.text = malloc(r.n + 1);
+	if (r.text == NULL)
+		return policy_no_memory(&r);
+	memcpy(r.text, t->p->source, r.n);
+	r.text[r.n] = '\0';
+	if (hujson_strip(r.text, r.n, &where))
+		policy_refuse(&r, &at, false, "test %zu, %s[%zu]: %s",
+		    t->index + 1, k->accept ? "accept" : "deny", k->at, why);
+	free(r.text);
+	return false;
+}
+
+/* True if the alias names a user that does not exist. */
+static bool
+is_nobody(const struct test_run *t, const struct alias *a)
+{
+	return a->kind == ALIAS_USER && t->w->user_exists != NULL &&
+	    !t->w->user_exists(t->w->arg, a->name);
+}
+
+static bool
+run_check(struct test_run *t, const struct policy_check *k)
+{
+	const struct alias *src = &t->p->aliases[t->c->src];
+	const struct alias *dst = &t->p->aliases[k->alias];
+	size_t reached = 0;
+
+	if (is_nobody(t, src) || is_nobody(t, dst))
+		return refuse(t, k, "there is no such user");
+	if (!parties_find(&t->src, t->w, src) ||
+	    !parties_find(&t->dst, t->w, dst))
+		return refuse(t, k, "not enough memory");
+	if (t->src.n == 0 || t->dst.n == 0)
+		return refuse(t, k, "the group is empty");
+	for (uint32_t i = 0; i < t->p->nrules; i++)
+		if (policy_rule_serves(t->p, i, k->port, t->c->proto)) {
+			apply_rule(t, i, 0);
+			apply_rule(t, i, 1);
+		}
+	for (size_t i = 0; i < t->src.n; i++)
+		reached += t->src.v[i].reached;
+	if (k->accept && reached < t->src.n)
+		return refuse(t, k, "must be accepted, but no rule allows it");
+	if (!k->accept && reached > 0)
+		return refuse(t, k, "must be denied, but a rule allows it");
+	return true;
+}
+
+bool
+policy_test(const struct policy *p, const struct policy_world *w,
+    char error[static POLICY_ERROR_MAX])
+{
+	error[0] = '\0';
+	for (size_t i = 0; i < p->ncases; i++) {
+		const struct policy_case *c = &p->cases[i];
+
+		for (size_t j = 0; j < c->nchecks; j++) {
+			struct test_run t = {
+			    .p = p, .w = w, .c = c, .index = i, .error = error};
+			bool good = run_check(&t, &c->checks[j]);
+
+			parties_clear(&t.src);
+			parties_clear(&t.dst);
+			if (!good)
+				return false;
+		}
+	}
+	return true;
+}

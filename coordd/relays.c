@@ -1,0 +1,365 @@
+/* relays: see relays.h. */
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <jansson.h>
+
+#include "coordd/relays.h"
+#include "pure/text.h"
+#include "run/file.h"
+
+#define MAP_MAX (256 * 1024)
+
+/* Regions of one's own (Tailscale reserves 900 to 999 for that). */
+#define REGION_FIRST 900
+#define REGION_LAST  999
+
+static void __attribute__((format(printf, 2, 3)))
+say(char *error, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(error, COORDD_ERROR_MAX, fmt, ap);
+	va_end(ap);
+}
+
+/* ---- the relay map ---- */
+
+/* What clients and the page rely on; the rest is passed on as it is. */
+static const char *
+wrong_in_map(const json_t *map)
+{
+	json_t *regions = json_object_get(map, "Regions"), *region, *node;
+	const char *id;
+	size_t i;
+
+	if (!json_is_object(regions))
+		return "want {\"Regions\": {...}}";
+	json_object_foreach(regions, id, region)
+	{
+		json_t *nodes = json_object_get(region, "Nodes");
+
+		if (!json_is_integer(json_object_get(region, "RegionID")) ||
+		    strtoll(id, NULL, 10) !=
+			json_integer_value(
+			    json_object_get(region, "RegionID")))
+			return "a region's RegionID is not the number that "
+			       "it stands under";
+		if (!json_is_array(nodes))
+			return "a region has no list of Nodes";
+		json_array_foreach(nodes, i, node)
+			if (!json_is_string(
+				json_object_get(node, "HostName")))
+				return "a node has no HostName";
+	}
+	return NULL;
+}
+
+static json_t *
+read_map(const char *path, char *error)
+{
+	char *text = malloc(MAP_MAX);
+	ssize_t n = text == NULL ? -1 : file_read(path, text, MAP_MAX);
+	json_error_t e;
+	json_t *map = NULL;
+	const char *wrong;
+
+	if (n == -1)
+		say(error, "derp-map %s: %s", path, strerror(errno));
+	else if ((map = json_loadb(text, (size_t)n, JSON_REJECT_DUPLICATES,
+		      &e)) == NULL)
+		say(error, "derp-map %s:%d:%d: %s", path, e.line, e.column,
+		    e.text);
+	else if ((wrong = wrong_in_map(map)) != NULL) {
+		say(error, "derp-map %s: %s", path, wrong);
+		json_decref(map);
+		map = NULL;
+	}
+	free(text);
+	return map;
+}
+
+struct relay_url {
+	char host[256], pin[100], name[64];
+	long port, stun;
+};
+
+static bool
+read_port(const char *s, size_t n, long *port)
+{
+	char *end;
+
+	*port = strtol(s, &end, 10);
+	return end == s + n && n > 0 && *port > 0 && *port < 65536;
+}
+
+static bool
+copy_span(char *to, size_t cap, const char *s, size_t n)
+{
+	if (n == 0 || n >= cap)
+		return false;
+	memcpy(to, s, n);
+	to[n] = '\0';
+	return true;
+}
+
+static bool
+read_parameter(struct relay_url *u, const char *s, size_t n)
+{
+	if (n > 4 && strncmp(s, "pin=", 4) == 0)
+		return copy_span(u->pin, sizeof(u->pin), s + 4, n - 4) &&
+		    strncmp(u->pin, "sha256-raw:", 11) == 0 &&
+		    strlen(u->pin) == 11 + 64;
+	if (n > 5 && strncmp(s, "stun=", 5) == 0)
+		return read_port(s + 5, n - 5, &u->stun);
+	if (n > 5 && strncmp(s, "name=", 5) == 0)
+		return copy_span(u->name, sizeof(u->name), s + 5, n - 5);
+	return false;
+}
+
+/* https://HOST[:PORT][/][?key=value&...] */
+static bool
+read_url(struct relay_url *u, const char *s)
+{
+	size_t n;
+	const char *end;
+
+	*u = (struct relay_url){.port = 443, .stun = 3478};
+	if (strncmp(s, "https://", 8) != 0)
+		return false;
+	s += 8;
+	if (*s == '[') {
+		n = strcspn(++s, "]");
+		end = s + n + (s[n] == ']');
+	} else
+		end = s + (n = strcspn(s, ":/?"));
+	if (!copy_span(u->host, sizeof(u->host), s, n))
+		return false;
+	if (*end == ':') {
+		n = strcspn(++end, "/?");
+		if (!read_port(end, n, &u->port))
+			return false;
+		end += n;
+	}
+	end += *end == '/';
+	for (; *end == '?' || *end == '&'; end += n) {
+		n = strcspn(++end, "&");
+		if (!read_parameter(u, end, n))
+			return false;
+	}
+	return *end == '\0';
+}
+
+static json_t *
+region_of(const struct relay_url *u, long id)
+{
+	char name[32];
+	struct ip ip;
+	json_t *node;
+
+	snprintf(name, sizeof(name), "%lda", id);
+	node = json_pack("{s:s, s:I, s:s, s:I, s:I}", "Name", name, "RegionID",
+	    (json_int_t)id, "HostName", u->host, "DERPPort",
+	    (json_int_t)u->port, "STUNPort", (json_int_t)u->stun);
+	if (ip_parse(&ip, u->host, strlen(u->host)))
+		json_object_set_new(node, ip_is_v4(&ip) ? "IPv4" : "IPv6",
+		    json_string(u->host));
+	if (u->pin[0] != '\0')
+		json_object_set_new(node, "CertName", json_string(u->pin));
+	return json_pack("{s:I, s:s, s:s, s:[o]}", "RegionID", (json_int_t)id,
+	    "RegionCode", u->name[0] == '\0' ? name : u->name, "RegionName",
+	    u->name[0] == '\0' ? u->host : u->name, "Nodes", node);
+}
+
+static bool
+add_relays(
+    json_t *map, const struct conf_strings *urls, char *error)
+{
+	json_t *regions = json_object_get(map, "Regions");
+	struct relay_url u;
+	char text[32];
+	long id = REGION_FIRST;
+
+	for (size_t i = 0; i < urls->n; i++) {
+		if (!read_url(&u, urls->v[i])) {
+			say(error,
+			    "relay: \"%.200s\" is not a relay's URL such as "
+			    "https://192.0.2.1:443?pin=sha256-raw:<64 hex "
+			    "digits>&stun=3478",
+			    urls->v[i]);
+			return false;
+		}
+		do
+			snprintf(text, sizeof(text), "%ld", id++);
+		while (json_object_get(regions, text) != NULL);
+		if (id - 1 > REGION_LAST) {
+			say(error, "relay: at most 100 are possible");
+			return false;
+		}
+		json_object_set_new(regions, text, region_of(&u, id - 1));
+	}
+	return true;
+}
+
+char *
+relays_map(
+    const struct coordd_conf *conf, char error[static COORDD_ERROR_MAX])
+{
+	json_t *map = conf->derp_map[0] == '\0'
+	    ? json_pack("{s:{}}", "Regions")
+	    : read_map(conf->derp_map, error);
+	char *text = NULL;
+
+	if (map == NULL)
+		return NULL;
+	if (add_relays(map, &conf->relay_text, error)) {
+		text = json_dumps(map, JSON_COMPACT);
+		if (text == NULL)
+			say(error, "out of memory");
+	}
+	json_decref(map);
+	return text;
+}
+
+size_t
+relays_count(const char *map)
+{
+	json_t *root = json_loads(map, 0, NULL);
+	size_t n = json_object_size(json_object_get(root, "Regions"));
+
+	json_decref(root);
+	return n;
+}
+
+/* ---- DNS ---- */
+
+/* "ip" or "ip:port". */
+static bool
+is_resolver(const char *s)
+{
+	struct addr a;
+
+	return strncmp(s, "localhost", 9) != 0 && addr_parse(&a, s, 53) &&
+	    !addr_is_any(&a);
+}
+
+static void
+add_resolver(struct text *t, const char *s)
+{
+	text_str(t, "{\"Addr\":");
+	text_json(t, s);
+	text_char(t, '}');
+}
+
+static bool
+add_resolvers(struct text *t, const struct conf_strings *v, char *error)
+{
+	text_str(t, ",\"Resolvers\":[");
+	for (size_t i = 0; i < v->n; i++) {
+		if (!is_resolver(v->v[i])) {
+			say(error,
+			    "dns-resolver: \"%.100s\" is not an address such "
+			    "as 192.0.2.53",
+			    v->v[i]);
+			return false;
+		}
+		if (i > 0)
+			text_char(t, ',');
+		add_resolver(t, v->v[i]);
+	}
+	text_char(t, ']');
+	return true;
+}
+
+/* Resolvers of the same domain are put together. */
+static bool
+add_routes(struct text *t, const struct conf_strings *v, char *error)
+{
+	json_t *routes = json_object(), *list;
+	const char *eq;
+	char *json;
+	bool good = true;
+
+	for (size_t i = 0; good && i < v->n; i++) {
+		eq = strchr(v->v[i], '=');
+		if (eq == NULL || eq == v->v[i] || !is_resolver(eq + 1)) {
+			say(error,
+			    "dns-split: \"%.100s\" is not DOMAIN=IP such as "
+			    "lab.example=192.0.2.53",
+			    v->v[i]);
+			good = false;
+			break;
+		}
+		char domain[256];
+
+		good = copy_span(domain, sizeof(domain), v->v[i],
+		    (size_t)(eq - v->v[i]));
+		list = json_object_get(routes, domain);
+		if (list == NULL) {
+			list = json_array();
+			json_object_set_new(routes, domain, list);
+		}
+		json_array_append_new(
+		    list, json_pack("{s:s}", "Addr", eq + 1));
+	}
+	json = json_dumps(routes, JSON_COMPACT);
+	if (good && json != NULL)
+		text_fmt(t, ",\"Routes\":%s", json);
+	free(json);
+	json_decref(routes);
+	return good;
+}
+
+static bool
+add_records(struct text *t, const struct conf_strings *v, char *error)
+{
+	const char *eq;
+	struct ip ip;
+
+	text_str(t, ",\"ExtraRecords\":[");
+	for (size_t i = 0; i < v->n; i++) {
+		eq = strchr(v->v[i], '=');
+		if (eq == NULL || eq == v->v[i] ||
+		    !ip_parse(&ip, eq + 1, strlen(eq + 1))) {
+			say(error,
+			    "dns-record: \"%.100s\" is not NAME=IP such as "
+			    "camera.lab=192.0.2.7",
+			    v->v[i]);
+			return false;
+		}
+		text_fmt(t, "%s{\"Name\":", i > 0 ? "," : "");
+		text_json_n(t, v->v[i], (size_t)(eq - v->v[i]));
+		text_fmt(t, ",\"Type\":\"%s\",\"Value\":\"%s\"}",
+		    ip_is_v4(&ip) ? "A" : "AAAA", eq + 1);
+	}
+	text_char(t, ']');
+	return true;
+}
+
+char *
+relays_dns(
+    const struct coordd_conf *conf, char error[static COORDD_ERROR_MAX])
+{
+	struct text t = TEXT_EMPTY;
+	char *json;
+
+	text_fmt(&t, "{\"Proxied\":%s,\"Domains\":[\"%s\"",
+	    conf->magic_dns ? "true" : "false", conf->domain);
+	for (size_t i = 0; i < conf->dns_search.n; i++)
+		text_fmt(&t, ",\"%s\"", conf->dns_search.v[i]);
+	text_char(&t, ']');
+	if (!add_resolvers(&t, &conf->dns_text, error) ||
+	    !add_routes(&t, &conf->dns_split_text, error) ||
+	    !add_records(&t, &conf->dns_record_text, error)) {
+		text_clear(&t);
+		return NULL;
+	}
+	text_char(&t, '}');
+	if ((json = text_take(&t)) == NULL)
+		say(error, "out of memory");
+	return json;
+}

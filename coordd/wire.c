@@ -1,0 +1,370 @@
+/* wire: see wire.h. PURE. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <jansson.h>
+#include <sodium.h>
+
+#include "coordd/wire.h"
+#include "pure/text.h"
+
+#define ENDPOINTS_MAX 64
+
+/* Of the host's description peers need what they show and what they connect
+ * to. The state of its network is for us, and changes too often. */
+static const char *const not_for_peers[] = {"NetInfo", "RoutableIPs",
+    "RequestTags", "BackendLogID", "FrontendLogID", "DeviceModel",
+    "PushDeviceToken", "AppConnector", "WireIngress", "Location"};
+
+static bool
+fail(char *error, const char *what, const char *want)
+{
+	snprintf(error, WIRE_ERROR_MAX, "%s: want %s", what, want);
+	return false;
+}
+
+/* ---- time ---- */
+
+/* Days since 1970-01-01 of a date of the Gregorian calendar. */
+static int64_t
+days_of(int64_t y, int64_t m, int64_t d)
+{
+	int64_t era, yoe, doy;
+
+	y -= m <= 2;
+	era = y / 400;
+	yoe = y - era * 400;
+	doy = (153 * (m + (m > 2 ? -3 : 9)) + 2) / 5 + d - 1;
+	return era * 146097 + yoe * 365 + yoe / 4 - yoe / 100 + doy - 719468;
+}
+
+bool
+wire_time(const char *text, int64_t *unix_s)
+{
+	int y, mo, d, h, mi, s, at = 0, oh = 0, om = 0;
+	char sign;
+
+	if (sscanf(text, "%4d-%2d-%2dT%2d:%2d:%2d%n", &y, &mo, &d, &h, &mi, &s,
+		&at) != 6 ||
+	    at != 19 || mo < 1 || mo > 12 || d < 1 || d > 31 || h > 23 ||
+	    mi > 59 || s > 60 || y < 1)
+		return false;
+	text += at;
+	if (*text == '.')
+		text += 1 + strspn(text + 1, "0123456789");
+	if (strcmp(text, "Z") == 0)
+		sign = '+';
+	else if (sscanf(text, "%c%2d:%2d%n", &sign, &oh, &om, &at) != 3 ||
+	    text[at] != '\0' || (sign != '+' && sign != '-'))
+		return false;
+	if (y == 1) {
+		*unix_s = 0;
+		return true;
+	}
+	*unix_s = days_of(y, mo, d) * 86400 + h * 3600 + mi * 60 + s -
+	    (sign == '+' ? 1 : -1) * (oh * 3600 + om * 60);
+	return true;
+}
+
+/* ---- members ---- */
+
+static bool
+read_key(struct key *k, const json_t *root, const char *name,
+    const char *prefix, bool required, char *error)
+{
+	const json_t *v = json_object_get(root, name);
+
+	memset(k, 0, sizeof(*k));
+	if (v == NULL && !required)
+		return true;
+	if (json_is_string(v) && json_string_length(v) == 0 && !required)
+		return true;
+	if (!json_is_string(v) ||
+	    !key_parse(k, prefix, json_string_value(v), json_string_length(v)))
+		return fail(error, name, "a key of 64 hex digits");
+	return true;
+}
+
+static void
+copy_text(char *to, size_t cap, const json_t *v)
+{
+	const char *s = json_is_string(v) ? json_string_value(v) : "";
+	size_t n = strlen(s);
+
+	if (n >= cap) {
+		n = cap - 1;
+		/* Not in the middle of a character. */
+		while (n > 0 && ((unsigned char)s[n] & 0xc0) == 0x80)
+			n--;
+	}
+	memcpy(to, s, n);
+	to[n] = '\0';
+}
+
+/* ---- Hostinfo ---- */
+
+static int
+compare_prefixes(const void *a, const void *b)
+{
+	const struct ip_prefix *x = a, *y = b;
+	int c = ip_compare(&x->ip, &y->ip);
+
+	if (c != 0)
+		return c;
+	if (x->v4 != y->v4)
+		return x->v4 ? -1 : 1;
+	return (int)x->bits - (int)y->bits;
+}
+
+static bool
+read_routes(struct hostinfo *h, const json_t *list)
+{
+	size_t n = json_array_size(list), kept = 0;
+
+	if (n == 0)
+		return true;
+	if (n > NODE_ROUTES_MAX)
+		n = NODE_ROUTES_MAX;
+	if ((h->routes = calloc(n, sizeof(*h->routes))) == NULL)
+		return false;
+	for (size_t i = 0; i < n; i++) {
+		const json_t *v = json_array_get(list, i);
+
+		if (json_is_string(v) &&
+		    ip_prefix_parse(&h->routes[h->nroutes],
+			json_string_value(v), json_string_length(v)))
+			h->nroutes++;
+	}
+	qsort(h->routes, h->nroutes, sizeof(*h->routes), compare_prefixes);
+	for (size_t i = 0; i < h->nroutes; i++)
+		if (kept == 0 ||
+		    !ip_prefix_equal(&h->routes[kept - 1], &h->routes[i]))
+			h->routes[kept++] = h->routes[i];
+	h->nroutes = kept;
+	return true;
+}
+
+static bool
+read_tags(struct hostinfo *h, const json_t *list)
+{
+	size_t n = json_array_size(list);
+
+	if (n == 0)
+		return true;
+	if (n > NODE_TAGS_MAX)
+		n = NODE_TAGS_MAX;
+	if ((h->request_tags = calloc(n, sizeof(char *))) == NULL)
+		return false;
+	for (size_t i = 0; i < n; i++) {
+		const char *s = json_string_value(json_array_get(list, i));
+
+		if (s == NULL)
+			continue;
+		h->request_tags[h->nrequest_tags] = strdup(s);
+		if (h->request_tags[h->nrequest_tags++] == NULL)
+			return false;
+	}
+	return true;
+}
+
+/* Changes root, of which only the rest is for peers. */
+static bool
+read_host(struct hostinfo *h, json_t *root)
+{
+	const json_t *net = json_object_get(root, "NetInfo");
+	const json_t *derp = json_object_get(net, "PreferredDERP");
+
+	h->home_derp = -1;
+	if (json_is_integer(derp) && json_integer_value(derp) >= 0 &&
+	    json_integer_value(derp) < 65536)
+		h->home_derp = (int)json_integer_value(derp);
+	copy_text(h->hostname, sizeof(h->hostname),
+	    json_object_get(root, "Hostname"));
+	if (!read_routes(h, json_object_get(root, "RoutableIPs")) ||
+	    !read_tags(h, json_object_get(root, "RequestTags")))
+		return false;
+	for (size_t i = 0;
+	     i < sizeof(not_for_peers) / sizeof(not_for_peers[0]); i++)
+		json_object_del(root, not_for_peers[i]);
+	h->json = json_dumps(root, JSON_COMPACT);
+	return h->json != NULL;
+}
+
+void
+hostinfo_clear(struct hostinfo *h)
+{
+	for (size_t i = 0; i < h->nrequest_tags; i++)
+		free(h->request_tags[i]);
+	free(h->request_tags);
+	free(h->routes);
+	free(h->json);
+	*h = (struct hostinfo){.home_derp = -1};
+}
+
+/* ---- RegisterRequest ---- */
+
+static bool
+read_register(struct register_request *r, json_t *root, char *error)
+{
+	json_t *host = json_object_get(root, "Hostinfo");
+	const json_t *expiry = json_object_get(root, "Expiry");
+	const json_t *auth = json_object_get(root, "Auth");
+
+	r->capver =
+	    (int)json_integer_value(json_object_get(root, "Version"));
+	if (!read_key(
+		&r->node_key, root, "NodeKey", KEY_NODE, true, error) ||
+	    !read_key(&r->old_node_key, root, "OldNodeKey", KEY_NODE, false,
+		error))
+		return false;
+	if (key_is_zero(&r->node_key))
+		return fail(error, "NodeKey", "one that is not zero");
+	copy_text(r->auth_key, sizeof(r->auth_key),
+	    json_object_get(auth, "AuthKey"));
+	copy_text(r->followup, sizeof(r->followup),
+	    json_object_get(root, "Followup"));
+	r->ephemeral = json_is_true(json_object_get(root, "Ephemeral"));
+	if (json_is_string(expiry) &&
+	    !wire_time(json_string_value(expiry), &r->expiry))
+		return fail(error, "Expiry", "a time of RFC 3339");
+	r->host.home_derp = -1;
+	if (json_is_object(host) && !read_host(&r->host, host))
+		return fail(error, "Hostinfo", "less: out of memory");
+	return true;
+}
+
+static json_t *
+load_object(const char *json, size_t n, char *error)
+{
+	json_error_t e;
+	json_t *root = json_loadb(json, n, 0, &e);
+
+	if (root == NULL)
+		snprintf(error, WIRE_ERROR_MAX, "body, byte %d: %.80s",
+		    e.position, e.text);
+	else if (!json_is_object(root)) {
+		fail(error, "body", "a JSON object");
+		json_decref(root);
+		root = NULL;
+	}
+	return root;
+}
+
+bool
+register_request_read(struct register_request *r, const char *json, size_t n,
+    char error[static WIRE_ERROR_MAX])
+{
+	json_t *root;
+	bool good;
+
+	memset(r, 0, sizeof(*r));
+	if ((root = load_object(json, n, error)) == NULL)
+		return false;
+	good = read_register(r, root, error);
+	json_decref(root);
+	return good;
+}
+
+void
+register_request_clear(struct register_request *r)
+{
+	hostinfo_clear(&r->host);
+	sodium_memzero(r->auth_key, sizeof(r->auth_key));
+}
+
+/* ---- MapRequest ---- */
+
+/* True for "ip:port" that a peer may try: no zone, no link-local IPv6. */
+static bool
+is_endpoint(const char *s)
+{
+	const char *colon = strrchr(s, ':');
+	const char *ip = s;
+	size_t n = colon == NULL ? 0 : (size_t)(colon - s);
+	char *end;
+	long port = n == 0 ? -1 : strtol(colon + 1, &end, 10);
+	struct ip a;
+
+	if (port < 1 || port > 65535 || *end != '\0')
+		return false;
+	if (*ip == '[') {
+		if (ip[n - 1] != ']' || n < 3)
+			return false;
+		ip++;
+		n -= 2;
+	}
+	return ip_parse(&a, ip, n) &&
+	    !(a.b[0] == 0xfe && (a.b[1] & 0xc0) == 0x80);
+}
+
+static bool
+read_endpoints(struct map_request *r, const json_t *list)
+{
+	struct text t = TEXT_EMPTY;
+	size_t n = json_array_size(list), kept = 0;
+
+	text_char(&t, '[');
+	for (size_t i = 0; i < n && kept < ENDPOINTS_MAX; i++) {
+		const char *s = json_string_value(json_array_get(list, i));
+
+		if (s == NULL || !is_endpoint(s))
+			continue;
+		if (kept++ > 0)
+			text_char(&t, ',');
+		text_json(&t, s);
+	}
+	text_char(&t, ']');
+	r->endpoints = text_take(&t);
+	return r->endpoints != NULL;
+}
+
+static bool
+read_map(struct map_request *r, json_t *root, char *error)
+{
+	json_t *host = json_object_get(root, "Hostinfo");
+	const json_t *endpoints = json_object_get(root, "Endpoints");
+	const char *compress =
+	    json_string_value(json_object_get(root, "Compress"));
+
+	r->capver =
+	    (int)json_integer_value(json_object_get(root, "Version"));
+	r->stream = json_is_true(json_object_get(root, "Stream"));
+	r->omit_peers = json_is_true(json_object_get(root, "OmitPeers"));
+	r->keep_alive = json_is_true(json_object_get(root, "KeepAlive"));
+	r->compressed = compress != NULL && strcmp(compress, "zstd") == 0;
+	r->has_host = json_is_object(host);
+	r->has_endpoints = json_is_array(endpoints);
+	r->host.home_derp = -1;
+	if (!read_key(
+		&r->node_key, root, "NodeKey", KEY_NODE, true, error) ||
+	    !read_key(&r->disco, root, "DiscoKey", KEY_DISCO, false, error))
+		return false;
+	if ((r->has_host && !read_host(&r->host, host)) ||
+	    (r->has_endpoints && !read_endpoints(r, endpoints)))
+		return fail(error, "body", "less: out of memory");
+	return true;
+}
+
+bool
+map_request_read(struct map_request *r, const char *json, size_t n,
+    char error[static WIRE_ERROR_MAX])
+{
+	json_t *root;
+	bool good;
+
+	memset(r, 0, sizeof(*r));
+	if ((root = load_object(json, n, error)) == NULL)
+		return false;
+	good = read_map(r, root, error);
+	json_decref(root);
+	return good;
+}
+
+void
+map_request_clear(struct map_request *r)
+{
+	hostinfo_clear(&r->host);
+	free(r->endpoints);
+	r->endpoints = NULL;
+}

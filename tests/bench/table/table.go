@@ -1,0 +1,91 @@
+// Package table has what the benchmarks' reports share: spreads of samples, their text, and what machine it was.
+package table
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+)
+
+type Spread struct {
+	Median  float64   `json:"median"`
+	Min     float64   `json:"min"`
+	Max     float64   `json:"max"`
+	Samples []float64 `json:"samples,omitempty"`
+}
+
+func SpreadOf(samples []float64) Spread {
+	s := slices.Sorted(slices.Values(samples))
+	n := len(s)
+	return Spread{(s[(n-1)/2] + s[n/2]) / 2, s[0], s[n-1], samples}
+}
+
+// Cell is the median and, if it says more, the range of n samples.
+func Cell(median, low, high float64, n int, text func(float64) string) string {
+	if n < 2 || low == high {
+		return text(median)
+	}
+	return fmt.Sprintf("%s (%s-%s)", text(median), text(low), text(high))
+}
+
+// Digits keeps three significant ones, and all those before the point.
+func Digits(v float64) string {
+	switch {
+	case v == 0:
+		return "0"
+	case v >= 100:
+		return strconv.FormatFloat(v, 'f', 0, 64)
+	case v >= 10:
+		return strconv.FormatFloat(v, 'f', 1, 64)
+	}
+	return strconv.FormatFloat(v, 'f', 2, 64)
+}
+
+func Hundredths(v float64) string { return strconv.FormatFloat(v, 'f', 2, 64) }
+
+// Align writes the lines with their cells in columns.
+func Align(w io.Writer, lines [][]string) {
+	width := make([]int, len(lines[0]))
+	for _, line := range lines {
+		for i, c := range line {
+			width[i] = max(width[i], utf8.RuneCountInString(c))
+		}
+	}
+	for _, line := range lines {
+		var b strings.Builder
+		for i, c := range line {
+			fmt.Fprintf(&b, "%-*s  ", width[i], c)
+		}
+		fmt.Fprintln(w, strings.TrimRight(b.String(), " "))
+	}
+}
+
+// FileField is the file's first line, or what follows the colon on its first line with that prefix.
+func FileField(path, prefix string) string {
+	b, _ := os.ReadFile(path)
+	for line := range strings.Lines(string(b)) {
+		if strings.HasPrefix(line, prefix) {
+			if prefix != "" {
+				_, line, _ = strings.Cut(line, ":")
+			}
+			return strings.TrimSpace(line)
+		}
+	}
+	return "unknown"
+}
+
+func LoadAverage() string {
+	f := strings.Fields(FileField("/proc/loadavg", ""))
+	return strings.Join(f[:min(3, len(f))], " ")
+}
+
+// Progress keeps one line on a terminal; a log gets nothing.
+func Progress(format string, args ...any) {
+	if st, err := os.Stderr.Stat(); err == nil && st.Mode()&os.ModeCharDevice != 0 {
+		fmt.Fprintf(os.Stderr, "\r\033[K"+format, args...)
+	}
+}

@@ -1,0 +1,53 @@
+package coord
+
+import (
+	"fmt"
+	"testing"
+
+	"tailscale.com/ipn/ipnstate"
+)
+
+// TestJoinHTTP: two clients join by http with a reusable key and talk:
+// direct, through the relay with UDP cut, and direct again.
+func TestJoinHTTP(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, config{})
+	all := w.joinAll("robots", "a", "b")
+	a, b := all[0], all[1]
+	a.seeOnline("b", true)
+	b.seeOnline("a", true)
+	a.awaitDirect(b)
+	b.awaitDirect(a)
+	a.pings(b.ip(4))
+	a.pings(b.ip(6))
+	b.serve(t, 8022)
+	a.reaches(b, 8022)
+
+	a.cut()
+	a.awaitRelayed(b)
+	b.awaitRelayed(a)
+	a.reaches(b, 8022)
+	a.mend()
+	a.awaitDirect(b)
+}
+
+// TestNames: MagicDNS names of both families, in full and short.
+func TestNames(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, config{})
+	all := w.joinAll("robots", "a", "b")
+	a, b := all[0], all[1]
+	a.seePeer("b", "is there", nil)
+	for _, name := range []string{"b." + domain, "b", "B." + domain} {
+		a.resolves("ahostsv4", name, b.ip(4))
+	}
+	a.pings(b.ip(4))
+	a.pings(b.ip(6))
+	a.resolvesNot("c." + domain)
+	a.see("name of its own", func(st *ipnstate.Status) error {
+		if st.Self.DNSName != "a."+domain+"." {
+			return fmt.Errorf("it is %q", st.Self.DNSName)
+		}
+		return nil
+	})
+}

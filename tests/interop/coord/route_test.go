@@ -1,0 +1,177 @@
+package coord
+
+// Subnet routes and exit nodes.
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+
+	"tailscale.com/ipn/ipnstate"
+)
+
+// lan puts a host behind a client, with addresses A.9 and the client's A.1,
+// and a default route to it; the client forwards.
+func (c *client) lan(name, net4, net6 string) *space {
+	c.w.Helper()
+	s := newSpace(c.w, name)
+	c.sh(c.w, fmt.Sprintf("ip link add lan0 type veth peer name eth0 netns %d\n"+
+		"ip addr add %s.1/24 dev lan0\n"+
+		"ip addr add %s::1/64 dev lan0 nodad\n"+
+		"ip link set lan0 up\n"+
+		"echo 1 >/proc/sys/net/ipv4/ip_forward\n"+
+		"echo 1 >/proc/sys/net/ipv6/conf/all/forwarding", s.pid(), net4, net6))
+	s.sh(c.w, fmt.Sprintf("ip link set eth0 up\n"+
+		"ip addr add %[1]s.9/24 dev eth0\n"+
+		"ip addr add %[2]s::9/64 dev eth0 nodad\n"+
+		"ip route add default via %[1]s.1\n"+
+		"ip -6 route add default via %[2]s::1", net4, net6))
+	return s
+}
+
+// seeRoutes polls until the peer serves these routes beside its addresses.
+func (c *client) seeRoutes(name string, routes ...string) {
+	c.w.Helper()
+	c.seePeer(name, fmt.Sprintf("serves %v", routes), func(p *ipnstate.PeerStatus) error {
+		var have []string
+		if p.AllowedIPs != nil {
+			for _, r := range p.AllowedIPs.All() {
+				if !r.IsSingleIP() {
+					have = append(have, r.String())
+				}
+			}
+		}
+		slices.Sort(have)
+		if !slices.Equal(have, routes) {
+			return fmt.Errorf("it serves %v", have)
+		}
+		return nil
+	})
+}
+
+const (
+	labNet4 = "192.168.55"
+	labNet6 = "fd55:1:2:3"
+)
+
+// TestSubnetRoute: what a client advertises counts once it is approved, and
+// no longer when that is taken back.
+func TestSubnetRoute(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, config{})
+	a := w.join("a", "robots", "--accept-routes")
+	router := w.client("router")
+	printer := router.lan("printer", labNet4, labNet6)
+	printer.serve(t, 9100)
+	router.up("--auth-key="+w.key("robots"),
+		"--advertise-routes="+labNet4+".0/24,"+labNet6+"::/64")
+	a.seePeer("router", "is there", nil)
+	a.seeRoutes("router")
+	n := w.node("router")
+	if want := []string{labNet4 + ".0/24", labNet6 + "::/64"}; !slices.Equal(n.Routes.Advertised, want) ||
+		len(n.Routes.Approved) != 0 || len(n.Routes.Serving) != 0 {
+		t.Errorf("before the approval: %+v, want advertised %v", n.Routes, want)
+	}
+	a.deniedAt(labNet4+".9", 9100)
+
+	w.ctl("nodes", "routes", "router", "--approve", labNet4+".0/24,"+labNet6+"::/64")
+	a.seeRoutes("router", labNet4+".0/24", labNet6+"::/64")
+	a.reachesAt(labNet4+".9", 9100, "printer")
+	a.reachesAt(labNet6+"::9", 9100, "printer")
+	a.pings(labNet4 + ".9")
+	if n := w.node("router"); len(n.Routes.Serving) != 2 {
+		t.Errorf("coordctl: %+v", n.Routes)
+	}
+
+	w.ctl("nodes", "routes", "router", "--approve", labNet6+"::/64")
+	a.seeRoutes("router", labNet6+"::/64")
+	a.deniedAt(labNet4+".9", 9100)
+	a.reachesAt(labNet6+"::9", 9100, "printer")
+	router.run("set", "--advertise-routes=")
+	a.seeRoutes("router")
+}
+
+// TestExitNode: the way out for another client, once approved.
+func TestExitNode(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, config{})
+	a := w.join("a", "robots")
+	exit := w.client("exit")
+	outside := exit.lan("outside", "198.51.100", "2001:db8:1:2")
+	outside.serve(t, 8080)
+	exit.up("--auth-key="+w.key("robots"), "--advertise-exit-node")
+	a.seePeer("exit", "is there", nil)
+	if out, err := a.cli("set", "--exit-node=exit"); err == nil {
+		t.Errorf("it is an exit node before it is approved: %s", out)
+	}
+	a.deniedAt("198.51.100.9", 8080)
+	w.ctl("nodes", "routes", "exit", "--approve", "0.0.0.0/0,::/0")
+	a.seePeer("exit", "is an exit node", func(p *ipnstate.PeerStatus) error {
+		if !p.ExitNodeOption {
+			return fmt.Errorf("it is not: %v", p.AllowedIPs)
+		}
+		return nil
+	})
+	a.run("set", "--exit-node=exit")
+	a.reachesAt("198.51.100.9", 8080, "outside")
+	a.reachesAt("2001:db8:1:2::9", 8080, "outside")
+	a.run("set", "--exit-node=")
+	a.deniedAt("198.51.100.9", 8080)
+}
+
+// TestAutoApprovers: routes that the policy approves for some need nobody;
+// those of others still do. The policy says who reaches what is behind them.
+func TestAutoApprovers(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, config{policy: `{
+		"tagOwners": {"tag:router": ["red@"]},
+		"autoApprovers": {
+			"routes": {"192.168.0.0/16": ["tag:router"], "fd55::/16": ["red@"]},
+			"exitNode": ["tag:router"],
+		},
+		"acls": [
+			{"action": "accept", "src": ["red@"], "dst": ["tag:router:*", "192.168.55.0/24:9100"]},
+			{"action": "accept", "src": ["red@"], "dst": ["autogroup:internet:*"]},
+			{"action": "accept", "src": ["blue@"], "dst": ["tag:router:22"]},
+		],
+	}`})
+	w.user("red")
+	w.user("blue")
+	a := w.join("a", "red", "--accept-routes")
+	other := w.join("other", "blue", "--accept-routes")
+	router := w.client("router")
+	printer := router.lan("printer", labNet4, labNet6)
+	printer.serve(t, 9100)
+	printer.serve(t, 9101)
+	router.up("--auth-key="+w.key("red", "--tags=tag:router"), "--advertise-exit-node",
+		"--advertise-routes="+labNet4+".0/24,"+labNet6+"::/64")
+	n := w.node("router")
+	if want := []string{"0.0.0.0/0", labNet4 + ".0/24", "::/0"}; !sameSet(n.Routes.Serving, want) {
+		t.Errorf("it serves %v, want %v", n.Routes.Serving, want)
+	}
+	a.reachesAt(labNet4+".9", 9100, "printer")
+	a.deniedAt(labNet4+".9", 9101)
+	a.seePeer("router", "is an exit node", func(p *ipnstate.PeerStatus) error {
+		if !p.ExitNodeOption {
+			return fmt.Errorf("it is not: %v", p.AllowedIPs)
+		}
+		return nil
+	})
+	// Who may not reach the subnet is not told of it.
+	other.seePeer("router", "is there", func(p *ipnstate.PeerStatus) error {
+		for _, r := range p.AllowedIPs.All() {
+			if r.String() == labNet4+".0/24" {
+				return fmt.Errorf("it is told of %v", r)
+			}
+		}
+		return nil
+	})
+	other.deniedAt(labNet4+".9", 9100)
+}
+
+func sameSet(a, b []string) bool {
+	a, b = slices.Clone(a), slices.Clone(b)
+	slices.Sort(a)
+	slices.Sort(b)
+	return slices.Equal(a, b)
+}
