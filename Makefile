@@ -17,7 +17,7 @@ B          := build/$(VARIANT)
 O          := $(B)/obj
 
 PROGRAMS   := relayd stund coordd coordctl
-PACKAGES   := libevent_core libevent_extra libevent_pthreads openssl libsodium jansson
+PACKAGES   := libevent_core libevent_extra libevent_pthreads openssl libsodium jansson libseccomp
 PURE_LIBS   = $(shell $(PKG_CONFIG) --libs libsodium jansson libcrypto)
 RUN_LIBS    = $(shell $(PKG_CONFIG) --libs $(PACKAGES)) -pthread
 LIBS_coordd = $(shell $(PKG_CONFIG) --libs libnghttp2 sqlite3 libzstd)
@@ -34,7 +34,7 @@ OPT_clang   := $(OPT_release)
 OPT_asan    := -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined \
 	-fno-sanitize-recover=undefined
 OPT_tsan    := -O1 -g -fno-omit-frame-pointer -fsanitize=thread
-OPT_cov     := -O0 -g --coverage
+OPT_cov     := -O0 -g --coverage -DWITHOUT_SANDBOX
 OPT_fuzz    := -O1 -g -fno-omit-frame-pointer \
 	-fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined
 ifeq ($(OPT_$(VARIANT)),)
@@ -86,19 +86,33 @@ $(foreach p,$(PROGRAMS),$(eval $(call program,$(p))))
 # a test of anything else lists its objects here, which is its dependency audit.
 UNITS := $(patsubst %.c,$(B)/%,$(wildcard tests/unit/*_test.c))
 SIMS  := $(patsubst %.c,$(B)/%,$(wildcard tests/sim/*_test.c))
-UNIT_OBJS_conf_test     := lib/run/conf.o lib/run/conf_value.o
+UNIT_OBJS_conf_test     := lib/run/conf.o lib/run/conf_value.o lib/run/addr.o
+UNIT_OBJS_conf_addr_test := $(UNIT_OBJS_conf_test)
 UNIT_OBJS_addr_test     := lib/run/addr.o
 UNIT_OBJS_file_test     := lib/run/file.o
 UNIT_OBJS_tls_test      := lib/run/tls.o
 UNIT_LIBS_tls_test       = $(shell $(PKG_CONFIG) --libs openssl)
 UNIT_OBJS_log_test      := lib/run/log.o
 UNIT_OBJS_model_test    := coordd/model.o
+UNIT_OBJS_store_test    := coordd/model.o lib/run/file.o \
+	$(patsubst %,coordd/store_%.o,sqlite schema put load file)
+UNIT_LIBS_store_test     = $(shell $(PKG_CONFIG) --libs sqlite3)
+UNIT_OBJS_store_file_test := $(UNIT_OBJS_store_test)
+UNIT_LIBS_store_file_test = $(UNIT_LIBS_store_test)
+UNIT_OBJS_store_copy_test := $(UNIT_OBJS_store_test)
+UNIT_LIBS_store_copy_test = $(UNIT_LIBS_store_test)
+UNIT_OBJS_ops_test      := $(patsubst %.c,%.o,$(wildcard coordd/ops*.c coordd/store*.c coordd/policy*.c)) \
+	coordd/model.o coordd/names.o lib/run/log.o lib/run/file.o
+UNIT_LIBS_ops_test       = $(shell $(PKG_CONFIG) --libs sqlite3)
 UNIT_OBJS_metrics_test  := lib/run/metrics.o
+UNIT_OBJS_sandbox_test  := lib/run/sandbox.o lib/run/log.o
+UNIT_LIBS_sandbox_test   = $(shell $(PKG_CONFIG) --libs libseccomp)
 UNIT_OBJS_session_test  := relayd/session.o
 UNIT_OBJS_queue_test    := relayd/queue.o
 UNIT_OBJS_peers_test    := relayd/peers.o
 UNIT_OBJS_pages_test    := relayd/pages.o
 UNIT_OBJS_mail_test     := relayd/mail.o
+UNIT_OBJS_answer_test   := coordctl/answer.o
 SIM_OBJS_relay_test     := tests/sim/simio.o \
 	$(patsubst %,relayd/%.o,client web deliver worker session queue peers pages mail pool stats access) \
 	$(patsubst %,lib/run/%.o,log addr metrics version)
@@ -120,7 +134,8 @@ $(B)/tests/sim/%: $(O)/tests/sim/%.o $$(addprefix $(O)/,$$(SIM_OBJS_$$*)) $(B)/l
 # tests/fuzz/corpus/NAME/.
 FUZZERS := $(patsubst %.c,$(B)/%,$(wildcard tests/fuzz/*_fuzz.c))
 FUZZ_OBJS_derp_session_fuzz := relayd/session.o
-FUZZ_OBJS_conf_file_fuzz    := lib/run/conf.o lib/run/conf_value.o
+FUZZ_OBJS_answer_fuzz       := coordctl/answer.o
+FUZZ_OBJS_conf_file_fuzz    := lib/run/conf.o lib/run/conf_value.o lib/run/addr.o
 ifeq ($(VARIANT),fuzz)
 fuzzers: $(FUZZERS)
 $(B)/tests/fuzz/%: $(O)/tests/fuzz/%.o $$(addprefix $(O)/,$$(FUZZ_OBJS_$$*)) $(B)/libpure.a

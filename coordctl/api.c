@@ -69,7 +69,7 @@ call_connect(struct call *c)
 		return fail_usage("%s: too long for a socket: want at most "
 				  "%zu bytes",
 		    path, sizeof(sun.sun_path) - 1);
-	strcpy(sun.sun_path, path);
+	memcpy(sun.sun_path, path, strlen(path) + 1);
 	if ((c->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0)) == -1)
 		return fail("socket: %s", strerror(errno));
 	if (connect(c->fd, (struct sockaddr *)&sun, sizeof(sun)) == -1)

@@ -149,19 +149,15 @@ fail_flag(const struct ctl *ctl, const char *arg, size_t n)
 	    where(ctl), word, where(ctl));
 }
 
-/* Puts a switch's "=false" right. */
+/* What follows a switch's '='. */
 static int
-switch_value(struct given *g, const char *value, bool *on)
+read_switch(const struct flag *f, const char *value, bool *on)
 {
-	*on = true;
-	g->value = NULL;
-	if (value == NULL || strcmp(value, "true") == 0 ||
-	    strcmp(value, "1") == 0)
+	*on = value == NULL || strcmp(value, "true") == 0 ||
+	    strcmp(value, "1") == 0;
+	if (*on || strcmp(value, "false") == 0 || strcmp(value, "0") == 0)
 		return STATUS_DONE;
-	*on = false;
-	if (strcmp(value, "false") == 0 || strcmp(value, "0") == 0)
-		return STATUS_DONE;
-	return fail_usage("--%s=%s: want true or false", g->flag->name, value);
+	return fail_usage("--%s=%s: want true or false", f->name, value);
 }
 
 /* Reads the flag argv[*i] and, if it takes one, its value. */
@@ -171,23 +167,23 @@ read_flag(struct ctl *ctl, int argc, char **argv, int *i)
 	const char *arg = argv[*i], *name = arg + 1 + (arg[1] == '-');
 	const char *value = strchr(name, '=');
 	size_t n = value != NULL ? (size_t)(value++ - name) : strlen(name);
-	struct given g = {.flag = flag_find(name, n, flags_now(ctl))};
+	const struct flag *f = flag_find(name, n, flags_now(ctl));
 	bool on = true;
 
-	if (g.flag == NULL || (n == 1 && name == arg + 2))
+	if (f == NULL || (n == 1 && name == arg + 2))
 		return fail_flag(ctl, arg, (size_t)(name - arg) + n);
-	if (g.flag->value == NULL) {
-		if (switch_value(&g, value, &on) != STATUS_DONE)
+	if (f->value == NULL) {
+		if (read_switch(f, value, &on) != STATUS_DONE)
 			return STATUS_USAGE;
-	} else if (value != NULL)
-		g.value = value;
-	else if (*i + 1 < argc)
-		g.value = argv[++*i];
-	else
-		return fail_usage("%.*s: %s is missing",
-		    (int)(name - arg + (ptrdiff_t)n), arg, g.flag->value);
+		value = NULL;
+	} else if (value == NULL) {
+		if (*i + 1 >= argc)
+			return fail_usage("%s: %s is missing", arg, f->value);
+		value = argv[++*i];
+	}
 	if (on)
-		ctl->given[ctl->ngiven++] = g;
+		ctl->given[ctl->ngiven++] =
+		    (struct given){f->id, f->stands_for, value};
 	return STATUS_DONE;
 }
 
@@ -257,8 +253,8 @@ place_args(struct ctl *ctl, const char **words, size_t n)
 	size_t next = 0, i;
 
 	for (i = 0; i < ctl->ngiven; i++)
-		if (ctl->given[i].flag->stands_for >= 0)
-			ctl->args[ctl->given[i].flag->stands_for] =
+		if (ctl->given[i].stands_for >= 0)
+			ctl->args[ctl->given[i].stands_for] =
 			    ctl->given[i].value;
 	for (i = 0; i < n; i++) {
 		while (next < ARGS_MAX && ctl->args[next] != NULL)
@@ -367,7 +363,7 @@ ctl_read(struct ctl *ctl, int argc, char **argv)
 	const char **words = calloc((size_t)argc + 1, sizeof(*words));
 	int status;
 
-	memset(ctl, 0, sizeof(*ctl));
+	*ctl = (struct ctl){0};
 	ctl->given = calloc((size_t)argc + 1, sizeof(*ctl->given));
 	if (words == NULL || ctl->given == NULL)
 		out_of_memory();
@@ -387,7 +383,7 @@ bool
 ctl_has(const struct ctl *ctl, enum flag_id id)
 {
 	for (size_t i = 0; i < ctl->ngiven; i++)
-		if (ctl->given[i].flag->id == id)
+		if (ctl->given[i].id == id)
 			return true;
 	return false;
 }
@@ -398,7 +394,7 @@ ctl_text(const struct ctl *ctl, enum flag_id id)
 	const char *value = NULL;
 
 	for (size_t i = 0; i < ctl->ngiven; i++)
-		if (ctl->given[i].flag->id == id)
+		if (ctl->given[i].id == id)
 			value = ctl->given[i].value;
 	return value;
 }
@@ -412,7 +408,7 @@ ctl_list(const struct ctl *ctl, enum flag_id id)
 	for (size_t i = 0; i < ctl->ngiven; i++) {
 		const char *p = ctl->given[i].value;
 
-		if (ctl->given[i].flag->id != id)
+		if (ctl->given[i].id != id)
 			continue;
 		for (; *p != '\0'; p += n + (p[n] == ',')) {
 			n = strcspn(p, ",");

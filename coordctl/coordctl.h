@@ -104,7 +104,8 @@ extern const struct command_alias noun_aliases[];
 #define ARGS_MAX 2
 
 struct given {
-	const struct flag *flag;
+	enum flag_id id;
+	int stands_for; /* see struct flag */
 	const char *value; /* NULL: a switch */
 };
 

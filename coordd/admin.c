@@ -270,7 +270,8 @@ door_open(struct door *d, struct admin *a, int fd)
 	}
 	evhttp_set_allowed_methods(d->http,
 	    EVHTTP_REQ_GET | EVHTTP_REQ_HEAD | EVHTTP_REQ_POST |
-		EVHTTP_REQ_PUT | EVHTTP_REQ_DELETE);
+		EVHTTP_REQ_PUT | EVHTTP_REQ_DELETE | EVHTTP_REQ_PATCH |
+		EVHTTP_REQ_OPTIONS);
 	evhttp_set_max_headers_size(d->http, HEAD_MAX);
 	/* evhttp refuses with a page; who opened the socket is told by api.c,
 	 * in JSON. */

@@ -180,8 +180,7 @@ address_used(void *arg, const struct ip *a)
 }
 
 static struct node *
-new_node(
-    struct coordd *c, const struct admission *a, uint32_t *cursor)
+new_node(struct coordd *c, const struct admission *a, uint32_t *cursor)
 {
 	struct node *n = calloc(1, sizeof(*n));
 
@@ -207,8 +206,7 @@ save_join(struct coordd *c, const struct admission *a, struct node *next,
 	struct authkey used;
 	int n;
 
-	if (!ops_begin(c, r) ||
-	    !ops_put(c, store_put_node(c->store, next), r))
+	if (!ops_begin(c, r) || !ops_put(c, store_put_node(c->store, next), r))
 		return false;
 	if (a->key != NULL && !a->key->used) {
 		used = *a->key;
@@ -245,18 +243,19 @@ fill(struct coordd *c, const struct admission *a, struct node *next,
 }
 
 struct node *
-admit_join(
-    struct coordd *c, const struct admission *a, struct ops_result *r)
+admit_join(struct coordd *c, const struct admission *a, struct ops_result *r)
 {
 	struct node *old = register_continues(&c->model, &a->machine, a->user);
-	struct node *holder = model_node_keyed(&c->model, &a->request->node_key);
+	struct node *holder =
+	    model_node_keyed(&c->model, &a->request->node_key);
 	uint32_t cursor = c->address_cursor;
 	struct node *next;
 
 	/* The same key for another user: one node has it, so the other goes. */
 	if (holder != NULL && holder != old) {
-		ops_fail(r, 409, "this key is in use by another user's node "
-				 "of the same machine; log out first");
+		ops_fail(r, 409,
+		    "this key is in use by another user's node "
+		    "of the same machine; log out first");
 		return NULL;
 	}
 	next = old == NULL ? new_node(c, a, &cursor) : copy_node(old);

@@ -13,9 +13,9 @@ struct ip
 alloc_ip4(uint32_t n)
 {
 	uint32_t v = BASE4 + n;
-	struct ip a = {{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff,
-	    (uint8_t)(v >> 24), (uint8_t)(v >> 16), (uint8_t)(v >> 8),
-	    (uint8_t)v}};
+	struct ip a = {
+	    {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, (uint8_t)(v >> 24),
+		(uint8_t)(v >> 16), (uint8_t)(v >> 8), (uint8_t)v}};
 
 	return a;
 }

@@ -183,9 +183,13 @@ read_name(struct api_call *a, const char *name, size_t n)
 static void
 answer(struct api_call *a, bool good)
 {
-	if (!good)
+	if (!good) {
 		admin_refuse(a->req, a->r.status, "%s", a->r.error);
-	else if (a->out.bad)
+		return;
+	}
+	if (a->out.len > 0)
+		text_char(&a->out, '\n');
+	if (a->out.bad)
 		admin_refuse(a->req, HTTP_INTERNAL, "out of memory");
 	else
 		admin_reply(a->req, a->status, "application/json", a->out.p,

@@ -4,7 +4,7 @@
 
 #include "coordd/coordd.h"
 
-#define DAY_US (INT64_C(86400) * 1000000)
+#define DAY_US	    (INT64_C(86400) * 1000000)
 
 #define FIELD(name) offsetof(struct coordd_conf, name)
 
@@ -253,8 +253,8 @@ coordd_conf_read(struct coordd_conf *c, int argc, char **argv,
 	n = strlen(c->url);
 	while (n > 0 && c->url[n - 1] == '/')
 		c->url[--n] = '\0';
-	if (!read_addresses("listen", &c->listen_text, &c->listen,
-		&c->n_listen, error) ||
+	if (!read_addresses(
+		"listen", &c->listen_text, &c->listen, &c->n_listen, error) ||
 	    !read_addresses("tls-listen", &c->tls_listen_text, &c->tls_listen,
 		&c->n_tls_listen, error) ||
 	    !read_address(

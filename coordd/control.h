@@ -70,8 +70,7 @@ struct request_ops {
 	void (*gone)(void *arg);
 	void (*sent)(void *arg);
 };
-void request_watch(
-    struct request *r, const struct request_ops *ops, void *arg);
+void request_watch(struct request *r, const struct request_ops *ops, void *arg);
 
 /* route.c: says what a request means. */
 void route_request(struct request *r);

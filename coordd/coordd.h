@@ -14,6 +14,7 @@
  *   listen.c           public listeners: HTTP/1.1, the upgrade at /ts2021
  *   site.c             public pages: /key, /health, /register, /verify
  *   control.c          a client's connection: Noise, and HTTP/2 inside
+ *   request.c          a request on it: body in, answer out
  *   route.c            what the paths inside it mean
  *   register.c   PURE  the decision on a request to join
  *   login.c            interactive logins that wait for an administrator
@@ -22,7 +23,8 @@
  *   wire.c       PURE  what they send
  *   mapping.c          /machine/map: updates, and the stream of maps
  *   mapdoc.c     PURE  the JSON of maps
- *   mapper.c           who is told what, and when; mapper_view.c, _write.c
+ *   mapper.c           who is told what, and when; _view.c: who sees
+ *                      whom; _batch.c: changes told; _write.c: messages
  *   relays.c           the relay map and the DNS settings they get
  *
  *   admin.c            the API's and the web page's listeners

@@ -131,9 +131,8 @@ static void
 handle(struct request *r, struct register_request *q)
 {
 	struct coordd *c = request_env(r);
-	struct authkey *key = q->auth_key[0] == '\0'
-	    ? NULL
-	    : ops_authkey_find(c, q->auth_key);
+	struct authkey *key =
+	    q->auth_key[0] == '\0' ? NULL : ops_authkey_find(c, q->auth_key);
 	struct register_decision d = register_decide(
 	    &c->model, q, request_machine(r), key, coordd_time());
 
@@ -151,8 +150,7 @@ handle(struct request *r, struct register_request *q)
 		join_by_key(r, q, key);
 		break;
 	case REGISTER_WAIT:
-		if (!login_wait(
-			c->logins, q->followup, request_machine(r), r))
+		if (!login_wait(c->logins, q->followup, request_machine(r), r))
 			begin_login(r, q);
 		break;
 	case REGISTER_LOGIN:
@@ -177,8 +175,9 @@ joining_handle(struct request *r)
 	if (!good)
 		request_answer(r, 400, "text/plain", error, strlen(error));
 	else if (q.capver < WIRE_CAPVER_MIN)
-		joining_say_refused(r, "this client is too old: Tailscale "
-				       "1.80 or newer is needed");
+		joining_say_refused(r,
+		    "this client is too old: Tailscale "
+		    "1.80 or newer is needed");
 	else
 		handle(r, &q);
 	register_request_clear(&q);

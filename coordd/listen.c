@@ -42,7 +42,12 @@ struct source {
 	size_t strangers;
 };
 
-enum visitor_state { VISITOR_HTTP, VISITOR_DRAIN, VISITOR_CLIENT, VISITOR_DEAD };
+enum visitor_state {
+	VISITOR_HTTP,
+	VISITOR_DRAIN,
+	VISITOR_CLIENT,
+	VISITOR_DEAD
+};
 
 struct visitor {
 	struct listeners *all;
@@ -144,16 +149,26 @@ static const char *
 reason(int status)
 {
 	switch (status) {
-	case 200: return "OK";
-	case 204: return "No Content";
-	case 400: return "Bad Request";
-	case 404: return "Not Found";
-	case 405: return "Method Not Allowed";
-	case 413: return "Content Too Large";
-	case 431: return "Request Header Fields Too Large";
-	case 501: return "Not Implemented";
-	case 505: return "HTTP Version Not Supported";
-	default: return "Error";
+	case 200:
+		return "OK";
+	case 204:
+		return "No Content";
+	case 400:
+		return "Bad Request";
+	case 404:
+		return "Not Found";
+	case 405:
+		return "Method Not Allowed";
+	case 413:
+		return "Content Too Large";
+	case 431:
+		return "Request Header Fields Too Large";
+	case 501:
+		return "Not Implemented";
+	case 505:
+		return "HTTP Version Not Supported";
+	default:
+		return "Error";
 	}
 }
 
@@ -226,10 +241,9 @@ decode_init(uint8_t init[static NOISE_INIT_LEN], const struct span *s)
 static void
 upgrade(struct visitor *v, const struct http1_request *req)
 {
-	static const char head[] =
-	    "HTTP/1.1 101 Switching Protocols\r\n"
-	    "Upgrade: tailscale-control-protocol\r\n"
-	    "Connection: upgrade\r\n\r\n";
+	static const char head[] = "HTTP/1.1 101 Switching Protocols\r\n"
+				   "Upgrade: tailscale-control-protocol\r\n"
+				   "Connection: upgrade\r\n\r\n";
 	struct coordd *c = v->all->c;
 	uint8_t out[sizeof(head) - 1 + NOISE_RESPONSE_LEN];
 	uint8_t init[NOISE_INIT_LEN];
@@ -240,8 +254,7 @@ upgrade(struct visitor *v, const struct http1_request *req)
 	bool good;
 
 	randombytes_buf(ephemeral.b, KEY_LEN);
-	good = decode_init(init,
-		   http1_find(req, "X-Tailscale-Handshake")) &&
+	good = decode_init(init, http1_find(req, "X-Tailscale-Handshake")) &&
 	    noise_accept(&noise, &c->priv, &c->pub, &ephemeral, init,
 		out + sizeof(head) - 1, &v->machine, &version);
 	sodium_memzero(&ephemeral, sizeof(ephemeral));
@@ -254,9 +267,11 @@ upgrade(struct visitor *v, const struct http1_request *req)
 	io_write(io, out, sizeof(out));
 	if (v->state != VISITOR_HTTP)
 		return;
-	if (control_begin(v->all->controls, io, &noise, &v->machine, &owner,
-		v)) {
-		v->state = VISITOR_CLIENT;
+	if (control_begin(
+		v->all->controls, io, &noise, &v->machine, &owner, v)) {
+		/* It may have ended already. */
+		if (v->state == VISITOR_HTTP)
+			v->state = VISITOR_CLIENT;
 		v->io = NULL;
 	} else
 		visitor_close(v);
@@ -399,8 +414,7 @@ pause_accepting(struct listeners *ls, const char *why)
 		log_warnx("accepting pauses: %s", why);
 	for (size_t i = 0; i < ls->n; i++)
 		watch_on(ls->v[i].watch, false);
-	timer_set(
-	    ls->resume, mono_add_us(loop_now(ls->c->loop), PAUSE_US));
+	timer_set(ls->resume, mono_add_us(loop_now(ls->c->loop), PAUSE_US));
 }
 
 static void
@@ -421,8 +435,8 @@ on_acceptable(void *arg)
 
 	for (int i = 0; i < ACCEPT_BATCH; i++) {
 		from.len = sizeof(from.u);
-		fd = accept4(l->fd, &from.u.sa, &from.len,
-		    SOCK_NONBLOCK | SOCK_CLOEXEC);
+		fd = accept4(
+		    l->fd, &from.u.sa, &from.len, SOCK_NONBLOCK | SOCK_CLOEXEC);
 		if (fd != -1)
 			welcome(l, fd, &from);
 		else if (errno == EMFILE || errno == ENFILE ||
@@ -489,8 +503,8 @@ listeners_start(struct listeners *ls)
 	for (size_t i = 0; i < ls->n; i++) {
 		struct listener *l = &ls->v[i];
 
-		l->watch = watch_new(
-		    ls->c->loop, l->fd, WATCH_READ, on_acceptable, l);
+		l->watch =
+		    watch_new(ls->c->loop, l->fd, WATCH_READ, on_acceptable, l);
 		if (l->watch == NULL)
 			return false;
 		watch_on(l->watch, true);

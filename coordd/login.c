@@ -97,7 +97,7 @@ login_at(const struct logins *l, size_t i)
 {
 	struct pending *p;
 
-	TAILQ_FOREACH(p, &l->list, entry)
+	TAILQ_FOREACH (p, &l->list, entry)
 		if (i-- == 0)
 			return &p->login;
 	return NULL;
@@ -108,20 +108,20 @@ find(const struct logins *l, const char *id)
 {
 	struct pending *p;
 
-	TAILQ_FOREACH(p, &l->list, entry)
+	TAILQ_FOREACH (p, &l->list, entry)
 		if (strcmp(p->login.id, id) == 0)
 			return p;
 	return NULL;
 }
 
 const struct login *
-login_open(struct logins *l, const struct key *machine,
-    struct register_request *q)
+login_open(
+    struct logins *l, const struct key *machine, struct register_request *q)
 {
 	struct pending *p;
 	uint8_t random[ID_BYTES];
 
-	TAILQ_FOREACH(p, &l->list, entry)
+	TAILQ_FOREACH (p, &l->list, entry)
 		if (key_equal(&p->login.machine, machine) &&
 		    key_equal(&p->login.node_key, &q->node_key))
 			return &p->login;
@@ -135,8 +135,7 @@ login_open(struct logins *l, const struct key *machine,
 	    p->login.id, sizeof(p->login.id), random, sizeof(random));
 	p->login.machine = *machine;
 	p->login.node_key = q->node_key;
-	memcpy(p->login.hostname, q->host.hostname,
-	    sizeof(p->login.hostname));
+	memcpy(p->login.hostname, q->host.hostname, sizeof(p->login.hostname));
 	p->login.created = coordd_time();
 	p->login.expires = p->login.created + LIFETIME_S;
 	p->request = *q;
@@ -186,12 +185,11 @@ login_wait(struct logins *l, const char *url, const struct key *machine,
 
 struct node *
 ops_login_approve(struct coordd *c, const struct ops_who *who, const char *id,
-    struct user *u, const char *const *tags, size_t ntags,
-    struct ops_result *r)
+    struct user *u, const char *const *tags, size_t ntags, struct ops_result *r)
 {
 	struct pending *p = find(c->logins, id);
-	struct admission a = {.user = u, .tags = tags, .ntags = ntags,
-	    .who = *who};
+	struct admission a = {
+	    .user = u, .tags = tags, .ntags = ntags, .who = *who};
 	struct request *waiting;
 	struct node *n;
 

@@ -19,8 +19,8 @@ size_t logins_count(const struct logins *l);
 
 /* Opens a login, or finds the one that is open for the same machine and node
  * key; takes q's memory. NULL when memory is short. */
-const struct login *login_open(struct logins *l, const struct key *machine,
-    struct register_request *q);
+const struct login *login_open(
+    struct logins *l, const struct key *machine, struct register_request *q);
 
 /* Holds r until the login of that URL is approved, denied or over. False if
  * there is none for this machine. */

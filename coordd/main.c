@@ -88,8 +88,8 @@ make_state(const struct coordd_conf *conf, char error[static COORDD_ERROR_MAX])
 
 /* A secret of 32 bytes, made at the first start. */
 static int
-load_secret(struct coordd *c, const char *name, struct key *k, bool clamp,
-    char *error)
+load_secret(
+    struct coordd *c, const char *name, struct key *k, bool clamp, char *error)
 {
 	void *value = NULL;
 	long n = store_get(c->store, name, &value);
@@ -182,8 +182,7 @@ on_stop(void *arg)
 	listeners_stop(p->c.listeners);
 	mapper_save(&p->c);
 	controls_stop(p->c.controls);
-	timer_set(
-	    p->farewell, mono_add_us(loop_now(p->c.loop), FAREWELL_US));
+	timer_set(p->farewell, mono_add_us(loop_now(p->c.loop), FAREWELL_US));
 }
 
 static void
@@ -331,8 +330,8 @@ open_all(struct program *p, char error[static COORDD_ERROR_MAX])
 	    (c->admin = admin_new(c, error)) == NULL)
 		return -1;
 	if (c->conf->has_metrics &&
-	    (c->metrics = metrics_serve(c->loop, &c->conf->metrics,
-		 stats_render, c)) == NULL) {
+	    (c->metrics = metrics_serve(
+		 c->loop, &c->conf->metrics, stats_render, c)) == NULL) {
 		snprintf(error, COORDD_ERROR_MAX, "metrics %s: %s",
 		    p->conf.metrics_text, strerror(errno));
 		return -1;
@@ -360,8 +359,7 @@ report_ready(const struct coordd *c)
 		log_warnx("there is no relay: clients do not come up without "
 			  "one; give -derp-map or -relay");
 	log_info("coordinator %s ready at %s, %zu nodes",
-	    key_text(&c->pub, KEY_MACHINE, key), c->conf->url,
-	    c->model.nnodes);
+	    key_text(&c->pub, KEY_MACHINE, key), c->conf->url, c->model.nnodes);
 	privdrop_notify("READY=1");
 }
 

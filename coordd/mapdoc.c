@@ -2,8 +2,8 @@
 #include "coordd/mapdoc.h"
 
 static void
-add_key(struct text *out, const char *name, const char *prefix,
-    const struct key *k)
+add_key(
+    struct text *out, const char *name, const char *prefix, const struct key *k)
 {
 	text_fmt(out, ",\"%s\":\"%s", name, prefix);
 	text_hex(out, k->b, KEY_LEN);
@@ -105,8 +105,7 @@ add_common(struct text *out, const struct node *n, const struct mapdoc_view *v)
 }
 
 void
-mapdoc_peer(
-    struct text *out, const struct node *n, const struct mapdoc_view *v)
+mapdoc_peer(struct text *out, const struct node *n, const struct mapdoc_view *v)
 {
 	add_common(out, n, v);
 	text_char(out, '}');
@@ -115,8 +114,7 @@ mapdoc_peer(
 /* File sharing (Taildrop) is between a user's own nodes, so it does no harm
  * that all have it; magicdns-aaaa has the client answer AAAA for peers. */
 void
-mapdoc_self(
-    struct text *out, const struct node *n, const struct mapdoc_view *v)
+mapdoc_self(struct text *out, const struct node *n, const struct mapdoc_view *v)
 {
 	add_common(out, n, v);
 	text_str(out,
@@ -161,8 +159,8 @@ mapdoc_profile(struct text *out, const struct node *n)
 	}
 	shown = n->user->display_name[0] == '\0' ? n->user->name
 						 : n->user->display_name;
-	text_fmt(out, "{\"ID\":%llu,\"LoginName\":",
-	    (unsigned long long)n->user->id);
+	text_fmt(out,
+	    "{\"ID\":%llu,\"LoginName\":", (unsigned long long)n->user->id);
 	text_json(out, n->user->name);
 	text_str(out, ",\"DisplayName\":");
 	text_json(out, shown);

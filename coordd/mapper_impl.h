@@ -103,9 +103,17 @@ struct mapper {
 	struct policy_world world; /* made when wanted, until a change */
 };
 
+/* mapper_batch.c */
+/* Has a batch run, at once or when the last is 50 ms ago. */
+void batch_schedule(struct mapper *m);
+void batch_run(void *arg);
+/* Saves the state of changed nodes, as one. */
+void batch_save(struct coordd *c);
+void batch_set_keep_alive(struct stream *s);
+
 /* mapper_view.c */
-bool view_sees(const struct coordd *c, const struct node *a,
-    const struct node *b);
+bool view_sees(
+    const struct coordd *c, const struct node *a, const struct node *b);
 bool view_knows(const struct stream *s, const struct node *n);
 bool view_learn(struct stream *s, const struct node *n, bool knows);
 /* Renews the policy's bits of a node. False if memory is short. */

@@ -65,8 +65,8 @@ view_learn(struct stream *s, const struct node *n, bool knows)
 		grown = realloc(s->knows, words * sizeof(*grown));
 		if (grown == NULL)
 			return false;
-		memset(grown + s->words, 0,
-		    (words - s->words) * sizeof(*grown));
+		memset(
+		    grown + s->words, 0, (words - s->words) * sizeof(*grown));
 		s->knows = grown;
 		s->words = words;
 	}
@@ -164,16 +164,16 @@ gather_offers(struct coordd *c, size_t *count)
 	for (uint32_t at = 0; (n = model_next(&c->model, &at)) != NULL;)
 		for (size_t i = 0; i < n->nroutes && n->authorized; i++)
 			if (!ip_prefix_is_default(&n->routes[i]))
-				v[(*count)++] = (struct offer){&n->routes[i],
-				    n, serves(n, &n->routes[i])};
+				v[(*count)++] = (struct offer){
+				    &n->routes[i], n, serves(n, &n->routes[i])};
 	qsort(v, *count, sizeof(*v), compare_offers);
 	return v;
 }
 
 /* Gives each node its list anew; a node whose list differs has changed. */
 static void
-set_primary(struct coordd *c, struct node *n, const struct offer *won,
-    size_t count)
+set_primary(
+    struct coordd *c, struct node *n, const struct offer *won, size_t count)
 {
 	struct mapper_node *mn = n->mapped;
 	struct ip_prefix *v =

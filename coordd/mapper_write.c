@@ -211,8 +211,7 @@ profiles_end(struct profiles *p)
 {
 	if (p->m->profiles.len > 0) {
 		text_str(&p->m->json, ",\"UserProfiles\":[");
-		text_add(
-		    &p->m->json, p->m->profiles.p, p->m->profiles.len);
+		text_add(&p->m->json, p->m->profiles.p, p->m->profiles.len);
 		text_char(&p->m->json, ']');
 	}
 	p->m->json.bad |= p->m->profiles.bad;
@@ -250,8 +249,8 @@ write_filter(struct stream *s)
 	else {
 		if (m->world.v == NULL && !make_world(c, &m->world))
 			return false;
-		policy_filter(c->policy, &m->world, &s->node->subject, &bits,
-		    &m->filter);
+		policy_filter(
+		    c->policy, &m->world, &s->node->subject, &bits, &m->filter);
 	}
 	if (m->filter.bad)
 		return false;
@@ -318,8 +317,9 @@ write_first(struct stream *s)
 		return NULL;
 	add_filter(m);
 	profiles_end(&profiles);
-	text_str(out, ",\"CollectServices\":false,\"Debug\":"
-		      "{\"DisableLogTail\":true},\"ControlTime\":\"");
+	text_str(out,
+	    ",\"CollectServices\":false,\"Debug\":"
+	    "{\"DisableLogTail\":true},\"ControlTime\":\"");
 	text_time(out, coordd_time());
 	text_str(out, "\"}");
 	return pack_json(m, s->wish.plain);
@@ -411,8 +411,7 @@ write_delta(struct stream *s, struct plan *p)
 	struct profiles profiles;
 	struct message *message;
 
-	if (!p->own &&
-	    (message = find_recent(m, p, s->wish.plain)) != NULL)
+	if (!p->own && (message = find_recent(m, p, s->wish.plain)) != NULL)
 		return message;
 	profiles = profiles_begin(m);
 	text_reset(out);
@@ -450,8 +449,7 @@ write_told(struct coordd *c, const struct node *n, struct told *t)
 	    .capver = n->capver,
 	    .online = n->mapped->online};
 	if (n->endpoints != NULL)
-		t->endpoints =
-		    hash_of(m, n->endpoints, strlen(n->endpoints));
+		t->endpoints = hash_of(m, n->endpoints, strlen(n->endpoints));
 	rest.disco = (struct key){{0}};
 	rest.endpoints = NULL;
 	rest.home_derp = rest.capver = 0;

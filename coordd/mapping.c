@@ -29,8 +29,7 @@ refuse(struct request *r, int status, const char *why)
 static bool
 take_text(char **field, char **value)
 {
-	if (*value == NULL ||
-	    (*field != NULL && strcmp(*field, *value) == 0))
+	if (*value == NULL || (*field != NULL && strcmp(*field, *value) == 0))
 		return false;
 	free(*field);
 	*field = *value;
@@ -157,8 +156,9 @@ handle(struct request *r, struct map_request *q)
 	if (n == NULL || !key_equal(&n->machine, request_machine(r)))
 		refuse(r, 404, "node not found\n");
 	else if (q->capver < WIRE_CAPVER_MIN)
-		refuse(r, 400, "this client is too old: Tailscale 1.80 or "
-			       "newer is needed\n");
+		refuse(r, 400,
+		    "this client is too old: Tailscale 1.80 or "
+		    "newer is needed\n");
 	else if (q->stream || !q->omit_peers)
 		open_stream(r, n, q);
 	else if (!update(c, n, q, &result))

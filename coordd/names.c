@@ -24,8 +24,8 @@ names_sanitise(const char *hostname, char label[static LABEL_MAX + 1])
 {
 	size_t n = 0;
 
-	for (const char *p = hostname;
-	     *p != '\0' && *p != '.' && n < LABEL_MAX; p++) {
+	for (const char *p = hostname; *p != '\0' && *p != '.' && n < LABEL_MAX;
+	     p++) {
 		char c = lower(*p);
 
 		if (is_alnum(c))

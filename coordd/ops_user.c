@@ -225,6 +225,7 @@ ops_authkey_create(struct coordd *c, const struct ops_who *who,
 {
 	struct authkey *k;
 
+	secret[0] = '\0';
 	if (!ops_check_tags(c, wish->tags, wish->ntags, r))
 		return NULL;
 	make_secret(secret);

@@ -14,6 +14,7 @@ struct party {
 	const struct policy_subject *s; /* NULL: an address of no node */
 	struct ip ip[2]; /* IPv4, IPv6 */
 	bool has[2];
+	bool routed; /* an address behind an approved route */
 	bool reached;
 };
 
@@ -57,6 +58,17 @@ parties_add(struct parties *t, const struct policy_subject *s)
 }
 
 static bool
+is_routed(const struct policy_world *w, const struct ip *ip)
+{
+	for (size_t i = 0; i < w->n; i++)
+		for (size_t j = 0; j < w->v[i]->nroutes; j++)
+			if (!ip_prefix_is_default(&w->v[i]->routes[j]) &&
+			    ip_prefix_has(&w->v[i]->routes[j], ip))
+				return true;
+	return false;
+}
+
+static bool
 parties_add_address(
     struct parties *t, const struct policy_world *w, const struct ip *ip)
 {
@@ -74,6 +86,7 @@ parties_add_address(
 	one->s = s;
 	one->has[0] = ip_is_v4(ip);
 	one->has[1] = !ip_is_v4(ip);
+	one->routed = s == NULL && is_routed(w, ip);
 	return true;
 }
 
@@ -128,11 +141,13 @@ static bool
 is_source(const struct policy *p, const struct sources *s,
     const struct party *one, int family)
 {
-	for (size_t i = 0; i < s->n; i++)
-		if (one->has[family] &&
-		    alias_has(&p->aliases[s->aliases[i]], one->s,
-			&one->ip[family], true))
+	for (size_t i = 0; i < s->n && one->has[family]; i++) {
+		const struct alias *a = &p->aliases[s->aliases[i]];
+
+		if (alias_has(a, one->s, &one->ip[family], true) ||
+		    (a->kind == ALIAS_ANY && one->routed))
 			return true;
+	}
 	return false;
 }
 
@@ -175,15 +190,44 @@ apply_rule(struct test_run *t, uint32_t i, int family)
 	}
 }
 
-/* Says that a test fails, at the place of its destination. */
+/* The length of the JSON string there, with its quotes; 0 if it is none. */
+static size_t
+string_length(const char *text, size_t n, size_t at)
+{
+	size_t i = at + 1;
+
+	if (at >= n || text[at] != '"')
+		return 0;
+	while (i < n && text[i] != '"')
+		i += text[i] == '\\' ? 2 : 1;
+	return i < n ? i + 1 - at : 0;
+}
+
+/* Says that a test fails, and points to the destination that does. */
+static void
+report(struct policy_reader *r, size_t index, const struct policy_check *k,
+    const char *why)
+{
+	struct hujson_path tests = {.key = "tests"};
+	struct hujson_path one = {.up = &tests, .i = index};
+	struct hujson_path src = {.up = &one, .key = "src"};
+	struct hujson_path list = {
+	    .up = &one, .key = k->accept ? "accept" : "deny"};
+	struct hujson_path dst = {.up = &list, .i = k->at};
+	size_t from = 0, to = 0, from_length = 0, to_length = 0;
+
+	if (hujson_find(r->text, r->n, &src, false, &from))
+		from_length = string_length(r->text, r->n, from);
+	if (hujson_find(r->text, r->n, &dst, false, &to))
+		to_length = string_length(r->text, r->n, to);
+	policy_refuse(r, &dst, false, "test %zu: %.*s to %.*s %s", index + 1,
+	    (int)from_length, r->text + from, (int)to_length, r->text + to,
+	    why);
+}
+
 static bool
 refuse(struct test_run *t, const struct policy_check *k, const char *why)
 {
-	struct hujson_path tests = {.key = "tests"};
-	struct hujson_path one = {.up = &tests, .i = t->index};
-	struct hujson_path list = {
-	    .up = &one, .key = k->accept ? "accept" : "deny"};
-	struct hujson_path at = {.up = &list, .i = k->at};
 	struct policy_reader r = {.n = t->p->source_len, .error = t->error};
 	struct hujson_error where;
 
@@ -193,8 +237,7 @@ refuse(struct test_run *t, const struct policy_check *k, const char *why)
 	memcpy(r.text, t->p->source, r.n);
 	r.text[r.n] = '\0';
 	if (hujson_strip(r.text, r.n, &where))
-		policy_refuse(&r, &at, false, "test %zu, %s[%zu]: %s",
-		    t->index + 1, k->accept ? "accept" : "deny", k->at, why);
+		report(&r, t->index, k, why);
 	free(r.text);
 	return false;
 }
@@ -215,12 +258,12 @@ run_check(struct test_run *t, const struct policy_check *k)
 	size_t reached = 0;
 
 	if (is_nobody(t, src) || is_nobody(t, dst))
-		return refuse(t, k, "there is no such user");
+		return refuse(t, k, "names a user that does not exist");
 	if (!parties_find(&t->src, t->w, src) ||
 	    !parties_find(&t->dst, t->w, dst))
-		return refuse(t, k, "not enough memory");
+		return refuse(t, k, "cannot be tested: not enough memory");
 	if (t->src.n == 0 || t->dst.n == 0)
-		return refuse(t, k, "the group is empty");
+		return refuse(t, k, "names a group that is empty");
 	for (uint32_t i = 0; i < t->p->nrules; i++)
 		if (policy_rule_serves(t->p, i, k->port, t->c->proto)) {
 			apply_rule(t, i, 0);

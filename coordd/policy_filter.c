@@ -254,12 +254,14 @@ concerns(const struct filter *f, uint32_t r)
 	    (f->receiver->exit_node && bit_get(f->p->dst_outside, r));
 }
 
-/* The protocols of those of the rules of s that concern the receiver. */
-static void
+/* The protocols of those of the rules of s that concern the receiver. False
+ * if there are none. */
+static bool
 collect_protocols(const struct filter *f, const struct sources *s, bool self,
     bool protocols[static 256])
 {
 	const struct policy *p = f->p;
+	bool any = false;
 
 	for (uint32_t i = s->first_rule; i != POLICY_NONE;
 	     i = p->rules[i].next_of_sources) {
@@ -267,9 +269,11 @@ collect_protocols(const struct filter *f, const struct sources *s, bool self,
 
 		if (bit_get(p->self, i) != self || !concerns(f, i))
 			continue;
+		any |= e->nservices > 0;
 		for (size_t j = 0; j < e->nservices; j++)
 			protocols[e->services[j].proto] = true;
 	}
+	return any;
 }
 
 static void
@@ -322,14 +326,11 @@ add_rule(struct filter *f, const struct sources *s, const char *sources,
 static void
 add_rules(struct filter *f, struct sources *s, bool self)
 {
-	bool protocols[256] = {false}, any = false;
+	bool protocols[256] = {false};
 	char *own = NULL;
 	const char *sources;
 
-	collect_protocols(f, s, self, protocols);
-	for (int i = 0; i < 256; i++)
-		any |= protocols[i];
-	if (!any)
+	if (!collect_protocols(f, s, self, protocols))
 		return;
 	sources = self ? (own = self_text(f, s)) : sources_text(f, s);
 	for (int i = 0; i < 256 && sources != NULL; i++)

@@ -204,7 +204,7 @@ policy_words(const struct policy *p)
 	return p->nrules == 0 ? 1 : (p->nrules + 63) / 64;
 }
 
-/* The rule is part of none or all of the other rules of its sources. */
+/* All rules of a list of sources, or none, are set. */
 static void
 set_sources(const struct policy *p, const struct sources *s, uint64_t *bits)
 {
@@ -370,7 +370,7 @@ index_rule(struct policy *p, uint32_t i)
 		bit_set(p->dst_routes, i);
 	if (alias_is_outside(dst))
 		bit_set(p->dst_outside, i);
-	if (sources_have_addresses(p, s))
+	if (dst->kind != ALIAS_SELF && sources_have_addresses(p, s))
 		bit_set(p->src_routes, i);
 }
 

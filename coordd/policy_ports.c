@@ -115,7 +115,8 @@ policy_read_ports(struct policy_reader *r, const struct hujson_path *at,
 		return policy_no_memory(r);
 	if (!ranges_read(text, s))
 		return policy_refuse(r, at, false,
-		    "\"%s\" are no ports: use *, 22, 80,443 or 1000-2000",
+		    "\"%s\" is no list of ports: use *, 22, 80,443 or "
+		    "1000-2000",
 		    text);
 	if (policy_service_has_ports(s->proto) ||
 	    (s->nports == 1 && s->ports[0].first == 0 &&

@@ -118,7 +118,7 @@ check_self(struct policy_reader *r, const struct hujson_path *at,
 
 struct acl {
 	json_t *action, *proto, *src, *dst;
-	const char *src_key, *dst_key, *proto_key;
+	const char *action_key, *src_key, *dst_key, *proto_key;
 };
 
 static bool
@@ -178,7 +178,8 @@ static bool
 read_acl(struct policy_reader *r, const struct hujson_path *at, json_t *value)
 {
 	struct acl a = {0};
-	const struct policy_field fields[] = {{"action", &a.action, NULL},
+	const struct policy_field fields[] = {
+	    {"action", &a.action, &a.action_key},
 	    {"proto", &a.proto, &a.proto_key}, {"src", &a.src, &a.src_key},
 	    {"dst", &a.dst, &a.dst_key}, {0}};
 	struct hujson_path here = {.up = at};
@@ -191,9 +192,10 @@ read_acl(struct policy_reader *r, const struct hujson_path *at, json_t *value)
 		return false;
 	action = json_string_value(a.action);
 	if (action == NULL || strcmp(action, "accept") != 0) {
-		here.key = "action";
-		return policy_refuse(
-		    r, &here, false, "\"action\" must be \"accept\"");
+		here.key = a.action == NULL ? "" : a.action_key;
+		return policy_refuse(r, &here, false,
+		    "\"action\" must be \"accept\", not \"%s\"",
+		    action == NULL ? "" : action);
 	}
 	if (a.src == NULL || a.dst == NULL)
 		return policy_refuse(r, at, false, "an acl needs \"%s\"",

@@ -61,8 +61,8 @@ register_decide(const struct model *m, const struct register_request *r,
 }
 
 struct node *
-register_continues(const struct model *m, const struct key *machine,
-    const struct user *user)
+register_continues(
+    const struct model *m, const struct key *machine, const struct user *user)
 {
 	struct node *n;
 

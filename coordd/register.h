@@ -31,7 +31,7 @@ struct register_decision register_decide(const struct model *m,
 
 /* The node that a join of this machine for this user continues: it keeps id,
  * addresses and name. NULL: a new one. */
-struct node *register_continues(const struct model *m,
-    const struct key *machine, const struct user *user);
+struct node *register_continues(
+    const struct model *m, const struct key *machine, const struct user *user);
 
 #endif

@@ -45,16 +45,14 @@ wrong_in_map(const json_t *map)
 
 		if (!json_is_integer(json_object_get(region, "RegionID")) ||
 		    strtoll(id, NULL, 10) !=
-			json_integer_value(
-			    json_object_get(region, "RegionID")))
+			json_integer_value(json_object_get(region, "RegionID")))
 			return "a region's RegionID is not the number that "
 			       "it stands under";
 		if (!json_is_array(nodes))
 			return "a region has no list of Nodes";
-		json_array_foreach(nodes, i, node)
-			if (!json_is_string(
-				json_object_get(node, "HostName")))
-				return "a node has no HostName";
+		json_array_foreach(nodes, i,
+		    node) if (!json_is_string(json_object_get(node,
+				  "HostName"))) return "a node has no HostName";
 	}
 	return NULL;
 }
@@ -70,8 +68,8 @@ read_map(const char *path, char *error)
 
 	if (n == -1)
 		say(error, "derp-map %s: %s", path, strerror(errno));
-	else if ((map = json_loadb(text, (size_t)n, JSON_REJECT_DUPLICATES,
-		      &e)) == NULL)
+	else if ((map = json_loadb(
+		      text, (size_t)n, JSON_REJECT_DUPLICATES, &e)) == NULL)
 		say(error, "derp-map %s:%d:%d: %s", path, e.line, e.column,
 		    e.text);
 	else if ((wrong = wrong_in_map(map)) != NULL) {
@@ -176,8 +174,7 @@ region_of(const struct relay_url *u, long id)
 }
 
 static bool
-add_relays(
-    json_t *map, const struct conf_strings *urls, char *error)
+add_relays(json_t *map, const struct conf_strings *urls, char *error)
 {
 	json_t *regions = json_object_get(map, "Regions");
 	struct relay_url u;
@@ -206,8 +203,7 @@ add_relays(
 }
 
 char *
-relays_map(
-    const struct coordd_conf *conf, char error[static COORDD_ERROR_MAX])
+relays_map(const struct coordd_conf *conf, char error[static COORDD_ERROR_MAX])
 {
 	json_t *map = conf->derp_map[0] == '\0'
 	    ? json_pack("{s:{}}", "Regions")
@@ -296,15 +292,14 @@ add_routes(struct text *t, const struct conf_strings *v, char *error)
 		}
 		char domain[256];
 
-		good = copy_span(domain, sizeof(domain), v->v[i],
-		    (size_t)(eq - v->v[i]));
+		good = copy_span(
+		    domain, sizeof(domain), v->v[i], (size_t)(eq - v->v[i]));
 		list = json_object_get(routes, domain);
 		if (list == NULL) {
 			list = json_array();
 			json_object_set_new(routes, domain, list);
 		}
-		json_array_append_new(
-		    list, json_pack("{s:s}", "Addr", eq + 1));
+		json_array_append_new(list, json_pack("{s:s}", "Addr", eq + 1));
 	}
 	json = json_dumps(routes, JSON_COMPACT);
 	if (good && json != NULL)
@@ -341,8 +336,7 @@ add_records(struct text *t, const struct conf_strings *v, char *error)
 }
 
 char *
-relays_dns(
-    const struct coordd_conf *conf, char error[static COORDD_ERROR_MAX])
+relays_dns(const struct coordd_conf *conf, char error[static COORDD_ERROR_MAX])
 {
 	struct text t = TEXT_EMPTY;
 	char *json;

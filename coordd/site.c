@@ -141,15 +141,16 @@ answer_get(
 }
 
 void
-site_answer(struct coordd *c, const struct http1_request *req,
-    const char *body, size_t n, struct site_answer *a)
+site_answer(struct coordd *c, const struct http1_request *req, const char *body,
+    size_t n, struct site_answer *a)
 {
 	*a = (struct site_answer){.status = 200, .type = PLAIN};
 	if (span_is(req->method, "GET") || span_is(req->method, "HEAD"))
 		answer_get(c, req, a);
 	else if (span_is(req->method, "POST") && span_is(req->path, "/verify"))
 		answer_verify(c, body, n, a);
-	else if (span_is(req->method, "POST") && span_is(req->path, "/ts2021")) {
+	else if (span_is(req->method, "POST") &&
+	    span_is(req->path, "/ts2021")) {
 		a->status = 400;
 		text_str(&a->body,
 		    "want Upgrade: tailscale-control-protocol; does a proxy "

@@ -16,7 +16,7 @@ static const struct {
 } plain[] = {
     {PREFIX "connections_total", "Connections to the public listeners.",
 	METRICS_COUNTER, AT(connections)},
-    {PREFIX "connections", "Connections that are open.", METRICS_GAUGE,
+    {PREFIX "open_connections", "Connections that are open.", METRICS_GAUGE,
 	AT(connections_now)},
     {PREFIX "handshakes_total", "Noise handshakes that were completed.",
 	METRICS_COUNTER, AT(handshakes)},
@@ -34,7 +34,7 @@ static const struct {
 	METRICS_COUNTER, AT(logins)},
     {PREFIX "streams_total", "Map streams that were opened.", METRICS_COUNTER,
 	AT(streams)},
-    {PREFIX "streams", "Map streams that are open.", METRICS_GAUGE,
+    {PREFIX "open_streams", "Map streams that are open.", METRICS_GAUGE,
 	AT(streams_now)},
     {PREFIX "updates_total", "Updates that clients sent of themselves.",
 	METRICS_COUNTER, AT(updates)},

@@ -18,6 +18,7 @@
 
 #include "coordd/model.h"
 #include "coordd/store_sqlite.h"
+#include "pure/text.h"
 #include "run/file.h"
 
 #define LOCK_FILE "coordd.lock"
@@ -204,22 +205,20 @@ store_backup(struct store *s, const char *path)
 static char *
 read_only_uri(const char *path)
 {
-	char *uri = malloc(3 * strlen(path) + 64), *to = uri;
+	struct text uri = TEXT_EMPTY;
 	char wal[PATH_MAX];
 
-	if (uri == NULL)
-		return NULL;
-	to = stpcpy(to, "file:");
+	text_str(&uri, "file:");
 	for (const char *p = path; *p != '\0'; p++)
 		if (strchr("?#%", *p) == NULL)
-			*to++ = *p;
+			text_char(&uri, *p);
 		else
-			to += sprintf(to, "%%%02x", (unsigned)*p);
-	to = stpcpy(to, "?mode=ro");
+			text_fmt(&uri, "%%%02x", (unsigned)*p);
+	text_str(&uri, "?mode=ro");
 	/* Only what has no WAL may be read as a file that never changes. */
 	if (join(wal, path, "-wal") == 0 && access(wal, F_OK) == -1)
-		strcpy(to, "&immutable=1");
-	return uri;
+		text_str(&uri, "&immutable=1");
+	return text_take(&uri);
 }
 
 static int
@@ -238,6 +237,9 @@ reopen(struct store *s)
 	free(uri);
 	if (r != SQLITE_OK)
 		return store_fail(s, r, "cannot open it");
+	store_keep_wal(s, true);
+	/* What a sort needs does not go to a file in /tmp. */
+	(void)store_exec(s, "PRAGMA temp_store=MEMORY", "cannot set it up");
 	sqlite3_busy_timeout(s->db, STORE_BUSY_MS);
 	return 0;
 }
@@ -251,6 +253,9 @@ open_read_only(struct store *s, const char *path)
 		return fail_errno(s, path, "cannot open it");
 	if (!S_ISREG(st.st_mode))
 		return store_refuse(s, "this is not a plain file");
+	/* SQLite removes the WAL of an empty one, even when it only reads. */
+	if (st.st_size == 0)
+		return store_refuse(s, "this is an empty database");
 	return reopen(s);
 }
 
@@ -315,29 +320,6 @@ store_verify(const char *path, char error[static STORE_ERROR_MAX])
 	return sound;
 }
 
-/* Has SQLite put what the WAL holds into the database and remove it. If the
- * database is beyond that, its WAL is kept beside it under its new name. */
-static int
-settle(const char *path, const char *kept)
-{
-	char wal[PATH_MAX], kept_wal[PATH_MAX], shm[PATH_MAX];
-	sqlite3 *db;
-
-	if (join(wal, path, "-wal") == -1 || join(shm, path, "-shm") == -1 ||
-	    join(kept_wal, kept, "-wal") == -1)
-		return -1;
-	if (sqlite3_open_v2(path, &db, SQLITE_OPEN_READWRITE, NULL) ==
-	    SQLITE_OK)
-		(void)sqlite3_exec(
-		    db, "PRAGMA wal_checkpoint(TRUNCATE)", NULL, NULL, NULL);
-	(void)sqlite3_close(db);
-	if ((unlink(kept_wal) == -1 && errno != ENOENT) ||
-	    (rename(wal, kept_wal) == -1 && errno != ENOENT) ||
-	    (unlink(shm) == -1 && errno != ENOENT))
-		return -1;
-	return 0;
-}
-
 /* Gives the database a second name, which replaces an older one. */
 static int
 keep(const char *path, const char *kept)
@@ -355,17 +337,54 @@ keep(const char *path, const char *kept)
 	return r;
 }
 
+/* A sound database takes in what its WAL holds. */
+static int
+settle(struct store *s)
+{
+	char error[STORE_ERROR_MAX];
+	sqlite3 *db;
+	int r;
+
+	if (!store_verify(s->path, error))
+		return 0;
+	r = sqlite3_open_v2(s->path, &db, SQLITE_OPEN_READWRITE, NULL);
+	if (r == SQLITE_OK)
+		r = sqlite3_exec(
+		    db, "PRAGMA wal_checkpoint(TRUNCATE)", NULL, NULL, NULL);
+	if (r != SQLITE_OK)
+		(void)store_refuse(
+		    s, "cannot keep what was there: %s", sqlite3_errmsg(db));
+	(void)sqlite3_close(db);
+	return r == SQLITE_OK ? 0 : -1;
+}
+
+/* Keeps the database, and a WAL that it could not take in. */
+static int
+keep_old(struct store *s)
+{
+	char kept[PATH_MAX], wal[PATH_MAX], kept_wal[PATH_MAX], shm[PATH_MAX];
+
+	if (join(kept, s->path, ".before-restore") == -1 ||
+	    join(kept_wal, kept, "-wal") == -1 ||
+	    join(wal, s->path, "-wal") == -1 ||
+	    join(shm, s->path, "-shm") == -1)
+		return fail_errno(s, s->path, "cannot keep what was there");
+	if (settle(s) == -1)
+		return -1;
+	if ((unlink(kept_wal) == -1 && errno != ENOENT) ||
+	    keep(s->path, kept) == -1 ||
+	    (rename(wal, kept_wal) == -1 && errno != ENOENT) ||
+	    (unlink(shm) == -1 && errno != ENOENT))
+		return fail_errno(s, kept, "cannot keep what was there");
+	return 0;
+}
+
 /* At every moment either the old database is there or the new one. */
 static int
 put_in_place(struct store *s, const char *dir, const char *part)
 {
-	char kept[PATH_MAX];
-
-	if (join(kept, s->path, ".before-restore") == -1)
-		return fail_errno(s, s->path, "cannot keep what was there");
-	if (access(s->path, F_OK) == 0 &&
-	    (settle(s->path, kept) == -1 || keep(s->path, kept) == -1))
-		return fail_errno(s, kept, "cannot keep what was there");
+	if (access(s->path, F_OK) == 0 && keep_old(s) == -1)
+		return -1;
 	if (rename(part, s->path) == -1 || sync_folder(dir) == -1)
 		return fail_errno(s, s->path, "cannot replace it");
 	return 0;

@@ -114,30 +114,29 @@ store_check_kind(struct store *s, int *version)
 	return 0;
 }
 
-/* The first line of a check that must give the row "ok", or no row at all. */
+/* A check must give the row "ok", or no row at all. */
 static int
 check(struct store *s, const char *sql, bool wants_ok)
 {
 	sqlite3_stmt *st;
 	int r = sqlite3_prepare_v2(s->db, sql, -1, &st, NULL);
-	const char *said = NULL;
+	const char *said = NULL, *end;
 
 	if (r == SQLITE_OK)
 		r = sqlite3_step(st);
-	if (r != SQLITE_ROW && r != SQLITE_DONE)
-		(void)store_fail(s, r, "check");
-	else if (r == SQLITE_ROW) {
+	if (r == SQLITE_ROW)
 		said = (const char *)sqlite3_column_text(st, 0);
-		if (!wants_ok)
-			(void)store_refuse(s,
-			    "damaged: a row of table %s refers to nothing",
-			    said == NULL ? "?" : said);
-		else if (said != NULL && strcmp(said, "ok") == 0)
-			r = SQLITE_DONE;
-		else
-			(void)store_refuse(s, "damaged: %s",
-			    said == NULL ? "out of memory" : said);
-	}
+	/* "*** in database main ***", and what it is in the next line. */
+	if (said != NULL && *said == '*' && (end = strchr(said, '\n')) != NULL)
+		said = end + 1;
+	if (r != SQLITE_ROW && r != SQLITE_DONE)
+		(void)store_fail(s, r, "cannot check it");
+	else if (said != NULL && wants_ok && strcmp(said, "ok") == 0)
+		r = SQLITE_DONE;
+	else if (r == SQLITE_ROW)
+		(void)store_refuse(s, STORE_DAMAGED, wants_ok ? "" : "table ",
+		    said == NULL ? "?" : said,
+		    wants_ok ? "" : " refers to what is not there");
 	sqlite3_finalize(st);
 	return r == SQLITE_DONE ? 0 : -1;
 }

@@ -16,6 +16,7 @@ static const char settings[] = "PRAGMA foreign_keys=ON;"
 			       "PRAGMA trusted_schema=OFF;"
 			       "PRAGMA cell_size_check=ON;"
 			       "PRAGMA mmap_size=0;"
+			       "PRAGMA temp_store=MEMORY;"
 			       "PRAGMA journal_size_limit=8388608;";
 
 static const char *const statements[STORE_STATEMENTS] = {
@@ -84,6 +85,8 @@ store_refuse(struct store *s, const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(why, sizeof(why), fmt, ap);
 	va_end(ap);
+	for (char *p = why; (p = strchr(p, '\n')) != NULL;)
+		*p = ' ';
 	snprintf(
 	    s->error, sizeof(s->error), STORE_PATH_FORMAT ": %s", s->path, why);
 	return -1;
@@ -92,39 +95,33 @@ store_refuse(struct store *s, const char *fmt, ...)
 int
 store_fail(struct store *s, int result, const char *what)
 {
-	const char *said = sqlite3_errmsg(s->db), *colon = ": ";
+	const char *said = sqlite3_errmsg(s->db);
 	int error = sqlite3_system_errno(s->db);
 
-	if (what == NULL)
-		what = colon = "";
 	switch (result & 0xff) {
 	case SQLITE_FULL:
-		return store_refuse(s, "%s%sthe disk is full", what, colon);
+		return store_refuse(s, "%s: the disk is full", what);
 	case SQLITE_NOTADB:
 		return store_refuse(s,
-		    "%s%sthis is no SQLite database, or its beginning is "
+		    "%s: this is no SQLite database, or its beginning is "
 		    "damaged",
-		    what, colon);
+		    what);
 	case SQLITE_CORRUPT:
-		return store_refuse(s,
-		    "%s%sdamaged (%s); coordctl restore puts a backup in its "
-		    "place",
-		    what, colon, said);
+		return store_refuse(s, STORE_DAMAGED, what, ": ", said);
 	case SQLITE_BUSY:
-		return store_refuse(
-		    s, "%s%sanother program holds it", what, colon);
+		return store_refuse(s, "%s: another program holds it", what);
 	case SQLITE_READONLY:
 	case SQLITE_PERM:
 	case SQLITE_CANTOPEN:
 	case SQLITE_IOERR:
 		if (error != 0)
-			return store_refuse(s, "%s%s%s (%s)", what, colon, said,
-			    strerror(error));
+			return store_refuse(
+			    s, "%s: %s (%s)", what, said, strerror(error));
 		break;
 	default:
 		break;
 	}
-	return store_refuse(s, "%s%s%s", what, colon, said);
+	return store_refuse(s, "%s: %s", what, said);
 }
 
 int
@@ -173,6 +170,13 @@ set_wal(struct store *s)
 	return r == SQLITE_DONE ? 0 : -1;
 }
 
+void
+store_keep_wal(struct store *s, bool keep)
+{
+	(void)sqlite3_db_config(
+	    s->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, keep, NULL);
+}
+
 static int
 open_database(struct store *s)
 {
@@ -184,12 +188,14 @@ open_database(struct store *s)
 	if (r != SQLITE_OK)
 		return store_fail(s, r, "cannot open it");
 	sqlite3_busy_timeout(s->db, STORE_BUSY_MS);
-	/* What is damaged, or not ours, is left as it is. */
+	/* What is damaged, or not ours, is left as it is, its WAL too. */
+	store_keep_wal(s, true);
 	if (store_exec(s, settings, "cannot set it up") == -1 ||
 	    store_check_kind(s, &version) == -1 ||
 	    store_check_pages(s, false) == -1 || set_wal(s) == -1)
 		return -1;
 	s->synced = true;
+	store_keep_wal(s, false);
 	return store_migrate(s, version);
 }
 

@@ -17,6 +17,8 @@
 #define STORE_FILE "coordd.db"
 /* A path in an error, which must have room for the rest. */
 #define STORE_PATH_FORMAT "%.250s"
+#define STORE_DAMAGED \
+	"damaged (%s%s%s); coordctl restore puts a backup in its place"
 /* How long another program, such as sqlite3, may hold the database. */
 #define STORE_BUSY_MS 1000
 
@@ -51,11 +53,13 @@ struct store {
 };
 
 /* Sets the error: "PATH: what: why", where why follows from SQLite's result
- * and the connection. Always -1. `what` may be NULL. */
+ * and the connection. Always -1. */
 int store_fail(struct store *s, int result, const char *what);
 /* The same with a why of one's own. */
 int store_refuse(struct store *s, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
+/* Whether closing leaves the WAL to whoever comes next. */
+void store_keep_wal(struct store *s, bool keep);
 /* Runs SQL text that returns no rows that matter. */
 int store_exec(struct store *s, const char *sql, const char *what);
 /* The one number that a query gives. */

@@ -184,8 +184,8 @@ read_host(struct hostinfo *h, json_t *root)
 	if (!read_routes(h, json_object_get(root, "RoutableIPs")) ||
 	    !read_tags(h, json_object_get(root, "RequestTags")))
 		return false;
-	for (size_t i = 0;
-	     i < sizeof(not_for_peers) / sizeof(not_for_peers[0]); i++)
+	for (size_t i = 0; i < sizeof(not_for_peers) / sizeof(not_for_peers[0]);
+	     i++)
 		json_object_del(root, not_for_peers[i]);
 	h->json = json_dumps(root, JSON_COMPACT);
 	return h->json != NULL;
@@ -211,17 +211,15 @@ read_register(struct register_request *r, json_t *root, char *error)
 	const json_t *expiry = json_object_get(root, "Expiry");
 	const json_t *auth = json_object_get(root, "Auth");
 
-	r->capver =
-	    (int)json_integer_value(json_object_get(root, "Version"));
-	if (!read_key(
-		&r->node_key, root, "NodeKey", KEY_NODE, true, error) ||
-	    !read_key(&r->old_node_key, root, "OldNodeKey", KEY_NODE, false,
-		error))
+	r->capver = (int)json_integer_value(json_object_get(root, "Version"));
+	if (!read_key(&r->node_key, root, "NodeKey", KEY_NODE, true, error) ||
+	    !read_key(
+		&r->old_node_key, root, "OldNodeKey", KEY_NODE, false, error))
 		return false;
 	if (key_is_zero(&r->node_key))
 		return fail(error, "NodeKey", "one that is not zero");
-	copy_text(r->auth_key, sizeof(r->auth_key),
-	    json_object_get(auth, "AuthKey"));
+	copy_text(
+	    r->auth_key, sizeof(r->auth_key), json_object_get(auth, "AuthKey"));
 	copy_text(r->followup, sizeof(r->followup),
 	    json_object_get(root, "Followup"));
 	r->ephemeral = json_is_true(json_object_get(root, "Ephemeral"));
@@ -327,8 +325,7 @@ read_map(struct map_request *r, json_t *root, char *error)
 	const char *compress =
 	    json_string_value(json_object_get(root, "Compress"));
 
-	r->capver =
-	    (int)json_integer_value(json_object_get(root, "Version"));
+	r->capver = (int)json_integer_value(json_object_get(root, "Version"));
 	r->stream = json_is_true(json_object_get(root, "Stream"));
 	r->omit_peers = json_is_true(json_object_get(root, "OmitPeers"));
 	r->keep_alive = json_is_true(json_object_get(root, "KeepAlive"));
@@ -336,8 +333,7 @@ read_map(struct map_request *r, json_t *root, char *error)
 	r->has_host = json_is_object(host);
 	r->has_endpoints = json_is_array(endpoints);
 	r->host.home_derp = -1;
-	if (!read_key(
-		&r->node_key, root, "NodeKey", KEY_NODE, true, error) ||
+	if (!read_key(&r->node_key, root, "NodeKey", KEY_NODE, true, error) ||
 	    !read_key(&r->disco, root, "DiscoKey", KEY_DISCO, false, error))
 		return false;
 	if ((r->has_host && !read_host(&r->host, host)) ||

@@ -17,11 +17,12 @@ struct key {
 
 /* Text prefixes. A key without a prefix (HTTP header, meta certificate, mesh
  * key file) is written with KEY_HEX. */
-#define KEY_HEX	    ""
-#define KEY_NODE    "nodekey:"
-#define KEY_PRIVATE "privkey:"
-#define KEY_MACHINE "mkey:"
-#define KEY_DISCO   "discokey:"
+#define KEY_HEX	      ""
+#define KEY_NODE      "nodekey:"
+#define KEY_PRIVATE   "privkey:"
+#define KEY_MACHINE   "mkey:"
+#define KEY_DISCO     "discokey:"
+#define KEY_CHALLENGE "chalpub:"
 
 /* Room for any prefix, 64 hex digits and the terminating zero. */
 #define KEY_TEXT_MAX 80

@@ -30,6 +30,18 @@ parse_port(const char *text, int *port)
 }
 
 static bool
+parse_port_or_name(const char *text, int *port)
+{
+	if (strcmp(text, "http") == 0)
+		*port = 80;
+	else if (strcmp(text, "https") == 0)
+		*port = 443;
+	else
+		return parse_port(text, port);
+	return true;
+}
+
+static bool
 parse_ip(struct addr *a, const char *ip)
 {
 	char bare[INET6_ADDRSTRLEN + IF_NAMESIZE + 1];
@@ -72,13 +84,13 @@ addr_parse(struct addr *a, const char *text, int def_port)
 		first = text + 1;
 		last = close;
 		if (close[1] == ':') {
-			if (!parse_port(close + 2, &port))
+			if (!parse_port_or_name(close + 2, &port))
 				return false;
 		} else if (close[1] != '\0')
 			return false;
 	} else if (colon != NULL && strchr(text, ':') == colon) {
 		last = colon;
-		if (!parse_port(colon + 1, &port))
+		if (!parse_port_or_name(colon + 1, &port))
 			return false;
 	}
 	if (port < 0 || (size_t)(last - first) >= sizeof(host))

@@ -28,7 +28,8 @@ struct addr {
 /*
  * Reads "1.2.3.4:80", "[::1]:80", ":80" (every address of both families: ::
  * dual stack), "1.2.3.4" or "::1" (then port is def_port; def_port -1 means
- * that a port is required). "localhost" is 127.0.0.1. Returns true or false.
+ * that a port is required). "localhost" is 127.0.0.1; as a port "http" and
+ * "https" are known. Returns true or false.
  */
 bool addr_parse(struct addr *a, const char *text, int def_port);
 

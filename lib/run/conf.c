@@ -42,10 +42,10 @@ assign(struct conf_reader *r, const struct conf_option *o, const char *value,
     const char *where, bool first_in_source)
 {
 	char *field = r->conf + o->offset;
-	char right[128];
+	char right[160];
 
-	if (o->type == CONF_STRINGS && first_in_source)
-		conf_strings_clear((struct conf_strings *)(void *)field);
+	if (conf_value_is_list(o) && first_in_source)
+		conf_value_clear(o, field);
 	if (conf_value_set(o, field, value))
 		return CONF_OK;
 	conf_value_right(o, right, sizeof(right));
@@ -129,7 +129,7 @@ load_line(struct conf_reader *r, char *line, const char *where, bool *seen)
 		return bad(r, "%sunknown word \"%.64s\"; -h lists them", where,
 		    keyword);
 	first = !seen[o - r->table];
-	if (!first && o->type != CONF_STRINGS)
+	if (!first && !conf_value_is_list(o))
 		return bad(r, "%s\"%s\" is given a second time; once is right",
 		    where, keyword);
 	seen[o - r->table] = true;
@@ -268,17 +268,10 @@ conf_load(const struct conf_option *table, void *conf, int argc, char **argv,
 void
 conf_clear(const struct conf_option *table, void *conf)
 {
-	char *base = conf, **text;
+	char *base = conf;
 
-	for (; table->name != NULL; table++) {
-		if (table->type == CONF_STRINGS)
-			conf_strings_clear((void *)(base + table->offset));
-		if (table->type != CONF_STRING)
-			continue;
-		text = (void *)(base + table->offset);
-		free(*text);
-		*text = NULL;
-	}
+	for (; table->name != NULL; table++)
+		conf_value_clear(table, base + table->offset);
 }
 
 /* ---- output ---- */

@@ -25,10 +25,20 @@ enum conf_type {
 	CONF_STRING, /* char *, owned by the configuration */
 	CONF_STRINGS, /* struct conf_strings; may be given repeatedly */
 	CONF_CHOICE, /* int: index in choices, "a|b|c" */
+	CONF_ADDR, /* struct addr, as addr_parse reads it; min: the port if none
+		    * is given, 0: one must be; max 1: "" is none, len 0 */
+	CONF_ADDRS, /* struct conf_addrs; may be given repeatedly; min as above */
 };
+
+struct addr;
 
 struct conf_strings {
 	char **v;
+	size_t n;
+};
+
+struct conf_addrs {
+	struct addr *v;
 	size_t n;
 };
 
@@ -37,7 +47,7 @@ struct conf_option {
 	enum conf_type type;
 	size_t offset; /* of the field in the program's struct */
 	const char *def; /* default, in the form of the file */
-	int64_t min, max; /* CONF_INT; CONF_DURATION in microseconds */
+	int64_t min, max; /* see above; CONF_DURATION in microseconds */
 	const char *choices; /* CONF_CHOICE */
 	const char *help; /* one line; "ARG: text" names the argument */
 };

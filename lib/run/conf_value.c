@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "run/addr.h"
 #include "run/conf_value.h"
 
 static bool
@@ -183,13 +184,60 @@ add_string(struct conf_strings *list, const char *s)
 	return true;
 }
 
-void
-conf_strings_clear(struct conf_strings *list)
+/* The port that is taken if none is given, as addr_parse wants it. */
+static int
+default_port(const struct conf_option *o)
 {
-	while (list->n > 0)
-		free(list->v[--list->n]);
-	free(list->v);
-	list->v = NULL;
+	return o->min == 0 ? -1 : (int)o->min;
+}
+
+static bool
+set_addr(const struct conf_option *o, struct addr *a, const char *s)
+{
+	if (*s != '\0')
+		return addr_parse(a, s, default_port(o));
+	memset(a, 0, sizeof(*a));
+	return o->max == 1;
+}
+
+static bool
+add_addr(const struct conf_option *o, struct conf_addrs *list, const char *s)
+{
+	struct addr *v, a;
+
+	if (!addr_parse(&a, s, default_port(o)) ||
+	    (v = realloc(list->v, (list->n + 1) * sizeof(*v))) == NULL)
+		return false;
+	list->v = v;
+	list->v[list->n++] = a;
+	return true;
+}
+
+bool
+conf_value_is_list(const struct conf_option *o)
+{
+	return o->type == CONF_STRINGS || o->type == CONF_ADDRS;
+}
+
+void
+conf_value_clear(const struct conf_option *o, void *field)
+{
+	struct conf_strings *strings = field;
+	struct conf_addrs *addrs = field;
+	char **text = field;
+
+	if (o->type == CONF_STRING) {
+		free(*text);
+		*text = NULL;
+	} else if (o->type == CONF_STRINGS) {
+		while (strings->n > 0)
+			free(strings->v[--strings->n]);
+		free(strings->v);
+		strings->v = NULL;
+	} else if (o->type == CONF_ADDRS) {
+		free(addrs->v);
+		*addrs = (struct conf_addrs){0};
+	}
 }
 
 bool
@@ -210,8 +258,27 @@ conf_value_set(const struct conf_option *o, void *field, const char *s)
 		return add_string(field, s);
 	case CONF_CHOICE:
 		return parse_choice(field, s, o->choices);
+	case CONF_ADDR:
+		return set_addr(o, field, s);
+	case CONF_ADDRS:
+		return add_addr(o, field, s);
 	}
 	return false;
+}
+
+/* The argument as the help names it, with a port that is likely here. */
+static void
+right_addr(const struct conf_option *o, char *out, size_t cap)
+{
+	unsigned port = o->min == 0 ? 8080 : (unsigned)o->min;
+	int arg = (int)strcspn(o->help, " "); /* and its colon */
+	struct addr a;
+
+	if (o->def != NULL && addr_parse(&a, o->def, -1) && addr_port(&a) != 0)
+		port = addr_port(&a);
+	snprintf(out, cap,
+	    "%.*s, such as :%u, 192.0.2.1:%u or [2001:db8::1]:%u%s", arg - 1,
+	    o->help, port, port, port, o->max == 1 ? "; \"\" is none" : "");
 }
 
 void
@@ -247,6 +314,10 @@ conf_value_right(const struct conf_option *o, char *out, size_t cap)
 	case CONF_STRING:
 	case CONF_STRINGS:
 		snprintf(out, cap, "text that fits into memory");
+		break;
+	case CONF_ADDR:
+	case CONF_ADDRS:
+		right_addr(o, out, cap);
 		break;
 	}
 }
@@ -291,20 +362,42 @@ print_real(double v, FILE *out)
 	fprintf(out, "%s\n", text);
 }
 
+static void
+print_addr(const struct addr *a, FILE *out)
+{
+	char text[ADDR_TEXT_MAX];
+
+	if (a->len == 0)
+		fputs("\"\"\n", out);
+	else if (a->u.sa.sa_family == AF_INET6 && addr_is_any(a))
+		fprintf(out, ":%u\n", addr_port(a));
+	else
+		fprintf(out, "%s\n", addr_text(a, text));
+}
+
+static void
+print_list(const struct conf_option *o, const void *field, FILE *out)
+{
+	const struct conf_strings *strings = field;
+	const struct conf_addrs *addrs = field;
+	size_t n = o->type == CONF_STRINGS ? strings->n : addrs->n;
+
+	for (size_t i = 0; i < n; i++) {
+		fprintf(out, "%s ", o->name);
+		if (o->type == CONF_STRINGS)
+			print_text(strings->v[i], out);
+		else
+			print_addr(&addrs->v[i], out);
+	}
+}
+
 void
 conf_value_print(const struct conf_option *o, const void *field, FILE *out)
 {
-	const struct conf_strings *list = field;
 	char text[32];
 
-	if (o->type == CONF_STRINGS) {
-		for (size_t i = 0; i < list->n; i++) {
-			fprintf(out, "%s ", o->name);
-			print_text(list->v[i], out);
-		}
-		return;
-	}
-	fprintf(out, "%s ", o->name);
+	if (!conf_value_is_list(o))
+		fprintf(out, "%s ", o->name);
 	switch (o->type) {
 	case CONF_BOOL:
 		fprintf(out, "%s\n", *(const bool *)field ? "true" : "false");
@@ -323,8 +416,14 @@ conf_value_print(const struct conf_option *o, const void *field, FILE *out)
 		print_choice(o->choices, *(const int *)field, out);
 		break;
 	case CONF_STRING:
-	case CONF_STRINGS:
 		print_text(*(char *const *)field, out);
+		break;
+	case CONF_ADDR:
+		print_addr(field, out);
+		break;
+	case CONF_STRINGS:
+	case CONF_ADDRS:
+		print_list(o, field, out);
 		break;
 	}
 }

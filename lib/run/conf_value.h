@@ -17,6 +17,10 @@ void conf_value_right(const struct conf_option *o, char *out, size_t cap);
 void conf_value_print(
     const struct conf_option *o, const void *field, FILE *out);
 
-void conf_strings_clear(struct conf_strings *list);
+/* May it be given repeatedly? */
+bool conf_value_is_list(const struct conf_option *o);
+
+/* Frees what the field owns; a list is empty then. */
+void conf_value_clear(const struct conf_option *o, void *field);
 
 #endif
