@@ -169,7 +169,7 @@ asan tsan:
 cov:
 	@deploy/bootstrap dev
 	@tests/run cov
-	@gcovr --root . --filter lib/ --filter relayd/ --filter stund/ build/cov
+	@gcovr --root . --filter lib/ --filter relayd/ --filter stund/ --filter coordd/ --filter coordctl/ build/cov
 fuzz:
 	@deploy/bootstrap test
 	@FUZZ_SECONDS=$(or $(FUZZ_SECONDS),60) tests/run fuzz

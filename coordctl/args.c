@@ -245,6 +245,36 @@ fail_word(const struct ctl *ctl, const char *word)
 	    ctl->noun, n > 0 ? " " : "", word, ctl->noun, n > 0 ? " " : "");
 }
 
+static int
+fail_missing(const struct ctl *ctl, const char *name)
+{
+	struct text usage = TEXT_EMPTY;
+	int status;
+
+	help_usage(&usage, ctl->command);
+	status = fail_usage(
+	    "%s: %s is missing; usage: coordctl %s", where(ctl), name, usage.p);
+	text_clear(&usage);
+	return status;
+}
+
+static int
+check_args(const struct ctl *ctl)
+{
+	struct arg_name a;
+
+	for (size_t i = 0; command_arg(ctl->command, i, &a); i++) {
+		if (ctl->args[i] == NULL && !a.optional)
+			return fail_missing(ctl, a.name);
+		/* An empty name is coordd's to judge. */
+		if (ctl->args[i] != NULL && *ctl->args[i] == '\0' &&
+		    strcmp(a.name, "NAME") != 0)
+			return fail_usage(
+			    "%s: %s is empty", where(ctl), a.name);
+	}
+	return STATUS_DONE;
+}
+
 /* Gives the arguments their places: first those that are given by flags. */
 static int
 place_args(struct ctl *ctl, const char **words, size_t n)
@@ -264,24 +294,7 @@ place_args(struct ctl *ctl, const char **words, size_t n)
 			    "%s: %s is too much", where(ctl), words[i]);
 		ctl->args[next] = words[i];
 	}
-	for (i = 0; command_arg(ctl->command, i, &a); i++) {
-		if (ctl->args[i] == NULL && !a.optional) {
-			struct text usage = TEXT_EMPTY;
-			int status;
-
-			help_usage(&usage, ctl->command);
-			status = fail_usage("%s: %s is missing; usage: "
-					    "coordctl %s",
-			    where(ctl), a.name, usage.p);
-			text_clear(&usage);
-			return status;
-		}
-		if (ctl->args[i] != NULL && *ctl->args[i] == '\0' &&
-		    strcmp(a.name, "NAME") != 0)
-			return fail_usage(
-			    "%s: %s is empty", where(ctl), a.name);
-	}
-	return STATUS_DONE;
+	return check_args(ctl);
 }
 
 static int

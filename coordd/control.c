@@ -353,10 +353,11 @@ controls_tick(struct controls *cs)
 void
 controls_stop(struct controls *cs)
 {
-	struct control *k;
+	struct control *k, *next;
 	struct request *r;
 
-	TAILQ_FOREACH (k, &cs->live, entry) {
+	for (k = TAILQ_FIRST(&cs->live); k != NULL; k = next) {
+		next = TAILQ_NEXT(k, entry);
 		LIST_FOREACH (r, &k->requests, entry) {
 			if (r->answered)
 				request_end(r);

@@ -56,8 +56,9 @@ void request_drop_body(struct request *r);
 /* Answers as a whole; type may be NULL. The body is copied. */
 void request_answer(struct request *r, int status, const char *type,
     const char *body, size_t n);
-/* Begins an answer (200) that request_push goes on with, until request_end.*/
-void request_begin(struct request *r);
+/* Begins an answer (200) that request_push goes on with, until request_end.
+ * False if the connection ended by that. */
+bool request_begin(struct request *r);
 void request_push(struct request *r, struct message *m); /* takes */
 void request_end(struct request *r);
 

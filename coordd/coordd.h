@@ -118,6 +118,7 @@ struct coordd {
 	struct tls_context *tls;
 	struct metrics_server *metrics;
 	struct stats stats;
+	struct log_limit log_refused;
 	uint32_t address_cursor; /* of alloc_next */
 	int64_t started;
 };

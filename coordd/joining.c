@@ -51,9 +51,14 @@ joining_say_known(struct request *r, const struct node *n)
 void
 joining_say_refused(struct request *r, const char *why)
 {
+	struct coordd *c = request_env(r);
 	struct text t = TEXT_EMPTY;
+	char machine[KEY_SHORT_MAX];
 
-	metric_add(&request_env(r)->stats.registrations_refused, 1);
+	metric_add(&c->stats.registrations_refused, 1);
+	if (log_allowed(&c->log_refused, loop_now(c->loop)) > 0)
+		log_info("machine %s may not join: %s",
+		    key_short(request_machine(r), machine), why);
 	text_str(&t, "{\"User\":{},\"Login\":{},\"Error\":");
 	text_json(&t, why);
 	text_char(&t, '}');

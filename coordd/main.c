@@ -391,6 +391,7 @@ serve(struct program *p)
 	mallopt(M_MMAP_THRESHOLD, 128 * 1024);
 	c->conf = &p->conf;
 	c->started = coordd_time();
+	c->log_refused.limit = limit_new(SECOND_US, 20);
 	randombytes_buf(c->hash_seed, sizeof(c->hash_seed));
 	model_init(&c->model, c->hash_seed);
 	if (open_loop(p) == -1) {

@@ -15,6 +15,8 @@
 /* First maps that were made but are not with the kernel yet: they are large,
  * so a thousand clients that come at once are served in turn. */
 #define FIRST_MAX 16
+/* One that takes longer is not counted any more. */
+#define FIRST_US (5 * SECOND_US)
 
 static void
 forget_world(struct mapper *m)
@@ -100,8 +102,10 @@ mapper_node_changed(struct coordd *c, struct node *n)
 	if (mn->stream != NULL) {
 		mn->stream->need_self = true;
 		mn->stream->need_view |=
-		    n->authorized != mn->stream->was_authorized;
+		    n->authorized != mn->stream->was_authorized ||
+		    n->user != mn->stream->was_user;
 		mn->stream->was_authorized = n->authorized;
+		mn->stream->was_user = n->user;
 	}
 	queue_change(m, mn);
 }
@@ -120,10 +124,11 @@ mapper_node_gone(struct coordd *c, struct node *n)
 	struct mapper_node *mn = n->mapped;
 	struct stream *s;
 
-	if (mn->stream != NULL)
-		mn->stream->ops->cut(mn->stream->arg, "the node is deleted");
-	if (mn->stream != NULL)
-		mapper_close(c, mn->stream);
+	TAILQ_FOREACH (s, &m->streams, entry)
+		if (!s->closed && s->node == n) {
+			s->ops->cut(s->arg, "the node is deleted");
+			mapper_close(c, s);
+		}
 	TAILQ_FOREACH (s, &m->streams, entry) {
 		if (s->closed || !view_knows(s, n))
 			continue;
@@ -256,6 +261,7 @@ pump_first(struct mapper *m)
 			continue;
 		}
 		s->first_sent = s->in_flight = true;
+		s->first_at = loop_now(m->c->loop);
 		s->need_self = s->need_view = s->need_filter = false;
 		s->need_relays = s->need_dns = false;
 		m->in_flight++;
@@ -302,6 +308,7 @@ mapper_open(struct coordd *c, struct node *n, const struct stream_wish *wish,
 	s->arg = arg;
 	s->wish = *wish;
 	s->was_authorized = n->authorized;
+	s->was_user = n->user;
 	TAILQ_INSERT_TAIL(&m->streams, s, entry);
 	TAILQ_INSERT_TAIL(&m->waiting, s, waiting);
 	s->is_waiting = true;
@@ -359,6 +366,19 @@ mapper_first_taken(struct coordd *c, struct stream *s)
 
 /* ---- time ---- */
 
+/* Who reads slowly does not keep others waiting. */
+static void
+release_first(struct mapper *m)
+{
+	struct mono now = loop_now(m->c->loop);
+	struct stream *s;
+
+	TAILQ_FOREACH (s, &m->streams, entry)
+		if (!s->closed && s->in_flight &&
+		    mono_diff_us(s->first_at, now) > FIRST_US)
+			mapper_first_taken(m->c, s);
+}
+
 static void
 send_keep_alives(struct mapper *m)
 {
@@ -385,6 +405,7 @@ mapper_tick(struct coordd *c)
 	struct node *n;
 
 	send_keep_alives(c->mapper);
+	release_first(c->mapper);
 	for (uint32_t at = 0; (n = model_next(&c->model, &at)) != NULL;) {
 		struct mapper_node *mn = n->mapped;
 		bool expired = node_is_expired(n, now);
@@ -396,6 +417,9 @@ mapper_tick(struct coordd *c)
 			mn->was_expired = expired;
 			mapper_node_changed(c, n);
 		}
+		/* What the store did not take is tried again. */
+		if (mn->unsaved)
+			queue_change(c->mapper, mn);
 	}
 }
 
@@ -423,6 +447,7 @@ mapper_new(struct coordd *c)
 	TAILQ_INIT(&m->streams);
 	TAILQ_INIT(&m->waiting);
 	TAILQ_INIT(&m->changed);
+	m->log_unsaved.limit = limit_new(60 * SECOND_US, 3);
 	randombytes_buf(m->hash_key, sizeof(m->hash_key));
 	m->zstd = ZSTD_createCCtx();
 	m->rules = calloc(policy_words(c->policy), sizeof(*m->rules));

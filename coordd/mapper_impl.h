@@ -47,12 +47,13 @@ struct stream {
 	struct stream_wish wish;
 	bool is_waiting, in_flight; /* for, with its first map */
 	bool first_sent, closed, was_authorized;
+	const struct user *was_user; /* compared, never followed */
 	bool need_self, need_view, need_filter, need_relays, need_dns;
 	uint64_t *knows; /* bits by slot */
 	size_t words;
 	uint64_t filter; /* hash of the last one told */
 	struct text removed; /* "3,17": ids, for the next message */
-	struct mono keep_alive;
+	struct mono keep_alive, first_at;
 };
 
 TAILQ_HEAD(stream_list, stream);
@@ -92,6 +93,7 @@ struct mapper {
 	uint64_t *rules; /* of which the sources changed */
 	bool any_rules, routes_changed;
 	struct timer *timer, *first;
+	struct log_limit log_unsaved;
 	struct mono last; /* batch */
 	struct recent recent[RECENT_MAX];
 	unsigned nrecent;

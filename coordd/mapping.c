@@ -138,8 +138,11 @@ open_stream(struct request *r, struct node *n, const struct map_request *q)
 	m->request = r;
 	m->c = c;
 	m->once = wish.once;
+	if (!request_begin(r)) {
+		free(m);
+		return;
+	}
 	metric_add(&c->stats.streams_now, 1);
-	request_begin(r);
 	request_watch(r, &request_ops, m);
 	m->stream = mapper_open(c, n, &wish, &stream_ops, m);
 	if (m->stream == NULL)

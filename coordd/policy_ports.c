@@ -137,17 +137,16 @@ policy_service_has_ports(uint8_t proto)
 bool
 policy_service_allows(const struct service *s, uint16_t port, uint8_t proto)
 {
-	if (proto == 0) {
-		if (s->proto != 0 && s->proto != PROTO_TCP &&
-		    s->proto != PROTO_UDP)
-			return false;
-	} else if (s->proto == 0) {
-		if (proto != PROTO_TCP && proto != PROTO_UDP &&
-		    proto != PROTO_ICMP && proto != PROTO_ICMPV6)
-			return false;
-	} else if (s->proto != proto) {
+	/* A client lets a ping in from everybody who may use some port
+	 * (wgengine/filter, matchIPsOnly). */
+	if (proto == PROTO_ICMP || proto == PROTO_ICMPV6)
+		return true;
+	if (proto == 0 && s->proto != 0 && s->proto != PROTO_TCP &&
+	    s->proto != PROTO_UDP)
 		return false;
-	}
+	if (proto != 0 && s->proto != proto &&
+	    (s->proto != 0 || (proto != PROTO_TCP && proto != PROTO_UDP)))
+		return false;
 	if (!policy_service_has_ports(proto))
 		return true;
 	for (size_t i = 0; i < s->nports; i++)

@@ -255,11 +255,12 @@ request_answer(
 	submit(r, status, type);
 }
 
-void
+bool
 request_begin(struct request *r)
 {
 	if (!r->answered && !r->control->dead)
 		submit(r, 200, NULL);
+	return !r->control->dead;
 }
 
 static void

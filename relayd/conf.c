@@ -18,7 +18,7 @@
 /* clang-format off */
 static const struct conf_option options[] = {
 	/* derper's */
-	{"a", CONF_STRING, AT(addr), ":443", 0, 0, NULL,
+	{"a", CONF_ADDR, AT(listen), ":443", 0, 0, NULL,
 	    "[IP]:PORT: listen here; TLS if the port is 443 or -certmode is "
 	    "manual"},
 	{"http-port", CONF_INT, AT(http_port), "80", -1, 65535, NULL,
@@ -115,6 +115,9 @@ static const struct conf_option options[] = {
 	{"queue-total", CONF_INT, AT(queue_total), "268435456", 1048576,
 	    INT64_MAX, NULL, "N: memory of all queues, in bytes; beyond it each "
 	    "client keeps only 128 KiB"},
+	{"sandbox", CONF_BOOL, AT(sandbox), "true", 0, 0, NULL,
+	    "forbid system calls that are not needed (seccomp); off for "
+	    "debuggers"},
 	{"log", CONF_CHOICE, AT(log_level), "info", 0, 0,
 	    "quiet|error|info|debug", "LEVEL: what is logged"},
 	{"n", CONF_BOOL, AT(check), "false", 0, 0, NULL,
@@ -177,28 +180,6 @@ refuse_unsupported(const struct relayd_conf *conf)
 		       "-certmode manual -hostname NAME-OR-IP [-certdir DIR]");
 }
 
-/* Go's ":https" and ":http". */
-static void
-resolve_listen(struct relayd_conf *conf)
-{
-	char text[ADDR_TEXT_MAX];
-	char *colon = strrchr(conf->addr, ':');
-	const char *port = colon == NULL ? "" : colon;
-
-	if (strcmp(port, ":https") == 0)
-		port = ":443";
-	else if (strcmp(port, ":http") == 0)
-		port = ":80";
-	snprintf(text, sizeof(text), "%.*s%s",
-	    (int)(colon == NULL ? strlen(conf->addr)
-				: (size_t)(colon - conf->addr)),
-	    conf->addr, port);
-	if (!addr_parse(&conf->listen, text, -1))
-		refuse("flag -a: \"%s\" is not [IP]:PORT, such as :443, "
-		       "192.0.2.1:443 or [::1]:443",
-		    conf->addr);
-}
-
 static void
 set_path(char **path, const char *dir, const char *name)
 {
@@ -234,9 +215,9 @@ set_default_paths(struct relayd_conf *conf)
 static void
 derive(struct relayd_conf *conf)
 {
-	if (conf->dev && strcmp(conf->addr, ":443") == 0)
-		set_path(&conf->addr, ":3340", "");
-	resolve_listen(conf);
+	if (conf->dev && addr_is_any(&conf->listen) &&
+	    addr_port(&conf->listen) == 443)
+		addr_set_port(&conf->listen, 3340);
 	/* As derper decides it. */
 	conf->tls =
 	    addr_port(&conf->listen) == 443 || conf->cert_mode == CERT_MANUAL;

@@ -1,7 +1,8 @@
 /*
  * main: wires the relay: options, key, certificate, sockets; then gives up
- * root; then threads. Nothing before that parses network bytes. The main
- * thread keeps the signals and STUN.
+ * root and the system calls that it does not need; then threads. Nothing
+ * before that parses network bytes. The main thread keeps the signals and
+ * STUN.
  */
 #include <errno.h>
 #include <signal.h>
@@ -16,6 +17,7 @@
 #include "relayd/relayd.h"
 #include "run/file.h"
 #include "run/privdrop.h"
+#include "run/sandbox.h"
 
 struct sockets {
 	int tcp[WORKERS_MAX][LISTENERS_MAX];
@@ -257,6 +259,8 @@ main(int argc, char **argv)
 	privdrop_raise_files();
 	if (privdrop(conf.user, error) == -1)
 		refuse("%s", error);
+	if (conf.sandbox)
+		sandbox_enter(SANDBOX_NETWORK);
 	if (sockets.stun != -1 &&
 	    (stun = stun_service_new(loop, sockets.stun, &relay.shared)) ==
 		NULL)

@@ -60,7 +60,8 @@ struct worker;
 /* As the options were given; see conf.c for each one's meaning. */
 struct relayd_conf {
 	bool dev, version, check;
-	char *addr, *hostname, *key_file, *cert_dir, *home, *user, *derp_map;
+	struct addr listen;
+	char *hostname, *key_file, *cert_dir, *home, *user, *derp_map;
 	int cert_mode, log_level;
 	int64_t http_port, stun_port, workers;
 	bool stun, derp;
@@ -69,6 +70,7 @@ struct relayd_conf {
 	int64_t keepalive_us, user_timeout_us, write_timeout_us;
 	int64_t tls_timeout_us, hello_timeout_us;
 	int64_t queue_packets, queue_bytes, queue_age_us, queue_total;
+	bool sandbox;
 	/* derper's, for what this relay does not do: only off is taken. */
 	bool verify_clients, verify_fail_open, acme_ip, ace;
 	char *verify_url, *socket, *mesh_psk, *mesh_with, *rate_config;
@@ -76,9 +78,7 @@ struct relayd_conf {
 	char *bootstrap, *bootstrap_hidden;
 	char *eab_kid, *eab_key, *acme_email;
 
-	/* Derived. */
-	struct addr listen;
-	bool tls; /* on the main listener */
+	bool tls; /* derived: on the main listener */
 };
 
 enum cert_mode { CERT_LETSENCRYPT, CERT_MANUAL, CERT_GCP };

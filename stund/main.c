@@ -7,6 +7,7 @@
 #include "run/log.h"
 #include "run/loop.h"
 #include "run/privdrop.h"
+#include "run/sandbox.h"
 #include "run/version.h"
 #include "stund/stund.h"
 
@@ -35,7 +36,7 @@ open_metrics(struct stund *env, char error[static STUND_ERROR_MAX])
 {
 	char text[ADDR_TEXT_MAX];
 
-	if (!env->conf.has_metrics)
+	if (env->conf.metrics.len == 0)
 		return 0;
 	env->metrics =
 	    metrics_serve(env->loop, &env->conf.metrics, page_render, env);
@@ -53,7 +54,11 @@ open_all(struct stund *env, char error[static STUND_ERROR_MAX])
 	if (worker_open(&env->worker, env->loop, &env->conf, error) == -1 ||
 	    open_metrics(env, error) == -1)
 		return -1;
-	return privdrop(env->conf.user, error);
+	if (privdrop(env->conf.user, error) == -1)
+		return -1;
+	if (env->conf.sandbox)
+		sandbox_enter(SANDBOX_NETWORK);
+	return 0;
 }
 
 static void

@@ -86,14 +86,14 @@ worker_open(struct stund_worker *w, struct loop *l, const struct stund_conf *c,
 	struct stund_socket *s;
 
 	w->loop = l;
-	w->sockets = calloc(c->n_listen + 1, sizeof(*w->sockets));
+	w->sockets = calloc(c->listen.n + 1, sizeof(*w->sockets));
 	if (w->sockets == NULL) {
 		snprintf(error, STUND_ERROR_MAX, "out of memory");
 		return -1;
 	}
-	for (size_t i = 0; i < c->n_listen; i++) {
+	for (size_t i = 0; i < c->listen.n; i++) {
 		s = &w->sockets[i];
-		s->addr = c->listen[i];
+		s->addr = c->listen.v[i];
 		if (socket_open(s, w) == -1)
 			return failed(error, &s->addr);
 		w->n_sockets++;

@@ -2,7 +2,7 @@
  * stund: a STUN server (RFC 8489). A map of the program:
  *
  *   main.c   flags, sockets, privileges, loop: wires the rest
- *   conf.c   the table of options, and what their text means
+ *   conf.c   the table of options
  *   serve.c  workers: sockets whose datagrams go through pure/stunsrv
  *   page.c   the metrics page
  *
@@ -27,20 +27,13 @@ struct udp;
 #define STUND_ERROR_MAX CONF_ERROR_MAX
 
 struct stund_conf {
-	/* As given, for -n. */
-	struct conf_strings listen_text;
-	char *metrics_text;
-
+	struct conf_addrs listen;
+	struct addr metrics; /* len 0: none */
 	char *user;
+	bool sandbox;
 	int log; /* enum log_level */
 	bool check;
 	bool version;
-
-	/* What the text means. */
-	struct addr *listen;
-	size_t n_listen;
-	struct addr metrics;
-	bool has_metrics;
 };
 
 struct stund_socket {

@@ -63,7 +63,7 @@ def include_allowed(file, kind, name):
 
 
 def wrong_includes():
-    for folder in ("lib", "relayd", "stund", "coordd", "probes"):
+    for folder in ("lib", "relayd", "stund", "coordd", "coordctl", "probes"):
         for file in sorted(pathlib.Path(folder).rglob("*.[ch]")):
             text = file.read_text()
             for found in INCLUDE.finditer(text):

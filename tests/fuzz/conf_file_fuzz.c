@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "run/addr.h"
 #include "run/conf.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -18,6 +19,8 @@ struct sample {
 	double real;
 	char *text;
 	struct conf_strings list;
+	struct addr addr;
+	struct conf_addrs addrs;
 	int choice;
 };
 
@@ -34,6 +37,8 @@ static const struct conf_option table[] = {
 	    "TIME: to and fro"},
 	{"text", CONF_STRING, AT(text), "", 0, 0, NULL, "TEXT: a text"},
 	{"list", CONF_STRINGS, AT(list), NULL, 0, 0, NULL, "TEXT: some"},
+	{"addr", CONF_ADDR, AT(addr), "", 0, 1, NULL, "ADDR:PORT: one or none"},
+	{"addrs", CONF_ADDRS, AT(addrs), NULL, 53, 0, NULL, "ADDR: some"},
 	{"choice", CONF_CHOICE, AT(choice), "bb", 0, 0, "a|bb|ccc", "C: one"},
 	{0},
 };

@@ -219,7 +219,8 @@ def tcp(port, rcvbuf=None, host="127.0.0.1"):
     if rcvbuf is not None:
         s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, rcvbuf)
     try:
-        s.connect((host, port))
+        # By way of getaddrinfo, which knows the scope of fe80::1%lo.
+        s.connect(socket.getaddrinfo(host, port, s.family, s.type)[0][4])
     except BaseException:
         s.close()
         raise

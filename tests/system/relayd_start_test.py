@@ -210,7 +210,7 @@ BAD_FLAGS = (
     (["-a", "127.0.0.1"], ["-a", '"127.0.0.1"', "[IP]:PORT"]),
     (["-a", "127.0.0.1:65536"], ["-a", '"127.0.0.1:65536"', "[IP]:PORT"]),
     (["-a", "relay.example:443"], ["-a", '"relay.example:443"', "[IP]:PORT"]),
-    (["-a", "::1:443"], ["-a", '"::1:443"', "[::1]:443"]),
+    (["-a", "::1:443"], ["-a", '"::1:443"', "[2001:db8::1]:443"]),
     (["-a", ""], ["-a", '""', "[IP]:PORT"]),
     (["-home", "ftp://host/"], ["-home", '"ftp://host/"', "http"]),
     (["-home", "http://" + "x" * 5000], ["-home", "longer than"]),
@@ -479,6 +479,7 @@ queue-packets 4096
 queue-bytes 33554432
 queue-age 2s
 queue-total 268435456
+sandbox true
 log info
 n true
 """

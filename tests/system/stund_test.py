@@ -457,7 +457,8 @@ def bad_flag():
     refused("-listen", says=["-listen", "value"])
     refused("extra", says=["extra"])
     refused("-log", "loud", says=["-log", "loud", "quiet|error|info|debug"])
-    refused("-listen", "nonsense", says=["listen", '"nonsense"', "ADDR:PORT"])
+    refused("-listen", "nonsense", says=["listen", '"nonsense"', "ADDR:PORT",
+                                          "192.0.2.1:3478"])
     refused("-listen", "127.0.0.1:65536", says=["127.0.0.1:65536"])
     refused("-metrics", "127.0.0.1", says=["metrics", '"127.0.0.1"'])
     refused("-listen", "192.0.2.1:0", says=["listen 192.0.2.1:0: ", "address"])
@@ -473,6 +474,8 @@ def bad_config():
                 ("listen :0\nnonsense 1\n", [":2: ", '"nonsense"']),
                 ("\nuser a\n\nuser b\n", [":4: ", '"user"']),
                 ("# comment\nlog loud\n", [":2: ", '"loud"']),
+                ("listen :0\nlisten 3478\n", [":2: ", '"3478"', "ADDR:PORT"]),
+                ("metrics 192.0.2\n", [":1: ", '"192.0.2"', "ADDR:PORT"]),
                 ('listen ":0\n', [":1: "])):
             file.write_text(text)
             refused("-config", str(file), says=[str(file), *says])
@@ -489,7 +492,8 @@ def config_file():
         status, out, err = run("-config", str(file), "-n", "-log=error")
         assert (status, err) == (0, ""), (status, err)
         assert out == ('listen 127.0.0.1:0\nlisten 127.0.0.2:0\nmetrics ""\n'
-                       "user nobody\nlog error\nn false\nversion false\n"), out
+                       "user nobody\nsandbox true\nlog error\nn false\n"
+                       "version false\n"), out
         with Stund("-config", str(file), listen=["127.0.0.3:0"]) as d, \
                 udp() as s:
             ask(s, ("127.0.0.3", d.ports[0]), message())

@@ -261,7 +261,7 @@ struct plain {
 };
 
 #define NONE   (long)"/none"
-#define READ   O_RDONLY | O_CLOEXEC
+#define READ   (O_RDONLY | O_CLOEXEC)
 #define X32(n) (0x40000000 | (n)) /* the same kernel by another count */
 
 static const struct plain plains[] = {
@@ -370,7 +370,7 @@ run_inside(const void *arg)
 	const struct job *job = arg;
 
 	sandbox_enter(job->profile);
-	if (job->call != NULL)
+	if (job->plain == NULL)
 		job->call();
 	else
 		(void)syscall(job->plain->call, job->plain->a, job->plain->b,

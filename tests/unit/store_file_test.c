@@ -1,5 +1,5 @@
 /* store: as files. Killed in the middle, disk full, damaged, not ours to
- * write, used twice; backups and what becomes of them. */
+ * write, used twice. */
 #include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
@@ -13,35 +13,9 @@
 
 #define NOBODY 65534
 
-/* One line that names a file. */
-static bool
-is_clear(const char *error, const char *name)
-{
-	bool good = strchr(error, '\n') == NULL && strstr(error, name) != NULL;
-
-	if (!good)
-		printf("# %s\n", error);
-	return good;
-}
-
-static uint64_t
-add_user(struct store *s, const char *name)
-{
-	struct user u = make_user(name);
-	int r = store_put_user(s, &u);
-
-	drop_user(&u);
-	return r == 0 ? u.id : 0;
-}
-
-static uint64_t
-add_numbered(struct store *s, const char *prefix, unsigned n)
-{
-	char name[64];
-
-	snprintf(name, sizeof(name), "%s%u", prefix, n);
-	return add_user(s, name);
-}
+/*
+ * Killed.
+ */
 
 static struct user *
 find_numbered(const struct model *m, const char *prefix, unsigned n)
@@ -50,120 +24,6 @@ find_numbered(const struct model *m, const char *prefix, unsigned n)
 
 	snprintf(name, sizeof(name), "%s%u", prefix, n);
 	return model_user_named(m, name);
-}
-
-static size_t
-count_users(struct store *s)
-{
-	struct model m;
-	struct user *u;
-	size_t n = 0;
-
-	must_load(s, &m);
-	TAILQ_FOREACH (u, &m.users, entry)
-		n++;
-	model_clear(&m);
-	return n;
-}
-
-/* How many users the database of a folder holds. */
-static size_t
-count_in(const char *dir)
-{
-	struct store *s = must_open(dir);
-	size_t n = count_users(s);
-
-	store_close(s);
-	return n;
-}
-
-static uint8_t *
-read_whole(const char *path, size_t *n)
-{
-	struct stat st;
-	uint8_t *p;
-	int fd = open(path, O_RDONLY);
-
-	if (fd == -1 || fstat(fd, &st) == -1)
-		abort();
-	*n = (size_t)st.st_size;
-	p = malloc(*n + 1);
-	if (read(fd, p, *n) != (ssize_t)*n)
-		abort();
-	close(fd);
-	return p;
-}
-
-static void
-write_whole(const char *path, const void *p, size_t n)
-{
-	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
-
-	if (fd == -1 || write(fd, p, n) != (ssize_t)n)
-		abort();
-	close(fd);
-}
-
-static bool
-is_file(const char *path, const void *p, size_t n)
-{
-	size_t have;
-	uint8_t *is = read_whole(path, &have);
-	bool same = have == n && memcmp(is, p, n) == 0;
-
-	free(is);
-	return same;
-}
-
-/*
- * Killed.
- */
-
-/* Writes until it is killed, and tells what the store said is written: in
- * each round two users as one, and the state of a node. */
-static _Noreturn void
-write_for_ever(const char *dir, int to)
-{
-	struct store *s = must_open(dir);
-	struct user u = make_user("owner");
-	struct node *n = make_full_node(1, &u, 2);
-	bool good = store_put_user(s, &u) == 0 && store_put_node(s, n) == 0;
-
-	for (unsigned i = 1; good; i++) {
-		good = store_begin(s) == 0 && add_numbered(s, "a", i) != 0 &&
-		    add_numbered(s, "b", i) != 0 && store_commit(s) == 0;
-		n->last_seen = i;
-		good = good && store_put_node_state(s, n) == 0 &&
-		    write(to, &i, sizeof(i)) == sizeof(i);
-	}
-	_exit(1);
-}
-
-static pid_t
-start_writer(const char *dir, int *from)
-{
-	int fds[2];
-	pid_t pid;
-
-	fflush(stdout);
-	if (pipe(fds) == -1 || (pid = fork()) == -1)
-		abort();
-	if (pid == 0)
-		write_for_ever(dir, fds[1]);
-	close(fds[1]);
-	*from = fds[0];
-	return pid;
-}
-
-/* Reads what it tells; returns the last. */
-static unsigned
-read_told(int from, unsigned rounds)
-{
-	unsigned told = 0, last = 0;
-
-	while (rounds-- > 0 && read(from, &told, sizeof(told)) == sizeof(told))
-		last = told;
-	return last;
 }
 
 static void
@@ -248,7 +108,7 @@ test_file_limit(void)
 	struct user u = make_user("owner");
 	struct store *s;
 	char dir[64];
-	unsigned n;
+	unsigned n, n_users;
 
 	s = must_open(new_folder(dir));
 	(void)store_put_user(s, &u);
@@ -260,9 +120,11 @@ test_file_limit(void)
 	n = fill_up(s, &u);
 	ok(n > 10 && is_clear(store_error(s), "coordd.db"),
 	    "no more can be written");
-	ok(store_begin(s) == -1 ||
-		(add_numbered(s, "x", 1) == 0) | (store_commit(s) == -1),
-	    "nor in a transaction");
+	ok(store_begin(s) == 0, "a transaction that will not fit");
+	for (n_users = 0; add_numbered(s, "x", n_users) != 0;)
+		n_users++;
+	ok(is_clear(store_error(s), "coordd.db"), "fails in its middle");
+	ok(store_commit(s) == -1, "or at its end");
 	setrlimit(RLIMIT_FSIZE, &was);
 	ok(count_users(s) == 1, "what failed is not there");
 	ok(add_numbered(s, "y", 1) != 0, "and when there is room, it goes on");
@@ -287,8 +149,8 @@ fill_tmpfs(const char *dir)
 	while (write(fd, zeroes, 4096) > 0)
 		;
 	close(fd);
-	if ((s = store_open(dir, help_error)) != NULL ||
-	    !is_clear(help_error, dir) || strstr(help_error, "full") == NULL)
+	if (store_open(dir, help_error) != NULL || !is_clear(help_error, dir) ||
+	    strstr(help_error, "full") == NULL)
 		return 1;
 	(void)unlink(path);
 	s = must_open(dir);
@@ -621,156 +483,6 @@ test_bad_records(void)
 	remove_folder(dir);
 }
 
-/*
- * Copies.
- */
-
-static void
-test_backup(void)
-{
-	char dir[64], path[HELP_PATH], odd[HELP_PATH];
-	struct store *s = must_open(new_folder(dir));
-	bool good = true, right = true;
-	char name[32];
-	struct stat st;
-
-	in_folder(dir, "backup", path);
-	for (unsigned i = 1; i <= 20; i++) {
-		char other[64];
-
-		(void)add_numbered(s, "u", i);
-		snprintf(name, sizeof(name), "backup%u", i);
-		good &= store_backup(s, in_folder(dir, name, path)) == 0 &&
-		    store_verify(path, help_error);
-		new_folder(other);
-		right &= store_restore(other, path, help_error) == 0 &&
-		    count_in(other) == i;
-		remove_folder(other);
-	}
-	ok(good, "20 backups of a store in use");
-	ok(right, "each holds what was there");
-	ok(stat(path, &st) == 0 && (st.st_mode & 07777) == 0600,
-	    "for its owner alone");
-	ok(store_backup(s, path) == -1 && is_clear(store_error(s), "backup20"),
-	    "one that is there is not replaced");
-	ok(store_verify(path, help_error), "and stays");
-	ok(store_backup(s, "/nonexistent/backup") == -1 &&
-		is_clear(store_error(s), "/nonexistent/backup"),
-	    "no such folder");
-	ok(store_backup(s, in_folder(dir, "a?b#c%d", odd)) == 0 &&
-		store_verify(odd, help_error),
-	    "a name that is no URI");
-	ok(store_begin(s) == 0 &&
-		store_backup(s, in_folder(dir, "never", path)) == -1 &&
-		access(path, F_OK) == -1,
-	    "not inside of a transaction");
-	store_close(s);
-	remove_folder(dir);
-}
-
-/* A live database is verified while its owner writes. */
-static void
-test_verify_live(void)
-{
-	char dir[64], path[HELP_PATH];
-	bool good = true;
-	int from;
-	pid_t pid = start_writer(new_folder(dir), &from);
-
-	(void)read_told(from, 1);
-	in_folder(dir, "coordd.db", path);
-	for (int i = 0; i < 20; i++) {
-		good &= store_verify(path, help_error);
-		if (!good)
-			printf("# %s\n", help_error);
-		(void)read_told(from, 10);
-	}
-	ok(good, "verified 20 times while it is written");
-	kill(pid, SIGKILL);
-	waitpid(pid, NULL, 0);
-	close(from);
-	ok(store_verify(path, help_error), "and after its writer was killed");
-	remove_folder(dir);
-}
-
-/* Adds a user and leaves without closing: it is in the WAL alone. */
-static void
-add_and_die(const char *dir, const char *name)
-{
-	pid_t pid;
-
-	fflush(stdout);
-	if ((pid = fork()) == 0)
-		_exit(add_user(must_open(dir), name) == 0);
-	waitpid(pid, NULL, 0);
-}
-
-static void
-test_restore(void)
-{
-	char dir[64], other[64], path[HELP_PATH], kept[HELP_PATH];
-	char backup[HELP_PATH];
-	struct store *s = must_open(new_folder(dir));
-	struct stat st;
-
-	in_folder(dir, "coordd.db", path);
-	in_folder(dir, "coordd.db.before-restore", kept);
-	(void)add_user(s, "first");
-	(void)store_backup(s, in_folder(dir, "backup", backup));
-	store_close(s);
-	add_and_die(dir, "second");
-	ok(store_restore(dir, backup, help_error) == 0, "restored");
-	ok(count_in(dir) == 1, "what came later is gone");
-	ok(stat(path, &st) == 0 && (st.st_mode & 07777) == 0600,
-	    "for its owner alone");
-	ok(store_restore(new_folder(other), kept, help_error) == 0 &&
-		count_in(other) == 2,
-	    "but kept, also what was in the WAL alone");
-	ok(store_restore(dir, kept, help_error) == 0 && count_in(dir) == 2,
-	    "so that it can be undone");
-	ok(store_restore(dir, kept, help_error) == 0 && count_in(dir) == 1,
-	    "and that, too");
-	ok(store_restore(dir, path, help_error) == 0 && count_in(dir) == 1,
-	    "by itself");
-	remove_folder(other);
-	remove_folder(dir);
-}
-
-static void
-test_restore_over_damage(void)
-{
-	char dir[64], deep[HELP_PATH], path[HELP_PATH], kept[HELP_PATH];
-	char backup[HELP_PATH], bad[HELP_PATH];
-	struct store *s = must_open(new_folder(dir));
-
-	in_folder(dir, "coordd.db", path);
-	in_folder(dir, "coordd.db.before-restore", kept);
-	(void)add_user(s, "first");
-	(void)store_backup(s, in_folder(dir, "backup", backup));
-	store_close(s);
-	write_whole(in_folder(dir, "bad", bad), "nonsense", 8);
-	ok(store_restore(dir, bad, help_error) == -1 &&
-		is_clear(help_error, "/bad") && count_in(dir) == 1 &&
-		access(kept, F_OK) == -1,
-	    "what is no backup changes nothing");
-	ok(store_restore(dir, "/nonexistent", help_error) == -1 &&
-		is_clear(help_error, "/nonexistent"),
-	    "nor what is not there");
-	write_whole(path, "nonsense", 8);
-	write_whole(in_folder(dir, "coordd.db-wal", bad), "more", 4);
-	ok(store_restore(dir, backup, help_error) == 0 && count_in(dir) == 1,
-	    "over a damaged one");
-	ok(is_file(kept, "nonsense", 8), "which is kept as it was");
-	ok(is_file(
-	       in_folder(dir, "coordd.db.before-restore-wal", bad), "more", 4),
-	    "with its WAL");
-	in_folder(dir, "deep", deep);
-	ok(store_restore(deep, backup, help_error) == 0 && count_in(deep) == 1,
-	    "in a folder that was not there");
-	remove_folder(deep);
-	remove_folder(dir);
-}
-
 int
 main(void)
 {
@@ -782,9 +494,5 @@ main(void)
 	test_strange();
 	test_damage();
 	test_bad_records();
-	test_backup();
-	test_verify_live();
-	test_restore();
-	test_restore_over_damage();
 	return tap_done();
 }

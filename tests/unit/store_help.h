@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 
 #include <dirent.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -25,7 +26,7 @@ static char help_error[STORE_ERROR_MAX];
 static inline const char *
 new_folder(char dir[static 64])
 {
-	strcpy(dir, "/tmp/store_test.XXXXXX");
+	snprintf(dir, 64, "/tmp/store_test.XXXXXX");
 	if (mkdtemp(dir) == NULL)
 		abort();
 	return dir;
@@ -226,6 +227,146 @@ same_node(const struct node *a, const struct node *b)
 	    same_prefixes(
 		a->approved, a->napproved, b->approved, b->napproved) &&
 	    same_prefixes(a->routes, a->nroutes, b->routes, b->nroutes);
+}
+
+/* One line that names a file. */
+static inline bool
+is_clear(const char *error, const char *name)
+{
+	bool good = strchr(error, '\n') == NULL && strstr(error, name) != NULL;
+
+	if (!good)
+		printf("# %s\n", error);
+	return good;
+}
+
+static inline uint64_t
+add_user(struct store *s, const char *name)
+{
+	struct user u = make_user(name);
+	int r = store_put_user(s, &u);
+
+	drop_user(&u);
+	return r == 0 ? u.id : 0;
+}
+
+static inline uint64_t
+add_numbered(struct store *s, const char *prefix, unsigned n)
+{
+	char name[64];
+
+	snprintf(name, sizeof(name), "%s%u", prefix, n);
+	return add_user(s, name);
+}
+
+static inline size_t
+count_users(struct store *s)
+{
+	struct model m;
+	struct user *u;
+	size_t n = 0;
+
+	must_load(s, &m);
+	TAILQ_FOREACH (u, &m.users, entry)
+		n++;
+	model_clear(&m);
+	return n;
+}
+
+/* How many users the database of a folder holds. */
+static inline size_t
+count_in(const char *dir)
+{
+	struct store *s = must_open(dir);
+	size_t n = count_users(s);
+
+	store_close(s);
+	return n;
+}
+
+static inline uint8_t *
+read_whole(const char *path, size_t *n)
+{
+	struct stat st;
+	uint8_t *p;
+	int fd = open(path, O_RDONLY);
+
+	if (fd == -1 || fstat(fd, &st) == -1)
+		abort();
+	*n = (size_t)st.st_size;
+	p = malloc(*n + 1);
+	if (read(fd, p, *n) != (ssize_t)*n)
+		abort();
+	close(fd);
+	return p;
+}
+
+static inline void
+write_whole(const char *path, const void *p, size_t n)
+{
+	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+
+	if (fd == -1 || write(fd, p, n) != (ssize_t)n)
+		abort();
+	close(fd);
+}
+
+static inline bool
+is_file(const char *path, const void *p, size_t n)
+{
+	size_t have;
+	uint8_t *is = read_whole(path, &have);
+	bool same = have == n && memcmp(is, p, n) == 0;
+
+	free(is);
+	return same;
+}
+
+/* Writes until it is killed, and tells what the store said is written: in
+ * each round two users as one, and the state of a node. */
+static inline _Noreturn void
+write_for_ever(const char *dir, int to)
+{
+	struct store *s = must_open(dir);
+	struct user u = make_user("owner");
+	struct node *n = make_full_node(1, &u, 2);
+	bool good = store_put_user(s, &u) == 0 && store_put_node(s, n) == 0;
+
+	for (unsigned i = 1; good; i++) {
+		good = store_begin(s) == 0 && add_numbered(s, "a", i) != 0 &&
+		    add_numbered(s, "b", i) != 0 && store_commit(s) == 0;
+		n->last_seen = i;
+		good = good && store_put_node_state(s, n) == 0 &&
+		    write(to, &i, sizeof(i)) == sizeof(i);
+	}
+	_exit(1);
+}
+
+static inline pid_t
+start_writer(const char *dir, int *from)
+{
+	int fds[2];
+	pid_t pid;
+
+	fflush(stdout);
+	if (pipe(fds) == -1 || (pid = fork()) == -1)
+		abort();
+	if (pid == 0)
+		write_for_ever(dir, fds[1]);
+	close(fds[1]);
+	*from = fds[0];
+	return pid;
+}
+
+/* Reads what it tells; returns the last. */
+static inline unsigned
+read_told(int from, unsigned rounds)
+{
+	unsigned told = 0, last = 0;
+
+	while (rounds-- > 0 && read(from, &told, sizeof(told)) == sizeof(told))
+		last = told;
+	return last;
 }
 
 #endif

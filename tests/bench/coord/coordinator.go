@@ -168,7 +168,7 @@ func (c *coordinator) run() error {
 	args := []string{"serve", "-c", c.file("conf.yaml")}
 	if !c.isHeadscale() {
 		args = []string{"-listen", c.addr, "-state", c.file("state"), "-domain", domain, "-derp-map", c.file("derp.json"),
-			"-socket", c.file("sock"), "-url", "http://" + c.addr, "-admin", ""}
+			"-socket", c.file("sock"), "-url", "http://" + c.addr, "-admin", "", "-user", "root"}
 		if c.policy != "" {
 			args = append(args, "-policy", c.file("policy"))
 		}
@@ -227,6 +227,14 @@ func (c *coordinator) stop() {
 	case <-time.After(patience):
 		c.cmd.Process.Kill()
 		<-c.done
+	}
+}
+
+// end stops it; to an error it adds what the coordinator said last.
+func (c *coordinator) end(err *error) {
+	c.stop()
+	if *err != nil {
+		*err = fmt.Errorf("%w%s", *err, c.logTail())
 	}
 }
 

@@ -78,7 +78,7 @@ func teamPolicy(teams int) string {
 func meet(c *coordinator, s *swarm, z size, width int) (time.Duration, error) {
 	t0 := time.Since(epoch)
 	s.start(width)
-	last, err := s.settle(t0, z.limit)
+	last, err := s.settle(t0, z.limit, c.done)
 	if err != nil {
 		_, sample := s.takeFailures()
 		return 0, errors.Join(err, sample)
@@ -87,14 +87,14 @@ func meet(c *coordinator, s *swarm, z size, width int) (time.Duration, error) {
 }
 
 // few is a tailnet of two nodes.
-func few(e entry, dir string, z size, fig figures) error {
+func few(e entry, dir string, z size, fig figures) (err error) {
 	c, s, err := population(e, dir, z, 2, 2)
 	if err != nil {
 		return err
 	}
-	defer c.stop()
+	defer c.end(&err)
 	defer s.stop()
-	if _, err := meet(c, s, z, 2); err != nil {
+	if _, err = meet(c, s, z, 2); err != nil {
 		return err
 	}
 	fig["mem_few"], err = c.memory(z.settle)
@@ -102,12 +102,12 @@ func few(e entry, dir string, z size, fig figures) error {
 }
 
 // all joins many nodes at once that all see each other, changes them, and restarts the coordinator below them.
-func all(e entry, dir string, z size, fig figures) error {
+func all(e entry, dir string, z size, fig figures) (err error) {
 	c, s, err := population(e, dir, z, z.nodes, z.nodes)
 	if err != nil {
 		return err
 	}
-	defer func() { c.stop() }()
+	defer c.end(&err)
 	defer s.stop()
 	cpu0, err := c.cpu()
 	if err != nil {
@@ -133,14 +133,14 @@ func all(e entry, dir string, z size, fig figures) error {
 	if fig["mem_nodes"], err = c.memory(z.settle); err != nil {
 		return err
 	}
-	if err := changes(c, s, z, fig, ""); err != nil {
+	if err = changes(c, s, z, fig, ""); err != nil {
 		return err
 	}
 	return restart(c, s, z, fig)
 }
 
 // teams joins very many nodes of which each sees a few.
-func teams(e entry, dir string, z size, fig figures) error {
+func teams(e entry, dir string, z size, fig figures) (err error) {
 	if e.isHeadscale() && z.many > 2000 {
 		note("%s: %d nodes in teams are left out, they would take it too long", e.name, z.many)
 		return nil
@@ -149,7 +149,7 @@ func teams(e entry, dir string, z size, fig figures) error {
 	if err != nil {
 		return err
 	}
-	defer c.stop()
+	defer c.end(&err)
 	defer s.stop()
 	took, err := meet(c, s, z, z.width)
 	if err != nil {
@@ -208,7 +208,7 @@ func restart(c *coordinator, s *swarm, z size, fig figures) error {
 		return err
 	}
 	ready := time.Since(epoch)
-	last, err := s.settle(t0, z.limit)
+	last, err := s.settle(t0, z.limit, c.done)
 	if err != nil {
 		return err
 	}

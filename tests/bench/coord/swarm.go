@@ -216,12 +216,16 @@ func (s *swarm) each(f func(*node)) {
 var errTooLate = errors.New("not everybody has the right map in time")
 
 // settle waits until everybody's map is complete and returns when the last one's was, since epoch. What has come is
-// looked at only when nothing has come for a while, or a long time has passed.
-func (s *swarm) settle(after time.Duration, limit time.Duration) (time.Duration, error) {
+// looked at only when nothing has come for a while, or a long time has passed. dead is closed when the coordinator ends.
+func (s *swarm) settle(after, limit time.Duration, dead <-chan struct{}) (time.Duration, error) {
 	const quiet, long = 400 * time.Millisecond, 10 * time.Second
 	looked := time.Since(epoch)
 	for {
-		time.Sleep(50 * time.Millisecond)
+		select {
+		case <-dead:
+			return 0, errors.New("the coordinator has ended")
+		case <-time.After(50 * time.Millisecond):
+		}
 		now := time.Since(epoch)
 		if now-time.Duration(s.heard.Load()) < quiet && now-looked < long && now < after+limit {
 			continue

@@ -3,6 +3,7 @@ package coord
 // What an administrator does with nodes, and that the peers see it.
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"strings"
@@ -42,8 +43,9 @@ func TestNodeChanges(t *testing.T) {
 	b.seePeer("a", "has its old name", nil)
 
 	w.ctl("nodes", "move", "a", "--user", "blue")
-	b.seeOwner("a", "blue")
-	a.seeOwner("", "blue")
+	b.seeOwner(a.ip(4), "blue")
+	a.seeOwner(a.ip(4), "blue")
+	a.seeOwner(b.ip(6), "red")
 
 	w.ctl("nodes", "tag", "a", "--tags", "tag:lab")
 	b.seeTags("a", "tag:lab")
@@ -67,21 +69,15 @@ func TestNodeChanges(t *testing.T) {
 	b.awaitDirect(c)
 }
 
-// seeOwner polls until a peer, or with "" the client itself, is that user's.
-func (c *client) seeOwner(name, owner string) {
+// seeOwner polls until an address belongs to a node of that user.
+func (c *client) seeOwner(ip, owner string) {
 	c.w.Helper()
-	c.see(name+" belongs to "+owner, func(st *ipnstate.Status) error {
-		p := st.Self
-		if name != "" {
-			p = peer(st, name)
+	await(c.w, fmt.Sprintf("for %s, %s belongs to %s", c.name, ip, owner), func() error {
+		who, err := c.local.WhoIs(context.Background(), ip)
+		if err == nil && who.UserProfile.LoginName != owner {
+			err = fmt.Errorf("it belongs to %+v", who.UserProfile)
 		}
-		if p == nil {
-			return fmt.Errorf("no peer %q", name)
-		}
-		if u := st.User[p.UserID]; u.LoginName != owner {
-			return fmt.Errorf("it belongs to %d %+v", p.UserID, u)
-		}
-		return nil
+		return err
 	})
 }
 

@@ -54,7 +54,7 @@ func TestLogin(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	command := regexp.MustCompile(`coordctl nodes register ([\w-]+)`).FindStringSubmatch(page)
+	command := regexp.MustCompile(`coordctl nodes register --user USER (\w+)`).FindStringSubmatch(page)
 	if command == nil || command[1] != loginID(url) {
 		t.Errorf("the page does not tell the command:\n%s", page)
 	}

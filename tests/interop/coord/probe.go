@@ -171,11 +171,12 @@ var via = regexp.MustCompile(`(?m)^pong from (\S+) \((\S+)\) via (\S+) in `)
 // awaitPath runs `tailscale ping` until the pong comes by a path that fits.
 func (c *client) awaitPath(to *client, want func(path string) bool, what string) {
 	c.w.Helper()
+	ip := to.ip(4)
 	await(c.w, fmt.Sprintf("tailscale ping from %s to %s %s", c.name, to.name, what), func() error {
-		out, err := c.cli("ping", "--c=1", "--until-direct=false", "--timeout=2s", to.ip(4))
+		out, err := c.cli("ping", "--c=1", "--until-direct=false", "--timeout=2s", ip)
 		if found := via.FindStringSubmatch(out); found == nil {
 			return fmt.Errorf("%v: %s", err, out)
-		} else if found[1] != to.name || !want(found[3]) {
+		} else if found[2] != ip || !want(found[3]) {
 			return errors.New(strings.TrimSpace(out))
 		}
 		return nil

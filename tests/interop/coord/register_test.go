@@ -104,15 +104,12 @@ func TestBadKeys(t *testing.T) {
 	key = w.key("robots", "--reusable")
 	r := w.raw()
 	r.joins(r.withKey(key))
-	var keys struct {
-		PreauthKeys []struct {
-			ID       uint64
-			Reusable bool
-			Usable   bool
-		}
+	var keys []struct {
+		ID               uint64
+		Reusable, Usable bool
 	}
 	w.ctlJSON(&keys, "preauthkeys", "list")
-	for _, k := range keys.PreauthKeys {
+	for _, k := range keys {
 		if k.Reusable {
 			w.ctl("preauthkeys", "expire", fmt.Sprint(k.ID))
 		}

@@ -3,7 +3,7 @@ package coord
 // The relay that coordd names, and who may use it.
 
 import (
-	"context"
+	"bufio"
 	"crypto/tls"
 	"encoding/json"
 	"fmt"
@@ -11,60 +11,52 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
-	"tailscale.com/derp/derphttp"
-	"tailscale.com/net/netmon"
+	"tailscale.com/derp"
 	"tailscale.com/tailcfg"
 	"tailscale.com/types/key"
 )
 
 const verifyURL = serverURL + "/verify"
 
-// TestVerify: relays ask coordd whom to let in: Tailscale's derper, whose
-// callout this is, and relayd.
+// TestVerify: Tailscale's derper asks coordd whom to let in.
 func TestVerify(t *testing.T) {
-	for _, name := range []string{"derper", "relayd"} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			needRoot(t)
-			path := program(t, strings.ToUpper(name))
-			w := newWorld(t, config{relay: func(w *world) string {
-				return w.verifyingRelay(name, path)
-			}})
-			all := w.joinAll("robots", "a", "b")
-			a, b := all[0], all[1]
-			a.cut()
-			a.awaitRelayed(b)
-			if err := w.derp(key.NewNode()); err == nil {
-				t.Error("the relay lets in whom coordd does not know")
-			}
-			r := w.raw()
-			r.joins(r.withKey(w.key("robots")))
-			await(t, "the relay lets a node in", func() error { return w.derp(r.node) })
-			w.ctl("nodes", "delete", "raw")
-			if err := w.derp(r.node); err == nil {
-				t.Error("the relay lets in a node that was deleted")
-			}
-		})
+	t.Parallel()
+	needRoot(t)
+	program(t, "DERPER")
+	w := newWorld(t, config{relay: startDerper})
+	all := w.joinAll("robots", "a", "b")
+	a, b := all[0], all[1]
+	a.cut()
+	a.awaitRelayed(b)
+	if err := w.derp(key.NewNode()); err == nil {
+		t.Error("derper lets in whom coordd does not know")
+	}
+	r := w.raw()
+	r.joins(r.withKey(w.key("robots")))
+	if err := w.derp(r.node); err != nil {
+		t.Errorf("derper refuses a node: %v", err)
+	}
+	w.ctl("nodes", "delete", "raw")
+	if err := w.derp(r.node); err == nil {
+		t.Error("derper lets in a node that was deleted")
 	}
 }
 
-// verifyingRelay starts a relay that asks coordd. derper writes no DERP map.
-func (w *world) verifyingRelay(name, path string) string {
+// startDerper starts a derper that asks coordd; it writes no DERP map.
+func startDerper(w *world) string {
 	w.Helper()
-	args := []string{"-verify-client-url", verifyURL, "-verify-client-url-fail-open=false"}
-	if name == "relayd" {
-		return w.startRelay(name, path, args...)
-	}
 	var out output
-	relay := start(w, name, w.servers.command(path, append(args,
+	relay := start(w, "derper", w.servers.command(program(w, "DERPER"),
+		"-verify-client-url", verifyURL, "-verify-client-url-fail-open=false",
 		"-a", serverIP4+":3443", "-hostname", serverIP4, "-certmode", "manual",
 		"-certdir", w.path("certs"), "-c", w.path("relay.key"),
-		"-http-port", "-1", "-stun=false")...), &out)
+		"-http-port", "-1", "-stun=false"), &out)
 	w.Cleanup(func() {
 		relay.kill()
 		if w.Failed() {
-			w.Logf("log of %s:\n%s", name, out.tail(60))
+			w.Logf("log of derper:\n%s", out.tail(60))
 		}
 	})
 	await(w, "derper answers", func() error {
@@ -74,12 +66,11 @@ func (w *world) verifyingRelay(name, path string) string {
 		}
 		return err
 	})
-	m := tailcfg.DERPMap{Regions: map[int]*tailcfg.DERPRegion{900: {
+	b, err := json.Marshal(tailcfg.DERPMap{Regions: map[int]*tailcfg.DERPRegion{900: {
 		RegionID: 900, RegionCode: "campus", RegionName: "derper",
 		Nodes: []*tailcfg.DERPNode{{Name: "900a", RegionID: 900, HostName: serverIP4,
 			IPv4: serverIP4, DERPPort: 3443, STUNPort: -1, InsecureForTests: true}},
-	}}}
-	b, err := json.Marshal(m)
+	}}})
 	if err != nil {
 		w.Fatal(err)
 	}
@@ -92,26 +83,26 @@ func (w *world) dial(network, at string) (c net.Conn, err error) {
 	return c, err
 }
 
-// derp connects to the relay with a node key; refused if it is not let in.
+// derp connects to the relay with a node key: an error if it is not let in.
 func (w *world) derp(k key.NodePrivate) error {
 	w.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
-	defer cancel()
-	c, err := derphttp.NewClient(k, "https://"+serverIP4+":3443/derp",
-		func(string, ...any) {}, netmon.NewStatic())
+	plain, err := w.dial("tcp", serverIP4+":3443")
 	if err != nil {
-		w.Fatal(err)
+		return err
 	}
-	defer c.Close()
-	c.TLSConfig = &tls.Config{InsecureSkipVerify: true}
-	c.SetURLDialer(func(_ context.Context, network, at string) (net.Conn, error) {
-		return w.dial(network, at)
-	})
-	if err := c.Connect(ctx); err != nil {
+	defer plain.Close()
+	plain.SetDeadline(time.Now().Add(patience))
+	c := tls.Client(plain, &tls.Config{InsecureSkipVerify: true})
+	// Fast start: the relay begins with DERP, not with an answer.
+	fmt.Fprintf(c, "GET /derp HTTP/1.1\r\nHost: %s\r\nConnection: Upgrade\r\n"+
+		"Upgrade: DERP\r\nDerp-Fast-Start: 1\r\n\r\n", serverIP4)
+	d, err := derp.NewClient(k, c, bufio.NewReadWriter(bufio.NewReader(c), bufio.NewWriter(c)),
+		func(string, ...any) {})
+	if err != nil {
 		return err
 	}
 	// The relay tells of itself once it has let the client in.
-	_, err = c.Recv()
+	_, err = d.Recv()
 	return err
 }
 

@@ -91,6 +91,13 @@ func TestSubnetRoute(t *testing.T) {
 	a.seeRoutes("router")
 }
 
+// Hosts outside, one network beyond that of the exit node: clients take an
+// exit node's own network for no part of the internet.
+const (
+	outside4 = "203.0.113.9"
+	outside6 = "2001:db8:9::9"
+)
+
 // TestExitNode: the way out for another client, once approved.
 func TestExitNode(t *testing.T) {
 	t.Parallel()
@@ -98,25 +105,35 @@ func TestExitNode(t *testing.T) {
 	a := w.join("a", "robots")
 	exit := w.client("exit")
 	outside := exit.lan("outside", "198.51.100", "2001:db8:1:2")
+	outside.sh(t, "ip addr add "+outside4+"/32 dev lo\n"+
+		"ip addr add "+outside6+"/128 dev lo nodad")
+	exit.sh(t, "ip route add "+outside4+" via 198.51.100.9\n"+
+		"ip -6 route add "+outside6+" via 2001:db8:1:2::9")
 	outside.serve(t, 8080)
 	exit.up("--auth-key="+w.key("robots"), "--advertise-exit-node")
 	a.seePeer("exit", "is there", nil)
 	if out, err := a.cli("set", "--exit-node=exit"); err == nil {
 		t.Errorf("it is an exit node before it is approved: %s", out)
 	}
-	a.deniedAt("198.51.100.9", 8080)
+	a.deniedAt(outside4, 8080)
 	w.ctl("nodes", "routes", "exit", "--approve", "0.0.0.0/0,::/0")
-	a.seePeer("exit", "is an exit node", func(p *ipnstate.PeerStatus) error {
+	a.seeExitNode("exit")
+	a.run("set", "--exit-node=exit")
+	a.reachesAt(outside4, 8080, "outside")
+	a.reachesAt(outside6, 8080, "outside")
+	a.run("set", "--exit-node=")
+	a.deniedAt(outside4, 8080)
+}
+
+// seeExitNode polls until the peer offers to be an exit node.
+func (c *client) seeExitNode(name string) {
+	c.w.Helper()
+	c.seePeer(name, "is an exit node", func(p *ipnstate.PeerStatus) error {
 		if !p.ExitNodeOption {
 			return fmt.Errorf("it is not: %v", p.AllowedIPs)
 		}
 		return nil
 	})
-	a.run("set", "--exit-node=exit")
-	a.reachesAt("198.51.100.9", 8080, "outside")
-	a.reachesAt("2001:db8:1:2::9", 8080, "outside")
-	a.run("set", "--exit-node=")
-	a.deniedAt("198.51.100.9", 8080)
 }
 
 // TestAutoApprovers: routes that the policy approves for some need nobody;
@@ -151,12 +168,7 @@ func TestAutoApprovers(t *testing.T) {
 	}
 	a.reachesAt(labNet4+".9", 9100, "printer")
 	a.deniedAt(labNet4+".9", 9101)
-	a.seePeer("router", "is an exit node", func(p *ipnstate.PeerStatus) error {
-		if !p.ExitNodeOption {
-			return fmt.Errorf("it is not: %v", p.AllowedIPs)
-		}
-		return nil
-	})
+	a.seeExitNode("router")
 	// Who may not reach the subnet is not told of it.
 	other.seePeer("router", "is there", func(p *ipnstate.PeerStatus) error {
 		for _, r := range p.AllowedIPs.All() {

@@ -71,11 +71,11 @@ func newWorld(t testing.TB, c config) *world {
 	})
 	w.servers = newSpace(t, "servers")
 	w.servers.sh(t, "ip addr add "+serverIP4+"/32 dev lo\n"+
-		"ip addr add "+serverIP6+"/128 dev lo\n"+
+		"ip addr add "+serverIP6+"/128 dev lo nodad\n"+
 		"echo 1 >/proc/sys/net/ipv4/ip_forward\n"+
 		"echo 1 >/proc/sys/net/ipv6/conf/all/forwarding")
 	if c.relay == nil {
-		c.relay = func(w *world) string { return w.startRelay("relayd", program(t, "RELAYD")) }
+		c.relay = startRelay
 	}
 	w.derpMap = c.relay(w)
 	w.writePolicy(c.policy)
@@ -103,34 +103,34 @@ func (w *world) url() string {
 }
 
 // startRelay starts relayd and stund; it returns the file with the DERP map.
-func (w *world) startRelay(name, path string, args ...string) string {
+func startRelay(w *world) string {
 	w.Helper()
-	file := w.path(name + ".json")
+	file := w.path("derpmap.json")
 	if err := os.MkdirAll(w.path("certs"), 0o700); err != nil {
 		w.Fatal(err)
 	}
-	all := []string{"-a", serverIP4 + ":3443", "-hostname", serverIP4,
+	var out output
+	relay := start(w, "relayd", w.servers.command(program(w, "RELAYD"),
+		"-a", serverIP4+":3443", "-hostname", serverIP4,
 		"-certmode", "manual", "-certdir", w.path("certs"),
 		"-c", w.path("relay.key"), "-http-port", "-1",
-		"-stun=false", "-stun-port", "3478", "-derp-map", file}
-	var out output
-	relay := start(w, name, w.servers.command(path, append(all, args...)...), &out)
+		"-stun=false", "-stun-port", "3478", "-derp-map", file), &out)
 	stund := start(w, "stund", w.servers.command(program(w, "STUND"),
 		"-listen", serverIP4+":3478", "-listen", "["+serverIP6+"]:3478"), &out)
 	w.Cleanup(func() {
 		relay.endWell(w)
 		stund.endWell(w)
 		if w.Failed() {
-			w.Logf("log of %s and stund:\n%s", name, out.tail(60))
+			w.Logf("log of relayd and stund:\n%s", out.tail(60))
 		}
 	})
-	await(w, name+" tells its DERP map", func() error {
+	await(w, "relayd tells its DERP map", func() error {
 		b, err := os.ReadFile(file)
 		if err == nil && !json.Valid(b) {
-			err = fmt.Errorf("no JSON yet: %q; log:\n%s", b, out.String())
+			err = fmt.Errorf("no JSON yet: %q", b)
 		}
 		if !relay.alive() {
-			w.Fatalf("%s ended: %v\n%s", name, relay.err, out.String())
+			w.Fatalf("relayd ended: %v\n%s", relay.err, out.String())
 		}
 		return err
 	})
@@ -311,9 +311,9 @@ type node struct {
 
 func (w *world) nodes() []node {
 	w.Helper()
-	var list struct{ Nodes []node }
+	var list []node
 	w.ctlJSON(&list, "nodes", "list")
-	return list.Nodes
+	return list
 }
 
 // node finds a node by name, id or address.
