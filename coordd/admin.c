@@ -157,7 +157,7 @@ serve_known(struct door *d, struct evhttp_request *req, const char *path,
 
 	if (path_is_api(path) || strcmp(path, "/metrics") == 0)
 		api_handle(d->admin->c, req, &who);
-	else if (!page_handle(d->admin, req, true))
+	else if (!page_handle(d->admin, req, &who))
 		admin_refuse(req, HTTP_NOTFOUND, "no such path");
 }
 
@@ -168,7 +168,7 @@ serve_unknown(struct door *d, struct evhttp_request *req, const char *path,
 	struct evkeyvalq *headers = evhttp_request_get_output_headers(req);
 
 	if (!path_is_api(path) && strcmp(path, "/metrics") != 0 &&
-	    page_handle(d->admin, req, false))
+	    page_handle(d->admin, req, NULL))
 		return;
 	if (access == ADMIN_LIMITED) {
 		evhttp_add_header(headers, "Retry-After", "10");
@@ -316,7 +316,7 @@ open_remote(struct admin *a, char error[static COORDD_ERROR_MAX])
 	char text[ADDR_TEXT_MAX];
 	int fd;
 
-	if (!a->c->conf->has_admin)
+	if (addr.len == 0)
 		return true;
 	if ((fd = addr_listen_tcp(&addr, false)) == -1) {
 		snprintf(error, COORDD_ERROR_MAX, "admin %s: %s",

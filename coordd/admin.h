@@ -88,8 +88,10 @@ void admin_refuse(struct evhttp_request *req, int status, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 
 /*
- * page.c: answers, and returns true, if the path is one of the page's.
+ * page.c: answers, and returns true, if the path is one of the page's. who:
+ * NULL without a good token.
  */
-bool page_handle(struct admin *a, struct evhttp_request *req, bool authorised);
+bool page_handle(
+    struct admin *a, struct evhttp_request *req, const struct ops_who *who);
 
 #endif

@@ -1,5 +1,4 @@
 /* conf: coordd's options. Opens nothing but the -config FILE. */
-#include <stdlib.h>
 #include <string.h>
 
 #include "coordd/coordd.h"
@@ -10,14 +9,14 @@
 
 static const struct conf_option table[] = {
     {.name = "listen",
-	.type = CONF_STRINGS,
-	.offset = FIELD(listen_text),
+	.type = CONF_ADDRS,
+	.offset = FIELD(listen),
 	.def = ":8080",
 	.help = "ADDR:PORT: serve clients here over plain HTTP (what they "
 		"say is encrypted by Noise); may be given repeatedly"},
     {.name = "tls-listen",
-	.type = CONF_STRINGS,
-	.offset = FIELD(tls_listen_text),
+	.type = CONF_ADDRS,
+	.offset = FIELD(tls_listen),
 	.help = "ADDR:PORT: serve clients here over HTTPS; may be given "
 		"repeatedly"},
     {.name = "tls-cert",
@@ -69,15 +68,17 @@ static const struct conf_option table[] = {
 	.def = "/run/campusnet/coordd.sock",
 	.help = "PATH: Unix socket for coordctl"},
     {.name = "admin",
-	.type = CONF_STRING,
-	.offset = FIELD(admin_text),
+	.type = CONF_ADDR,
+	.offset = FIELD(admin),
 	.def = "127.0.0.1:8081",
+	.max = 1,
 	.help = "ADDR:PORT: web page and API, with the token in DIR/"
 		"admin.token; \"\" for none"},
     {.name = "metrics",
-	.type = CONF_STRING,
-	.offset = FIELD(metrics_text),
+	.type = CONF_ADDR,
+	.offset = FIELD(metrics),
 	.def = "",
+	.max = 1,
 	.help = "ADDR:PORT: serve /metrics and /healthz here over HTTP"},
     {.name = "approve-devices",
 	.type = CONF_BOOL,
@@ -133,6 +134,11 @@ static const struct conf_option table[] = {
 	.offset = FIELD(user),
 	.def = "nobody",
 	.help = "NAME: become this user when started as root"},
+    {.name = "sandbox",
+	.type = CONF_BOOL,
+	.offset = FIELD(sandbox),
+	.def = "true",
+	.help = "allow the process only the system calls that it needs"},
     {.name = "restore",
 	.type = CONF_STRING,
 	.offset = FIELD(restore),
@@ -143,6 +149,12 @@ static const struct conf_option table[] = {
 	.offset = FIELD(verify),
 	.def = "",
 	.help = "FILE: check this database or backup, and exit"},
+    {.name = "sandbox",
+	.type = CONF_BOOL,
+	.offset = FIELD(sandbox),
+	.def = "true",
+	.help = "forbid system calls that are not needed (seccomp); off for "
+		"debuggers"},
     {.name = "log",
 	.type = CONF_CHOICE,
 	.offset = FIELD(log),
@@ -168,33 +180,6 @@ bad(char *error, const char *option, const char *text, const char *want)
 	snprintf(error, COORDD_ERROR_MAX, "%s: \"%.100s\" is not %s", option,
 	    text, want);
 	return false;
-}
-
-static const char an_address[] =
-    "an ADDR:PORT such as 192.0.2.1:8080, [2001:db8::1]:8080 or :8080";
-
-static bool
-read_addresses(const char *option, const struct conf_strings *text,
-    struct addr **v, size_t *n, char *error)
-{
-	*v = calloc(text->n + 1, sizeof(**v));
-	if (*v == NULL) {
-		snprintf(error, COORDD_ERROR_MAX, "out of memory");
-		return false;
-	}
-	for (; *n < text->n; ++*n)
-		if (!addr_parse(&(*v)[*n], text->v[*n], -1))
-			return bad(error, option, text->v[*n], an_address);
-	return true;
-}
-
-static bool
-read_address(const char *option, const char *text, struct addr *a, bool *has,
-    char *error)
-{
-	*has = text[0] != '\0';
-	return !*has || addr_parse(a, text, -1) ||
-	    bad(error, option, text, an_address);
 }
 
 static bool
@@ -232,7 +217,7 @@ read_tls(const struct coordd_conf *c, char *error)
 {
 	bool cert = c->tls_cert[0] != '\0', key = c->tls_key[0] != '\0';
 
-	if (cert == key && (c->tls_listen_text.n == 0 || cert))
+	if (cert == key && (c->tls_listen.n == 0 || cert))
 		return true;
 	snprintf(error, COORDD_ERROR_MAX,
 	    "tls-listen: tls-cert FILE and tls-key FILE are both needed "
@@ -253,15 +238,7 @@ coordd_conf_read(struct coordd_conf *c, int argc, char **argv,
 	n = strlen(c->url);
 	while (n > 0 && c->url[n - 1] == '/')
 		c->url[--n] = '\0';
-	if (!read_addresses(
-		"listen", &c->listen_text, &c->listen, &c->n_listen, error) ||
-	    !read_addresses("tls-listen", &c->tls_listen_text, &c->tls_listen,
-		&c->n_tls_listen, error) ||
-	    !read_address(
-		"admin", c->admin_text, &c->admin, &c->has_admin, error) ||
-	    !read_address("metrics", c->metrics_text, &c->metrics,
-		&c->has_metrics, error) ||
-	    !read_names(c, error) || !read_tls(c, error))
+	if (!read_names(c, error) || !read_tls(c, error))
 		return CONF_BAD;
 	return CONF_OK;
 }
@@ -270,10 +247,6 @@ void
 coordd_conf_clear(struct coordd_conf *c)
 {
 	conf_clear(table, c);
-	free(c->listen);
-	free(c->tls_listen);
-	c->listen = c->tls_listen = NULL;
-	c->n_listen = c->n_tls_listen = 0;
 }
 
 void

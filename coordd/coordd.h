@@ -65,25 +65,18 @@ struct mapper;
 struct tls_context;
 
 struct coordd_conf {
-	/* As given, for -n. */
-	struct conf_strings listen_text, tls_listen_text, relay_text;
+	struct conf_addrs listen, tls_listen;
+	struct addr admin, metrics; /* len 0: none */
+	struct conf_strings relay_text;
 	struct conf_strings dns_text, dns_split_text, dns_search,
 	    dns_record_text;
-	char *admin_text, *metrics_text;
-
 	char *state, *url, *domain, *policy, *derp_map, *socket;
 	char *tls_cert, *tls_key, *restore, *verify;
-	bool magic_dns, approve_devices;
+	bool magic_dns, approve_devices, sandbox;
 	int64_t key_expiry_us, ephemeral_us, grace_us;
 	char *user;
 	int log; /* enum log_level */
-	bool check, version;
-
-	/* What the text means. */
-	struct addr *listen, *tls_listen;
-	size_t n_listen, n_tls_listen;
-	struct addr admin, metrics;
-	bool has_admin, has_metrics;
+	bool check, version, sandbox;
 };
 
 /* Written by the loop's thread. */

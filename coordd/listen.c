@@ -484,13 +484,13 @@ listeners_new(struct coordd *c, char error[static COORDD_ERROR_MAX])
 	TAILQ_INIT(&ls->live);
 	TAILQ_INIT(&ls->dead);
 	keymap_init(&ls->sources, c->hash_seed);
-	ls->v = calloc(conf->n_listen + conf->n_tls_listen, sizeof(*ls->v));
+	ls->v = calloc(conf->listen.n + conf->tls_listen.n, sizeof(*ls->v));
 	ls->resume = timer_new(c->loop, resume_accepting, ls);
 	good = ls->v != NULL && ls->resume != NULL;
-	for (size_t i = 0; good && i < conf->n_listen; i++)
-		good = open_one(ls, &conf->listen[i], false, error);
-	for (size_t i = 0; good && i < conf->n_tls_listen; i++)
-		good = open_one(ls, &conf->tls_listen[i], true, error);
+	for (size_t i = 0; good && i < conf->listen.n; i++)
+		good = open_one(ls, &conf->listen.v[i], false, error);
+	for (size_t i = 0; good && i < conf->tls_listen.n; i++)
+		good = open_one(ls, &conf->tls_listen.v[i], true, error);
 	if (good)
 		return ls;
 	listeners_free(ls);

@@ -27,6 +27,7 @@
 #include "run/file.h"
 #include "run/io.h"
 #include "run/privdrop.h"
+#include "run/sandbox.h"
 #include "run/tls.h"
 #include "run/version.h"
 
@@ -315,13 +316,14 @@ static int
 open_all(struct program *p, char error[static COORDD_ERROR_MAX])
 {
 	struct coordd *c = &p->c;
+	char text[ADDR_TEXT_MAX];
 
 	if ((c->controls = controls_new(c)) == NULL ||
 	    (c->logins = logins_new(c)) == NULL) {
 		snprintf(error, COORDD_ERROR_MAX, "out of memory");
 		return -1;
 	}
-	if ((p->conf.n_tls_listen > 0 &&
+	if ((p->conf.tls_listen.n > 0 &&
 		(c->tls = load_tls(c->conf, error)) == NULL) ||
 	    (c->derp_map = relays_map(c->conf, error)) == NULL ||
 	    (c->dns_config = relays_dns(c->conf, error)) == NULL ||
@@ -329,11 +331,11 @@ open_all(struct program *p, char error[static COORDD_ERROR_MAX])
 	    make_state(c->conf, error) == -1 ||
 	    (c->admin = admin_new(c, error)) == NULL)
 		return -1;
-	if (c->conf->has_metrics &&
+	if (c->conf->metrics.len != 0 &&
 	    (c->metrics = metrics_serve(
 		 c->loop, &c->conf->metrics, stats_render, c)) == NULL) {
 		snprintf(error, COORDD_ERROR_MAX, "metrics %s: %s",
-		    p->conf.metrics_text, strerror(errno));
+		    addr_text(&c->conf->metrics, text), strerror(errno));
 		return -1;
 	}
 	if (default_url(c, &p->conf) == -1) {
@@ -408,6 +410,8 @@ serve(struct program *p)
 	}
 	loop_on_turn(c->loop, on_turn, p);
 	timer_set(p->tick, loop_now(c->loop));
+	if (c->conf->sandbox)
+		sandbox_enter(SANDBOX_DATABASE);
 	report_ready(c);
 	loop_run(c->loop);
 	return 0;

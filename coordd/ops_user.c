@@ -148,8 +148,9 @@ ops_user_delete(struct coordd *c, const struct ops_who *who, struct user *u,
 
 	if (u->nodes > 0)
 		return ops_fail(r, 409,
-		    "user \"%s\" owns %zu node%s: delete or move them first",
-		    u->name, u->nodes, u->nodes == 1 ? "" : "s");
+		    "user \"%s\" owns %zu node%s: delete or move %s first",
+		    u->name, u->nodes, u->nodes == 1 ? "" : "s",
+		    u->nodes == 1 ? "it" : "them");
 	if (!store_user_gone(c, who, u, r))
 		return false;
 	for (k = TAILQ_FIRST(&c->model.authkeys); k != NULL; k = next) {

@@ -170,23 +170,50 @@ page_redirect(struct page *p, const char *where)
 	admin_reply(p->req, 303, NULL, NULL, 0);
 }
 
-void
-page_answer(struct page *p, const struct ops_result *r, const char *where)
+static void
+refuse(struct page *p, const char *title, const struct ops_result *r,
+    const char *where)
 {
-	struct text to = TEXT_EMPTY;
-
-	if (r->status == HTTP_OK) {
-		text_fmt(&to, "%s?done=1", where);
-		page_redirect(p, to.bad ? where : to.p);
-		text_clear(&to);
-		return;
-	}
-	page_begin(p, "Not done", NULL);
+	page_begin(p, title, NULL);
 	html_fmt(&p->out,
 	    "<p class=\"notice bad\" role=\"alert\">%s</p>\n"
 	    "<p><a class=\"button\" href=\"%s\">Back</a></p>\n",
 	    r->error, where);
 	page_end(p, r->status);
+}
+
+void
+page_answer(
+    struct page *p, bool good, const struct ops_result *r, const char *where)
+{
+	struct text to = TEXT_EMPTY;
+
+	if (!good) {
+		refuse(p, "Not done", r, where);
+		return;
+	}
+	text_fmt(&to, "%s?done=1", where);
+	page_redirect(p, to.bad ? where : to.p);
+	text_clear(&to);
+}
+
+void
+page_missing(struct page *p, const char *what, const char *where)
+{
+	struct ops_result r;
+
+	ops_fail(&r, HTTP_NOTFOUND, "There is no such %s (any more).", what);
+	refuse(p, "Not found", &r, where);
+}
+
+uint64_t
+page_arg_id(const struct page *p)
+{
+	size_t n = strlen(p->arg);
+
+	if (n > 19 || strspn(p->arg, "0123456789") != n)
+		return 0;
+	return strtoull(p->arg, NULL, 10);
 }
 
 const char *
@@ -260,7 +287,7 @@ call_route(struct page *p, const struct page_route *route, const char *path)
 	    route->fn != page_logout) {
 		ask_for_token(p, path, route->post);
 	} else if (route->post && !read_form(p)) {
-		page_answer(p, &unread, "/");
+		page_answer(p, false, &unread, "/");
 	} else {
 		if (!route->post)
 			read_query(p);

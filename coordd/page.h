@@ -47,8 +47,13 @@ void page_begin(struct page *p, const char *title, const char *at);
 void page_end(struct page *p, int status);
 /* 303: the browser asks for this address by GET. */
 void page_redirect(struct page *p, const char *where);
-/* After a change: goes to `where`, or says why not. */
-void page_answer(struct page *p, const struct ops_result *r, const char *where);
+/* After a change was tried: goes to `where`, or says why it was not made. */
+void page_answer(struct page *p, bool good, const struct ops_result *r,
+    const char *where);
+/* The same for what the path names but is not there. */
+void page_missing(struct page *p, const char *what, const char *where);
+/* The number in the path; 0, which is no id, if it is none. */
+uint64_t page_arg_id(const struct page *p);
 /* "" if it was not sent. */
 const char *page_value(const struct page *p, const char *name);
 
@@ -89,10 +94,9 @@ void html_time(struct text *t, int64_t unix_s);
 /* A word that stands out; kind: "good", "warn", "bad" or "". */
 void html_mark(struct text *t, const char *kind, const char *word);
 
-/* The names of a list's values in its address, NULL at the end. */
-typedef const char *const page_names[];
 /* The address of the same list with one value changed ("": without), as an
- * attribute. The number of the page is kept only if that is it. */
+ * attribute. names: of its values, NULL at the end. The number of the page is
+ * kept only if that is it. */
 void page_link(const struct page *p, struct text *t, const char *path,
     const char *const *names, const char *name, const char *value);
 
@@ -103,14 +107,26 @@ struct page_slice {
 	size_t page, pages; /* from 1 */
 };
 struct page_slice page_slice_of(const struct page *p, size_t total);
-/* "101 to 200 of 1,234 nodes", and the ways to the others. */
+/* "101 to 200 of 1,234 nodes", and the ways to the others. what: "node",
+ * "nodes". */
 void page_slice_nav(struct page *p, const struct page_slice *s,
-    const char *path, const char *const *names, const char *what);
-/* The field of a form that takes a user: one is proposed if it is the only
- * one. id: of the element, in which %s of that list. */
+    const char *path, const char *const *names, const char *const what[2]);
+/* The field of a form that takes a user; one is proposed if it is the only
+ * one. id: of the element. */
 void page_user_field(struct page *p, const char *id);
 /* The users to choose from, once on a page which has such a field. */
 void page_user_list(struct page *p);
+/* The user that a form names, or NULL with r filled. */
+struct user *page_find_user(struct page *p, struct ops_result *r);
+/* The field "tags" of a form, split. False with r filled if they are too
+ * many. */
+struct page_tags {
+	char text[NODE_TAGS_MAX * (LABEL_MAX + 6)];
+	const char *v[NODE_TAGS_MAX + 1];
+	size_t n;
+};
+bool page_read_tags(struct page *p, struct page_tags *tags,
+    struct ops_result *r);
 /* Splits at blanks and commas, in place; at most max. */
 size_t page_words(char *text, const char **v, size_t max);
 
@@ -138,9 +154,13 @@ page_fn page_users, page_user_create, page_user_rename, page_user_delete;
 page_fn page_keys, page_key_create, page_key_expire, page_key_delete;
 page_fn page_policy;
 page_fn page_audit;
-/* The newest entries as a table. q: only those with these words; skips and
- * shows as many as told. Returns how many there are. */
-size_t page_audit_table(
-    struct page *p, const char *q, size_t skip, size_t show);
+/* The newest entries as a table. */
+struct page_audit_wish {
+	const char *with; /* only those that hold this text; "": all */
+	size_t skip, show; /* of those */
+	size_t read; /* how many of all are looked at */
+};
+/* Returns how many there are of that kind; show 0: does no more. */
+size_t page_audit_table(struct page *p, const struct page_audit_wish *w);
 
 #endif

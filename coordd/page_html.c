@@ -135,7 +135,7 @@ html_time(struct text *t, int64_t unix_s)
 void
 html_mark(struct text *t, const char *kind, const char *word)
 {
-	html_fmt(t, "<span class=\"mark %s\">%s</span>", kind, word);
+	html_fmt(t, " <span class=\"mark %s\">%s</span>", kind, word);
 }
 
 void
@@ -158,8 +158,6 @@ page_link(const struct page *p, struct text *t, const char *path,
 		html_query(t, v);
 		between = "&amp;";
 	}
-	if (*between == '?' && *value == '\0' && path[0] == '\0')
-		text_char(t, '?');
 }
 
 struct page_slice
@@ -191,7 +189,7 @@ add_way(struct page *p, const char *path, const char *const *names, size_t page,
 
 void
 page_slice_nav(struct page *p, const struct page_slice *s, const char *path,
-    const char *const *names, const char *what)
+    const char *const *names, const char *const what[2])
 {
 	struct text *t = &p->out;
 
@@ -203,7 +201,7 @@ page_slice_nav(struct page *p, const struct page_slice *s, const char *path,
 		text_str(t, " of ");
 	}
 	html_count(t, s->total);
-	html_fmt(t, " %s%s</p>", what, s->total == 1 ? "" : "s");
+	html_fmt(t, " %s</p>", what[s->total != 1]);
 	if (s->pages > 1) {
 		text_str(t, "<p>");
 		if (s->page > 1) {

@@ -2,7 +2,10 @@
  * page_login: the token, shown once in a form and then kept by the browser in
  * a cookie which scripts cannot read and other sites cannot have sent.
  */
+#include <stdio.h>
 #include <string.h>
+
+#include <sodium.h>
 
 #include "coordd/page.h"
 
@@ -46,6 +49,7 @@ page_login_form(
 
 	evhttp_add_header(
 	    headers, "WWW-Authenticate", "Bearer realm=\"coordd\"");
+	p->who = NULL;
 	/* One that is good no longer would count as a guess each time. */
 	if (evhttp_find_header(
 		evhttp_request_get_input_headers(p->req), "Cookie") != NULL)
@@ -77,6 +81,7 @@ page_login(struct page *p)
 	    strspn(page_value(p, "token"), " \t\r\n");
 	char line[ADMIN_TOKEN_LEN + 1] = {0};
 	size_t n = strcspn(token, " \t\r\n");
+	char ip[ADDR_TEXT_MAX];
 	struct addr from;
 	enum admin_access access;
 
@@ -89,17 +94,18 @@ page_login(struct page *p)
 	    admin_auth(p->admin), line, &from, loop_now(p->c->loop));
 	if (access == ADMIN_BEARER) {
 		set_cookie(p, line, "");
+		log_info("page: login from %s", addr_ip_text(&from, ip));
 		page_redirect(p, next);
-		return;
-	}
-	if (access == ADMIN_LIMITED) {
+	} else if (access == ADMIN_LIMITED) {
 		evhttp_add_header(evhttp_request_get_output_headers(p->req),
 		    "Retry-After", "10");
 		page_login_form(
 		    p, 429, "Too many wrong tokens from your address.", next);
-		return;
+	} else {
+		log_info("page: wrong token from %s", addr_ip_text(&from, ip));
+		page_login_form(p, 401, "This is not the token.", next);
 	}
-	page_login_form(p, 401, "This is not the token.", next);
+	sodium_memzero(line, sizeof(line));
 }
 
 void

@@ -22,7 +22,7 @@ struct parties {
 	struct party *v;
 	size_t n, cap;
 	struct policy_subject *made; /* for those who have no node */
-	const char **made_tags;
+	const char *made_tag;
 	size_t nmade;
 };
 
@@ -40,7 +40,6 @@ parties_clear(struct parties *t)
 {
 	free(t->v);
 	free(t->made);
-	free(t->made_tags);
 	memset(t, 0, sizeof(*t));
 }
 
@@ -90,39 +89,50 @@ parties_add_address(
 	return true;
 }
 
-/* Nodes that could be: one per user or tag that the alias means. Their
- * addresses are ones that no node ever has (MagicDNS answers there). */
+/* Adds a node that could be. Its addresses are ones that no node ever has:
+ * MagicDNS answers there. */
 static bool
-parties_make(struct parties *t, const struct alias *a)
+parties_make(struct parties *t, const char *user, bool tagged)
 {
-	static const struct ip ip4 = {
-	    {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 100, 100, 100, 100}};
+	static const struct ip ip4 = {{[10] = 0xff, 0xff, 100, 100, 100, 100}};
 	static const struct ip ip6 = {
 	    {0xfd, 0x7a, 0x11, 0x5c, 0xa1, 0xe0, [15] = 0x53}};
-	size_t n = a->kind == ALIAS_GROUP ? a->nmembers : 1;
+	struct policy_subject *s = &t->made[t->nmade++];
 
-	t->made = calloc(n + 1, sizeof(*t->made));
-	t->made_tags = calloc(1, sizeof(*t->made_tags));
-	if (t->made == NULL || t->made_tags == NULL)
-		return false;
-	t->made_tags[0] = a->kind == ALIAS_TAG ? a->name : "tag:";
-	for (size_t i = 0; i < n; i++) {
-		struct policy_subject *s = &t->made[t->nmade++];
-
-		*s = (struct policy_subject){.ip4 = ip4, .ip6 = ip6};
-		s->user_id = UINT64_MAX - i;
-		if (a->kind == ALIAS_USER)
-			s->user = a->name;
-		if (a->kind == ALIAS_GROUP)
-			s->user = a->members[i];
-		if (a->kind == ALIAS_TAG || a->kind == ALIAS_TAGGED) {
-			s->tags = t->made_tags;
-			s->ntags = 1;
-		}
-		if (!parties_add(t, s))
-			return false;
+	*s = (struct policy_subject){.user = user, .ip4 = ip4, .ip6 = ip6};
+	if (tagged) {
+		s->tags = &t->made_tag;
+		s->ntags = 1;
 	}
-	return true;
+	return parties_add(t, s);
+}
+
+static bool
+has_user(const struct parties *t, const char *user)
+{
+	for (size_t i = 0; i < t->n; i++)
+		if (t->v[i].s->user != NULL &&
+		    strcmp(t->v[i].s->user, user) == 0)
+			return true;
+	return false;
+}
+
+/* Adds those that the alias means and who have no node yet. */
+static bool
+parties_complete(struct parties *t, const struct alias *a)
+{
+	t->made = calloc(a->nmembers + 1, sizeof(*t->made));
+	if (t->made == NULL)
+		return false;
+	for (size_t i = 0; i < a->nmembers; i++)
+		if (!has_user(t, a->members[i]) &&
+		    !parties_make(t, a->members[i], false))
+			return false;
+	if (t->n > 0 || a->kind == ALIAS_GROUP)
+		return true;
+	t->made_tag = a->kind == ALIAS_TAG ? a->name : "tag:";
+	return parties_make(t, a->kind == ALIAS_USER ? a->name : NULL,
+	    a->kind == ALIAS_TAG || a->kind == ALIAS_TAGGED);
 }
 
 static bool
@@ -134,7 +144,17 @@ parties_find(
 	for (size_t i = 0; i < w->n; i++)
 		if (alias_is_subject(a, w->v[i]) && !parties_add(t, w->v[i]))
 			return false;
-	return t->n > 0 || parties_make(t, a);
+	return parties_complete(t, a);
+}
+
+/* autogroup:self are the devices of each source. */
+static bool
+parties_copy(struct parties *t, const struct parties *from)
+{
+	for (size_t i = 0; i < from->n; i++)
+		if (from->v[i].s != NULL && !parties_add(t, from->v[i].s))
+			return false;
+	return true;
 }
 
 static bool
@@ -151,6 +171,16 @@ is_source(const struct policy *p, const struct sources *s,
 	return false;
 }
 
+/* As subject_same_user, for users without nodes as well. */
+static bool
+same_user(const struct policy_subject *a, const struct policy_subject *b)
+{
+	return a->ntags == 0 && b->ntags == 0 &&
+	    (a == b ||
+		(a->user != NULL && b->user != NULL &&
+		    strcmp(a->user, b->user) == 0));
+}
+
 /* True if a destination of the test is one of the rule; with `of` only one
  * that belongs to the same user. */
 static bool
@@ -164,8 +194,7 @@ has_destination(const struct test_run *t, const struct rule *r, int family,
 
 		if (one->has[family] &&
 		    alias_has(a, one->s, &one->ip[family], false) &&
-		    (of == NULL ||
-			(one->s != NULL && subject_same_user(of, one->s))))
+		    (of == NULL || (one->s != NULL && same_user(of, one->s))))
 			return true;
 	}
 	return false;
@@ -260,10 +289,11 @@ run_check(struct test_run *t, const struct policy_check *k)
 	if (is_nobody(t, src) || is_nobody(t, dst))
 		return refuse(t, k, "names a user that does not exist");
 	if (!parties_find(&t->src, t->w, src) ||
-	    !parties_find(&t->dst, t->w, dst))
+	    !(dst->kind == ALIAS_SELF ? parties_copy(&t->dst, &t->src)
+				      : parties_find(&t->dst, t->w, dst)))
 		return refuse(t, k, "cannot be tested: not enough memory");
 	if (t->src.n == 0 || t->dst.n == 0)
-		return refuse(t, k, "names a group that is empty");
+		return refuse(t, k, "stand for nobody");
 	for (uint32_t i = 0; i < t->p->nrules; i++)
 		if (policy_rule_serves(t->p, i, k->port, t->c->proto)) {
 			apply_rule(t, i, 0);

@@ -190,7 +190,7 @@ open_database(struct store *s)
 	sqlite3_busy_timeout(s->db, STORE_BUSY_MS);
 	/* What is damaged, or not ours, is left as it is, its WAL too. */
 	store_keep_wal(s, true);
-	if (store_exec(s, settings, "cannot set it up") == -1 ||
+	if (store_exec(s, settings, "cannot read it") == -1 ||
 	    store_check_kind(s, &version) == -1 ||
 	    store_check_pages(s, false) == -1 || set_wal(s) == -1)
 		return -1;

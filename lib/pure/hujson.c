@@ -1,5 +1,6 @@
 /* hujson: see hujson.h. */
 #include <string.h>
+#include <strings.h>
 
 #include "pure/hujson.h"
 
@@ -169,27 +170,36 @@ skip_key(const char *text, size_t n, size_t *i)
 	return *i < n;
 }
 
+/* True if the key that begins at i is this one, but for its case if so
+ * wished. */
+static bool
+key_is(const char *text, size_t n, size_t i, const char *key, bool any_case)
+{
+	size_t length = strlen(key);
+
+	if (n - i < length + 2 || text[i + 1 + length] != '"')
+		return false;
+	return any_case ? strncasecmp(text + i + 1, key, length) == 0
+			: memcmp(text + i + 1, key, length) == 0;
+}
+
 /* Finds a step of a path in the value at *i. */
 static bool
 find_step(const char *text, size_t n, const struct hujson_path *step,
-    bool of_key, size_t *i)
+    bool any_case, bool of_key, size_t *i)
 {
-	size_t at = *i, length = step->key == NULL ? 0 : strlen(step->key);
+	size_t at = *i;
 
 	if (at >= n || text[at] != (step->key == NULL ? '[' : '{'))
 		return false;
 	for (size_t count = 0; next_item(text, n, &at); count++) {
 		size_t key = at;
-		bool found = count == step->i;
 
-		if (step->key != NULL) {
-			if (!skip_key(text, n, &at))
-				return false;
-			found = n - key > length + 1 &&
-			    memcmp(text + key + 1, step->key, length) == 0 &&
-			    text[key + 1 + length] == '"';
-		}
-		if (found) {
+		if (step->key != NULL && !skip_key(text, n, &at))
+			return false;
+		if (step->key == NULL
+			? count == step->i
+			: key_is(text, n, key, step->key, any_case)) {
 			*i = of_key ? key : at;
 			return true;
 		}
@@ -213,7 +223,10 @@ hujson_find(const char *text, size_t n, const struct hujson_path *path,
 	if (path != NULL)
 		return false;
 	while (depth-- > 0)
-		if (!find_step(text, n, steps[depth], of_key && depth == 0, &i))
+		if (!find_step(text, n, steps[depth], false,
+			of_key && depth == 0, &i) &&
+		    !find_step(
+			text, n, steps[depth], true, of_key && depth == 0, &i))
 			return false;
 	*offset = i;
 	return i < n;

@@ -39,8 +39,8 @@ struct hujson_path {
 /*
  * Finds a value in stripped text that is valid JSON (in other text it may find
  * nonsense, but does not leave it). Sets *offset to its first byte or, with
- * of_key, to that of its key. False if there is none, or if the key is
- * written with escapes.
+ * of_key, to that of its key. A key that is there in another case is found, too.
+ * False if there is none, or if the key is written with escapes.
  */
 bool hujson_find(const char *text, size_t n, const struct hujson_path *path,
     bool of_key, size_t *offset);

@@ -27,8 +27,7 @@
 #define NOISE_HEADER_LEN   3 /* of a record */
 #define NOISE_TAG_LEN	   16
 #define NOISE_RECORD_MAX   4096 /* on the wire, with header and tag */
-#define NOISE_PLAIN_MAX \
-	(NOISE_RECORD_MAX - NOISE_HEADER_LEN - NOISE_TAG_LEN)
+#define NOISE_PLAIN_MAX	   (NOISE_RECORD_MAX - NOISE_HEADER_LEN - NOISE_TAG_LEN)
 
 /* An established connection: one key and counter for each direction. */
 struct noise {

@@ -120,7 +120,10 @@ class Coordd:
             self.stop()
         self.folder.cleanup()
 
-    # coordctl, in three ways.
+    # coordctl, in four ways.
+    def ctl(self, *arguments, **options):
+        return ctlfake.ctl(*arguments, socket=self.socket, **options)
+
     def works(self, *arguments, **options):
         return ctlfake.works(*arguments, socket=self.socket, **options)
 
@@ -234,7 +237,9 @@ class Client:
             b"POST /ts2021 HTTP/1.1\r\nHost: c\r\nConnection: upgrade\r\n"
             b"Upgrade: tailscale-control-protocol\r\nContent-Length: 0\r\n"
             b"X-Tailscale-Handshake: " + first + b"\r\n\r\n")
-        assert b" 101 " in self.wire.readline()
+        if not (line := self.wire.readline()):
+            raise ConnectionResetError("coordd is gone")
+        assert b" 101 " in line, line
         while self.wire.readline() != b"\r\n":
             pass
         kind, size = struct.unpack(">BH", self._exactly(3))
@@ -281,7 +286,8 @@ class Client:
         body = json.dumps(value).encode()
         fields = {":method": "POST", ":scheme": "https", ":authority": "c",
                   ":path": path, "content-length": str(len(body))}
-        self._frame(HEADERS, END_HEADERS, self.stream, b"".join(
+        # First, that no table is kept, as coordd wants it (RFC 7541 section 4.2).
+        self._frame(HEADERS, END_HEADERS, self.stream, b"\x20" + b"".join(
             b"\0" + bytes([len(k)]) + k.encode() + bytes([len(v)]) + v.encode()
             for k, v in fields.items()))
         self._frame(DATA, END_STREAM, self.stream, body)
@@ -296,7 +302,6 @@ class Client:
             if stream != self.stream:
                 continue
             if kind == HEADERS:
-                # Before it, that no table is kept (RFC 7541 section 6.3).
                 status = STATUS.get(part.lstrip(b"\x20")[0], 0)
             elif kind == DATA:
                 answer += part

@@ -115,6 +115,7 @@ test_find(void)
 	struct hujson_path a = {.key = "a"}, b = {&a, "b", 0};
 	struct hujson_path second = {&b, NULL, 1}, c = {&second, "c", 0};
 	struct hujson_path wrong = {&second, "b", 0}, deep[20];
+	struct hujson_path other = {.key = "key"};
 	size_t n = strlen(text), offset;
 
 	ok(hujson_find(text, n, &c, false, &offset), "a value");
@@ -126,6 +127,13 @@ test_find(void)
 	ok(hujson_find(text, n, NULL, false, &offset) && offset == 0,
 	    "no step: the document");
 	ok(!hujson_find(text, n, &wrong, false, &offset), "no such key");
+	ok(hujson_find("{\"KEY\":1,\"Key\":2}", 17, &other, false, &offset) &&
+		offset == 7,
+	    "a key in another case");
+	other.key = "Key";
+	ok(hujson_find("{\"KEY\":1,\"Key\":2}", 17, &other, false, &offset) &&
+		offset == 15,
+	    "... unless it is there as it is");
 	for (size_t i = 0; i < 20; i++)
 		deep[i] = (struct hujson_path){i ? &deep[i - 1] : NULL, "a", 0};
 	ok(!hujson_find(text, n, &deep[19], false, &offset),

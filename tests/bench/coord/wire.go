@@ -272,7 +272,13 @@ func (w *wire) readFrames() error {
 			}
 		case *http2.SettingsFrame:
 			if !f.IsAck() {
-				err = w.send(func() { w.fr.WriteSettingsAck() })
+				size, ok := f.Value(http2.SettingHeaderTableSize)
+				err = w.send(func() {
+					if ok {
+						w.enc.SetMaxDynamicTableSize(size)
+					}
+					w.fr.WriteSettingsAck()
+				})
 			}
 		case *http2.PingFrame:
 			if !f.IsAck() {

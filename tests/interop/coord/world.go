@@ -40,6 +40,7 @@ type world struct {
 	testing.TB
 	config
 	dir     string // short: Unix sockets have short paths
+	socket  string // of coordctl
 	servers *space
 	hosts   int
 	coordd  *child
@@ -48,32 +49,39 @@ type world struct {
 	derpMap string // a file
 }
 
-// newWorld starts relayd, stund and coordd.
-func newWorld(t testing.TB, c config) *world {
+// newNet makes the network, without servers.
+func newNet(t testing.TB) *world {
 	t.Helper()
 	needRoot(t)
-	for _, name := range []string{"COORDD", "COORDCTL", "RELAYD", "STUND", "TAILSCALED", "TAILSCALE"} {
-		program(t, name)
-	}
-	w := &world{TB: t, config: c}
+	w := &world{TB: t}
 	var err error
 	if w.dir, err = os.MkdirTemp("", "coord"); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(w.dir) })
+	// The servers give up root.
 	if err := os.Chmod(w.dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
-		if t.Failed() {
-			t.Logf("log of coordd:\n%s", w.log.tail(200))
-		}
-	})
+	w.socket = w.path("coordd.sock")
 	w.servers = newSpace(t, "servers")
 	w.servers.sh(t, "ip addr add "+serverIP4+"/32 dev lo\n"+
 		"ip addr add "+serverIP6+"/128 dev lo nodad\n"+
 		"echo 1 >/proc/sys/net/ipv4/ip_forward\n"+
 		"echo 1 >/proc/sys/net/ipv6/conf/all/forwarding")
+	return w
+}
+
+// newWorld starts relayd, stund and coordd in a network.
+func newWorld(t testing.TB, c config) *world {
+	t.Helper()
+	w := newNet(t)
+	w.config = c
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("log of coordd:\n%s", w.log.tail(200))
+		}
+	})
 	if c.relay == nil {
 		c.relay = startRelay
 	}
@@ -154,7 +162,7 @@ func (w *world) setPolicy(text string) {
 }
 
 func (w *world) coorddArgs() []string {
-	args := []string{"-state", w.path("state"), "-socket", w.socket(),
+	args := []string{"-state", w.path("state"), "-socket", w.socket,
 		"-domain", domain, "-derp-map", w.derpMap, "-url", w.url(),
 		"-listen", serverIP4 + ":8080", "-listen", "[" + serverIP6 + "]:8080",
 		"-log", "debug"}
@@ -168,8 +176,6 @@ func (w *world) coorddArgs() []string {
 	}
 	return append(args, w.args...)
 }
-
-func (w *world) socket() string { return w.path("coordd.sock") }
 
 // startCoordd starts coordd, at first or again, and waits until it answers.
 func (w *world) startCoordd() {
@@ -236,7 +242,7 @@ func (w *world) get(url string) (string, error) {
 // tryCtl runs coordctl and returns its standard output.
 func (w *world) tryCtl(args ...string) (string, error) {
 	cmd := w.servers.command(program(w, "COORDCTL"),
-		append([]string{"--socket", w.socket()}, args...)...)
+		append([]string{"--socket", w.socket}, args...)...)
 	var out, err2 bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &err2
 	if err := cmd.Run(); err != nil {
