@@ -74,6 +74,9 @@ $(O)/lib/run/version.o: $(B)/version
 $(B)/version: FORCE
 	@mkdir -p $(@D); echo '$(VERSION)' | cmp -s - $@ || echo '$(VERSION)' >$@
 
+# .incbin reads these, which -MMD does not see.
+$(O)/coordd/page_asset.o: $(wildcard coordd/page/*)
+
 # A program is all of its folder's .c files.
 define program
 $(B)/$(1): $(patsubst %.c,$(O)/%.o,$(wildcard $(1)/*.c)) $(B)/librun.a $(B)/libpure.a
@@ -93,6 +96,10 @@ UNIT_OBJS_file_test     := lib/run/file.o
 UNIT_OBJS_tls_test      := lib/run/tls.o
 UNIT_LIBS_tls_test       = $(shell $(PKG_CONFIG) --libs openssl)
 UNIT_OBJS_log_test      := lib/run/log.o
+POLICY_OBJS := $(patsubst %,coordd/policy_%.o,alias cases error explain \
+	filter lists match owner parse ports rules)
+UNIT_OBJS_policy_test   := $(POLICY_OBJS)
+UNIT_OBJS_policy_corpus_test := $(POLICY_OBJS)
 UNIT_OBJS_model_test    := coordd/model.o
 UNIT_OBJS_store_test    := coordd/model.o lib/run/file.o \
 	$(patsubst %,coordd/store_%.o,sqlite schema put load file)
@@ -135,6 +142,7 @@ $(B)/tests/sim/%: $(O)/tests/sim/%.o $$(addprefix $(O)/,$$(SIM_OBJS_$$*)) $(B)/l
 FUZZERS := $(patsubst %.c,$(B)/%,$(wildcard tests/fuzz/*_fuzz.c))
 FUZZ_OBJS_derp_session_fuzz := relayd/session.o
 FUZZ_OBJS_answer_fuzz       := coordctl/answer.o
+FUZZ_OBJS_policy_fuzz       := $(POLICY_OBJS)
 FUZZ_OBJS_conf_file_fuzz    := lib/run/conf.o lib/run/conf_value.o lib/run/addr.o
 ifeq ($(VARIANT),fuzz)
 fuzzers: $(FUZZERS)
@@ -145,17 +153,18 @@ $(B)/tests/fuzz/%: $(O)/tests/fuzz/%.o $$(addprefix $(O)/,$$(FUZZ_OBJS_$$*)) $(B
 endif
 
 # The peers of the interop tests and the bench: Tailscale's own programs, at
-# the version that tests/interop/go.mod names, and the load generator.
+# the version that tests/interop/go.mod names, and the load generators.
 GO    = GOTOOLCHAIN=local CGO_ENABLED=0 $(shell deploy/bootstrap go)
 PEERS = $(addprefix build/peers/,derper derpprobe stunc tailscaled tailscale)
-peers: $(PEERS) build/peers/derpbench
+BENCHES = $(addprefix build/peers/,derpbench coordbench)
+peers: $(PEERS) $(BENCHES)
 $(PEERS) &: tests/interop/go.mod tests/interop/go.sum
 	@mkdir -p build/peers
 	$(Q)cd tests/interop && $(GO) build -o ../../build/peers/ $(PEERS:build/peers/%=tailscale.com/cmd/%)
 	@touch $(PEERS)
-build/peers/derpbench: $(wildcard tests/bench/*.go tests/bench/go.*)
+$(BENCHES): $(wildcard $(addprefix tests/bench/,*.go */*.go go.*))
 	@mkdir -p build/peers
-	$(Q)cd tests/bench && $(GO) build -o ../../$@ .
+	$(Q)cd tests/bench && $(GO) build -o ../../$@ ./$(if $(filter %/coordbench,$@),coord)
 
 # What a person or the CI types. tests/run builds what it runs.
 run:
@@ -181,6 +190,8 @@ bench:
 	@$(MAKE) --no-print-directory all peers
 	@build/peers/derpbench $(BENCH_FLAGS) relayd=build/release/relayd \
 		relayd-1w=build/release/relayd,-workers=1 derper=build/peers/derper
+	@build/peers/coordbench $(COORDBENCH_FLAGS) coordd=build/release/coordd \
+		$(if $(HEADSCALE),headscale='$(HEADSCALE)')
 
 # Checks of the text of the code. Tracked files only.
 TRACKED = $(wildcard $(shell git ls-files $(1)))

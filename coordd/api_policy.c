@@ -158,7 +158,7 @@ bool
 api_policy_explain(struct api_call *a)
 {
 	const struct policy *p = a->c->policy;
-	struct question q;
+	struct question q = {0};
 	struct policy_world w;
 	size_t line = 0;
 	bool allowed;

@@ -72,7 +72,7 @@ struct coordd_conf {
 	    dns_record_text;
 	char *state, *url, *domain, *policy, *derp_map, *socket;
 	char *tls_cert, *tls_key, *restore, *verify;
-	bool magic_dns, approve_devices, sandbox;
+	bool magic_dns, approve_devices;
 	int64_t key_expiry_us, ephemeral_us, grace_us;
 	char *user;
 	int log; /* enum log_level */

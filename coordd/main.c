@@ -17,6 +17,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <openssl/crypto.h>
 #include <sodium.h>
 
 #include "coordd/control.h"
@@ -105,25 +106,31 @@ load_secret(
 		r = store_set(c->store, name, k->b, KEY_LEN);
 	} else
 		r = -1;
-	if (r == -1)
-		snprintf(error, COORDD_ERROR_MAX, "state %.300s: %s: %.100s",
-		    c->conf->state, name,
-		    n >= 0 ? "is not 32 bytes" : store_error(c->store));
+	if (r == -1 && n >= 0)
+		snprintf(error, COORDD_ERROR_MAX,
+		    "state %.300s: %s: %ld bytes; "
+		    "want 32",
+		    c->conf->state, name, n);
+	else if (r == -1)
+		snprintf(error, COORDD_ERROR_MAX, "%s", store_error(c->store));
 	free(value);
 	return r;
 }
 
-static void
+static int
 load_cursor(struct coordd *c)
 {
 	void *value = NULL;
 	char text[16] = "";
 	long n = store_get(c->store, "address-cursor", &value);
 
-	if (n > 0 && n < (long)sizeof(text))
+	if (n == -1)
+		return store_error(c->store)[0] == '\0' ? 0 : -1;
+	if (n < (long)sizeof(text))
 		memcpy(text, value, (size_t)n);
 	c->address_cursor = (uint32_t)strtoul(text, NULL, 10);
 	free(value);
+	return 0;
 }
 
 static int
@@ -138,8 +145,7 @@ load_state(struct coordd *c, char error[static COORDD_ERROR_MAX])
 	    load_secret(c, "hash-key", &c->hash_key, false, error) == -1)
 		return -1;
 	key_public(&c->pub, &c->priv);
-	load_cursor(c);
-	if (store_load(c->store, &c->model) == -1) {
+	if (load_cursor(c) == -1 || store_load(c->store, &c->model) == -1) {
 		snprintf(error, COORDD_ERROR_MAX, "%s", store_error(c->store));
 		return -1;
 	}
@@ -410,8 +416,11 @@ serve(struct program *p)
 	}
 	loop_on_turn(c->loop, on_turn, p);
 	timer_set(p->tick, loop_now(c->loop));
-	if (c->conf->sandbox)
+	if (c->conf->sandbox) {
+		/* A provider that openssl.cnf names cannot be loaded later. */
+		OPENSSL_init_crypto(OPENSSL_INIT_LOAD_CONFIG, NULL);
 		sandbox_enter(SANDBOX_DATABASE);
+	}
 	report_ready(c);
 	loop_run(c->loop);
 	return 0;

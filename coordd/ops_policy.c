@@ -29,7 +29,7 @@ ops_world(struct coordd *c, struct policy_world *w)
 	size_t count = 0;
 
 	*w = (struct policy_world){.user_exists = user_exists, .arg = c};
-	v = calloc(c->model.nnodes + 1, sizeof(*v));
+	v = calloc(c->model.nnodes + 1, sizeof(struct policy_subject *));
 	if (v == NULL)
 		return false;
 	while ((n = model_next(&c->model, &at)) != NULL)

@@ -13,10 +13,10 @@
 #define FORM_MAX 65536
 
 /* Nothing from elsewhere, nothing inline, and no text made HTML by script. */
-#define POLICY \
+#define POLICY                                                      \
 	"default-src 'none'; script-src 'self'; style-src 'self'; " \
-	"connect-src 'self'; img-src 'self'; form-action 'self'; " \
-	"frame-ancestors 'none'; base-uri 'none'; " \
+	"connect-src 'self'; img-src 'self'; form-action 'self'; "  \
+	"frame-ancestors 'none'; base-uri 'none'; "                 \
 	"require-trusted-types-for 'script'; trusted-types 'none'"
 
 /* "*" stands for what p->arg gets. */
@@ -244,8 +244,8 @@ read_form(struct page *p)
 static void
 read_query(struct page *p)
 {
-	const char *query = evhttp_uri_get_query(
-	    evhttp_request_get_evhttp_uri(p->req));
+	const char *query =
+	    evhttp_uri_get_query(evhttp_request_get_evhttp_uri(p->req));
 
 	/* A query that is none asks for nothing. */
 	if (query != NULL)
@@ -255,16 +255,15 @@ read_query(struct page *p)
 static void
 send_asset(struct evhttp_request *req, const struct page_asset *a)
 {
-	admin_reply(
-	    req, HTTP_OK, a->type, a->body, (size_t)(a->end - a->body));
+	admin_reply(req, HTTP_OK, a->type, a->body, (size_t)(a->end - a->body));
 }
 
 /* Where an unknown visitor wants to go, as far as he may be sent there. */
 static void
 ask_for_token(struct page *p, const char *path, bool post)
 {
-	const char *query = evhttp_uri_get_query(
-	    evhttp_request_get_evhttp_uri(p->req));
+	const char *query =
+	    evhttp_uri_get_query(evhttp_request_get_evhttp_uri(p->req));
 	struct text next = TEXT_EMPTY;
 
 	text_str(&next, post ? "/" : path);
@@ -298,15 +297,14 @@ call_route(struct page *p, const struct page_route *route, const char *path)
 }
 
 bool
-page_handle(struct admin *a, struct evhttp_request *req,
-    const struct ops_who *who)
+page_handle(
+    struct admin *a, struct evhttp_request *req, const struct ops_who *who)
 {
 	const char *path =
 	    evhttp_uri_get_path(evhttp_request_get_evhttp_uri(req));
 	enum evhttp_cmd_type method = evhttp_request_get_command(req);
 	bool post = method == EVHTTP_REQ_POST;
-	struct page p = {
-	    .admin = a, .c = admin_env(a), .req = req, .who = who};
+	struct page p = {.admin = a, .c = admin_env(a), .req = req, .who = who};
 	const struct page_asset *asset;
 	const struct page_route *route;
 

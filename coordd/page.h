@@ -20,7 +20,7 @@
 #include "pure/text.h"
 
 /* A key that expires this soon is one about to expire. */
-#define PAGE_SOON_S (14 * 86400)
+#define PAGE_SOON_S  (14 * 86400)
 #define PAGE_ARG_MAX 64
 
 struct page {
@@ -48,8 +48,8 @@ void page_end(struct page *p, int status);
 /* 303: the browser asks for this address by GET. */
 void page_redirect(struct page *p, const char *where);
 /* After a change was tried: goes to `where`, or says why it was not made. */
-void page_answer(struct page *p, bool good, const struct ops_result *r,
-    const char *where);
+void page_answer(
+    struct page *p, bool good, const struct ops_result *r, const char *where);
 /* The same for what the path names but is not there. */
 void page_missing(struct page *p, const char *what, const char *where);
 /* The number in the path; 0, which is no id, if it is none. */
@@ -125,8 +125,8 @@ struct page_tags {
 	const char *v[NODE_TAGS_MAX + 1];
 	size_t n;
 };
-bool page_read_tags(struct page *p, struct page_tags *tags,
-    struct ops_result *r);
+bool page_read_tags(
+    struct page *p, struct page_tags *tags, struct ops_result *r);
 /* Splits at blanks and commas, in place; at most max. */
 size_t page_words(char *text, const char **v, size_t max);
 

@@ -7,15 +7,15 @@
 #include "coordd/page.h"
 
 /* The path is seen from the top of the tree, where the compiler runs. */
-#define ASSET(name, file) \
-	__asm__(".pushsection .rodata\n" \
-		"page_" #name ":\n" \
-		".incbin \"coordd/page/" file "\"\n" \
-		"page_" #name "_end:\n" \
-		".byte 0\n" \
-		".popsection\n"); \
+#define ASSET(name, file)                                                      \
+	__asm__(".pushsection .rodata\n"                                       \
+		"page_" #name ":\n"                                            \
+		".incbin \"coordd/page/" file "\"\n"                           \
+		"page_" #name "_end:\n"                                        \
+		".byte 0\n"                                                    \
+		".popsection\n");                                              \
 	extern const char page_##name[] __attribute__((visibility("hidden"))); \
-	extern const char page_##name##_end[] \
+	extern const char page_##name##_end[]                                  \
 	    __attribute__((visibility("hidden")))
 
 ASSET(css, "page.css");

@@ -36,8 +36,8 @@ add_entry(void *arg, int64_t when, const char *who, const char *did,
 	text_str(r->t, "<tr><td class=\"time\">");
 	html_time(r->t, when);
 	html_fmt(r->t,
-	    "</td><td>%s</td><td><bdi>%s</bdi></td><td class=\"who\">by "
-	    "<bdi>%s</bdi></td></tr>\n",
+	    "</td><td class=\"what\">%s</td><td class=\"detail\"><bdi>%s</bdi>"
+	    "</td><td class=\"who\"><bdi>%s</bdi></td></tr>\n",
 	    did, detail, who);
 }
 
@@ -55,12 +55,10 @@ page_audit_table(struct page *p, const struct page_audit_wish *w)
 	if (w->show > 0)
 		text_str(&p->out, table_head);
 	if (store_audit_read(p->c->store, w->read, add_entry, &r) == -1)
-		html_fmt(&p->out,
-		    "<tr><td colspan=\"4\">%s</td></tr>\n",
+		html_fmt(&p->out, "<tr><td colspan=\"4\">%s</td></tr>\n",
 		    store_error(p->c->store));
 	else if (w->show > 0 && r.found <= w->skip)
-		text_str(
-		    &p->out, "<tr><td colspan=\"4\">nothing</td></tr>\n");
+		text_str(&p->out, "<tr><td colspan=\"4\">nothing</td></tr>\n");
 	if (w->show > 0 || p->out.len > begin)
 		text_str(&p->out, "</tbody></table>\n");
 	return r.found;

@@ -5,9 +5,9 @@
 
 #include "coordd/page.h"
 
-#define WHERE_MAX    64
-#define DAYS_MAX     3650
-#define ROUTES_MAX   1000
+#define WHERE_MAX  64
+#define DAYS_MAX   3650
+#define ROUTES_MAX 1000
 
 /* The node that the path names, and its page; NULL if that was answered. */
 static struct node *
@@ -18,8 +18,8 @@ find_node(struct page *p, char where[static WHERE_MAX])
 	if (n == NULL)
 		page_missing(p, "node", "/nodes");
 	else
-		snprintf(where, WHERE_MAX, "/nodes/%llu",
-		    (unsigned long long)n->id);
+		snprintf(
+		    where, WHERE_MAX, "/nodes/%llu", (unsigned long long)n->id);
 	return n;
 }
 
@@ -72,8 +72,8 @@ page_node_expire(struct page *p)
 		else
 			expiry = p->now + days * 86400;
 	}
-	page_answer(p,
-	    good && ops_node_expire(p->c, p->who, n, expiry, &r), &r, where);
+	page_answer(
+	    p, good && ops_node_expire(p->c, p->who, n, expiry, &r), &r, where);
 }
 
 void
@@ -85,8 +85,7 @@ page_node_rename(struct page *p)
 
 	if (n != NULL)
 		page_answer(p,
-		    ops_node_rename(
-			p->c, p->who, n, page_value(p, "name"), &r),
+		    ops_node_rename(p->c, p->who, n, page_value(p, "name"), &r),
 		    &r, where);
 }
 
@@ -101,8 +100,8 @@ page_node_move(struct page *p)
 	if (n == NULL)
 		return;
 	u = page_find_user(p, &r);
-	page_answer(p,
-	    u != NULL && ops_node_move(p->c, p->who, n, u, &r), &r, where);
+	page_answer(
+	    p, u != NULL && ops_node_move(p->c, p->who, n, u, &r), &r, where);
 }
 
 bool
@@ -116,8 +115,8 @@ page_read_tags(struct page *p, struct page_tags *tags, struct ops_result *r)
 		if (tags->n <= NODE_TAGS_MAX)
 			return true;
 	}
-	return ops_fail(r, HTTP_BADREQUEST,
-	    "Tags: at most %d are possible.", NODE_TAGS_MAX);
+	return ops_fail(r, HTTP_BADREQUEST, "Tags: at most %d are possible.",
+	    NODE_TAGS_MAX);
 }
 
 void
@@ -131,8 +130,7 @@ page_node_tags(struct page *p)
 	if (n != NULL)
 		page_answer(p,
 		    page_read_tags(p, &tags, &r) &&
-			ops_node_tag(
-			    p->c, p->who, n, tags.v, tags.n, &r),
+			ops_node_tag(p->c, p->who, n, tags.v, tags.n, &r),
 		    &r, where);
 }
 

@@ -89,8 +89,8 @@ add_distance(struct text *t, int64_t seconds)
 
 	while (i < 2 && seconds < 2 * units[i].unit)
 		i++;
-	text_fmt(t, "%lld %s", (long long)(seconds / units[i].unit),
-	    units[i].name);
+	text_fmt(
+	    t, "%lld %s", (long long)(seconds / units[i].unit), units[i].name);
 }
 
 void

@@ -64,11 +64,11 @@ add_key(struct page *p, const struct authkey *k)
 		html_mark(t, "", k->tags[i]);
 	text_str(t, "</td><td class=\"wide\">");
 	html_when(t, k->created, p->now);
-	text_str(t, "</td><td>");
+	text_str(t, "</td><td data-label=\"expires\">");
 	html_when(t, k->expires, p->now);
 	text_str(t, "</td><td class=\"buttons\">");
 	if (authkey_is_usable(k, p->now))
-		add_button(p, k, "expire", "", "Expire");
+		add_button(p, k, "expire", "quiet", "Expire");
 	else
 		add_button(p, k, "delete", "danger", "Delete");
 	text_str(t, "</td></tr>\n");
@@ -81,11 +81,13 @@ add_choice(struct page *p)
 	const char *user = page_value(p, "user");
 	struct text *t = &p->out;
 
-	text_str(t, all ? "<p>All keys. <a href=\"" :
-			  "<p>Keys that can be used. <a href=\"");
+	text_str(t,
+	    all ? "<p>All keys. <a href=\""
+		: "<p>Keys that can be used. <a href=\"");
 	page_link(p, t, "/keys", names, "show", all ? "" : "all");
-	text_str(t, all ? "\">Only usable ones</a></p>\n" :
-			  "\">Used and expired ones, too</a></p>\n");
+	text_str(t,
+	    all ? "\">Only usable ones</a></p>\n"
+		: "\">Used and expired ones, too</a></p>\n");
 	if (user[0] == '\0')
 		return;
 	html_fmt(t, "<p>Of user <b><bdi>%s</bdi></b>. <a href=\"", user);

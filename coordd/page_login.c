@@ -42,8 +42,7 @@ is_local(const char *where)
 }
 
 void
-page_login_form(
-    struct page *p, int status, const char *error, const char *next)
+page_login_form(struct page *p, int status, const char *error, const char *next)
 {
 	struct evkeyvalq *headers = evhttp_request_get_output_headers(p->req);
 
@@ -60,6 +59,8 @@ page_login_form(
 		    "<p class=\"notice bad\" role=\"alert\">%s</p>\n", error);
 	html_fmt(&p->out,
 	    "<form class=\"login\" method=\"post\" action=\"/login\">\n"
+	    "<input name=\"username\" autocomplete=\"username\" "
+	    "value=\"coordd\" hidden>\n"
 	    "<p><label for=\"token\">Token of the administrator</label>\n"
 	    "<input id=\"token\" name=\"token\" type=\"password\" "
 	    "autocomplete=\"current-password\" required autofocus "
@@ -77,8 +78,8 @@ page_login(struct page *p)
 {
 	const char *next = page_value(p, "next");
 	/* As it was pasted: with the end of its line. */
-	const char *token = page_value(p, "token") +
-	    strspn(page_value(p, "token"), " \t\r\n");
+	const char *token =
+	    page_value(p, "token") + strspn(page_value(p, "token"), " \t\r\n");
 	char line[ADMIN_TOKEN_LEN + 1] = {0};
 	size_t n = strcspn(token, " \t\r\n");
 	char ip[ADDR_TEXT_MAX];

@@ -131,8 +131,8 @@ add_paths(struct page *p, const struct node *n)
 }
 
 static void
-add_key(struct page *p, const char *name, const char *prefix,
-    const struct key *k)
+add_key(
+    struct page *p, const char *name, const char *prefix, const struct key *k)
 {
 	char text[KEY_TEXT_MAX];
 
@@ -165,8 +165,7 @@ add_facts(struct page *p, const struct node *n)
 static void
 form(struct page *p, const struct node *n, const char *what)
 {
-	html_fmt(&p->out,
-	    "<form method=\"post\" action=\"/nodes/%llu/%s\">",
+	html_fmt(&p->out, "<form method=\"post\" action=\"/nodes/%llu/%s\">",
 	    (unsigned long long)n->id, what);
 }
 
@@ -250,8 +249,8 @@ add_routing(struct page *p, const struct node *n)
 		return;
 	}
 	form(p, n, "routes");
-	text_str(&p->out,
-	    "<fieldset><legend>Routes that it may serve</legend>");
+	text_str(
+	    &p->out, "<fieldset><legend>Routes that it may serve</legend>");
 	for (size_t i = 0; i < n->nadvertised; i++)
 		add_route(p, &n->advertised[i],
 		    is_among(n->approved, n->napproved, &n->advertised[i]));

@@ -83,8 +83,7 @@ page_relay_name(struct text *t, const json_t *map, int region)
 	if (r == NULL)
 		html_fmt(t, "region %s, not in the map", id);
 	else
-		html_fmt(
-		    t, "%s", name == NULL || name[0] == '\0' ? id : name);
+		html_fmt(t, "%s", name == NULL || name[0] == '\0' ? id : name);
 }
 
 /* ---- which are shown ---- */
@@ -317,8 +316,8 @@ add_narrowing(struct page *p, const json_t *map)
 
 	relay = page_value(p, "relay");
 	if (user[0] != '\0') {
-		html_fmt(t, "<p>Of user <b><bdi>%s</bdi></b>. <a href=\"",
-		    user);
+		html_fmt(
+		    t, "<p>Of user <b><bdi>%s</bdi></b>. <a href=\"", user);
 		page_link(p, t, "/nodes", names, "user", "");
 		text_str(t, "\">Of all users</a></p>\n");
 	}
@@ -367,8 +366,7 @@ add_row(struct page *p, const json_t *map, const struct node *n)
 	text_str(t, "<tr><th scope=\"row\">");
 	page_node_link(t, n);
 	if (strcmp(n->hostname, n->label) != 0)
-		html_fmt(
-		    t, "<small class=\"raw\"><bdi>%s</bdi></small>",
+		html_fmt(t, "<small class=\"raw\"><bdi>%s</bdi></small>",
 		    n->hostname);
 	text_str(t, "</th><td class=\"state\">");
 	page_node_state(p, n);

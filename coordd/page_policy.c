@@ -7,8 +7,8 @@
 /* ---- may one reach the other? ---- */
 
 static void
-add_field(struct page *p, const char *name, const char *label,
-    const char *attributes)
+add_field(
+    struct page *p, const char *name, const char *label, const char *attributes)
 {
 	html_fmt(&p->out,
 	    "<p><label for=\"%s\">%s</label> <input id=\"%s\" name=\"%s\" "
@@ -22,8 +22,8 @@ add_field(struct page *p, const char *name, const char *label,
 static void
 add_error(struct page *p, const char *before, const char *value)
 {
-	html_fmt(&p->out, "<p class=\"notice bad\">%s “%s”.</p>\n", before,
-	    value);
+	html_fmt(
+	    &p->out, "<p class=\"notice bad\">%s “%s”.</p>\n", before, value);
 }
 
 static void
@@ -106,8 +106,8 @@ add_source(struct page *p, const char *source)
 	text_str(&p->out, "<pre class=\"policy\" tabindex=\"0\">");
 	for (size_t i = 1; (line = strsep(&rest, "\n")) != NULL; i++)
 		if (line[0] != '\0' || rest != NULL)
-			html_fmt(&p->out,
-			    "<span id=\"line-%zu\">%s</span>\n", i, line);
+			html_fmt(&p->out, "<span id=\"line-%zu\">%s</span>\n",
+			    i, line);
 	text_str(&p->out, "</pre>\n");
 	free(copy);
 }
@@ -139,8 +139,8 @@ page_policy(struct page *p)
 
 	page_begin(p, "Policy", "/policy");
 	add_question(p);
-	text_str(&p->out,
-	    "<section id=\"policy\" data-live><h2>In force</h2>\n");
+	text_str(
+	    &p->out, "<section id=\"policy\" data-live><h2>In force</h2>\n");
 	add_origin(p);
 	if (source == NULL || source[0] == '\0')
 		text_str(&p->out,

@@ -135,8 +135,7 @@ page_user_rename(struct page *p)
 		page_missing(p, "user", "/users");
 	else
 		page_answer(p,
-		    ops_user_rename(
-			p->c, p->who, u, page_value(p, "name"), &r),
+		    ops_user_rename(p->c, p->who, u, page_value(p, "name"), &r),
 		    &r, "/users");
 }
 

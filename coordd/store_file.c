@@ -208,7 +208,8 @@ read_only_uri(const char *path)
 	struct text uri = TEXT_EMPTY;
 	char wal[PATH_MAX];
 
-	text_str(&uri, "file:");
+	/* Two slashes at the start of a path would be a host's. */
+	text_str(&uri, *path == '/' ? "file://" : "file:");
 	for (const char *p = path; *p != '\0'; p++)
 		if (strchr("?#%", *p) == NULL)
 			text_char(&uri, *p);

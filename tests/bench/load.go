@@ -24,6 +24,8 @@ import (
 
 	"golang.org/x/sys/unix"
 	"tailscale.com/derp"
+
+	"campusnet/bench/proc"
 )
 
 type figures map[string]float64
@@ -219,7 +221,7 @@ func (f *flows) measure(s *server, d time.Duration, load func(d time.Duration) e
 		skip[i] = p.got.Load()
 	}
 	t0 := time.Since(epoch)
-	m, err := startMeter(s)
+	m, err := proc.Start(s.cmd.Process.Pid)
 	if err != nil {
 		return nil, err
 	}
@@ -231,7 +233,7 @@ func (f *flows) measure(s *server, d time.Duration, load func(d time.Duration) e
 	if got == 0 {
 		return nil, fmt.Errorf("none of %d packets arrived", sent)
 	}
-	srv, fig, err := m.read(float64(sent))
+	srv, fig, err := readMeter(m, float64(sent))
 	if err != nil {
 		return nil, err
 	}
@@ -397,7 +399,7 @@ func pingPong(s *server, z size) (figures, error) {
 	if _, err := run(warmUp); err != nil {
 		return nil, err
 	}
-	m, err := startMeter(s)
+	m, err := proc.Start(s.cmd.Process.Pid)
 	if err != nil {
 		return nil, err
 	}
@@ -406,7 +408,7 @@ func pingPong(s *server, z size) (figures, error) {
 		return nil, err
 	}
 	n := float64(len(rtt))
-	srv, fig, err := m.read(n)
+	srv, fig, err := readMeter(m, n)
 	if err != nil {
 		return nil, err
 	}
@@ -484,7 +486,7 @@ func connect(curves ...tls.CurveID) func(*server, size) (figures, error) {
 		if _, err := crowd(s, min(50, z.connects), curves, false); err != nil {
 			return nil, err
 		}
-		m, err := startMeter(s)
+		m, err := proc.Start(s.cmd.Process.Pid)
 		if err != nil {
 			return nil, err
 		}
@@ -495,7 +497,7 @@ func connect(curves ...tls.CurveID) func(*server, size) (figures, error) {
 		elapsed := time.Since(t0)
 		time.Sleep(quiet) // the server's side of the last closes counts too
 		n := float64(z.connects)
-		srv, fig, err := m.read(n)
+		srv, fig, err := readMeter(m, n)
 		if err != nil {
 			return nil, err
 		}
@@ -505,53 +507,12 @@ func connect(curves ...tls.CurveID) func(*server, size) (figures, error) {
 	}
 }
 
-// meter takes CPU time from a starting point: the server's, the generator's, and everybody else's.
-type meter struct {
-	s              *server
-	at             time.Time
-	srv, gen, busy time.Duration
-}
-
-func startMeter(s *server) (meter, error) {
-	srv, err := s.cpu()
-	if err != nil {
-		return meter{}, err
-	}
-	busy, err := machineCPU()
-	return meter{s, time.Now(), srv, ownCPU(), busy}, err
-}
-
-// read returns the server's time in microseconds, and as figures what tells whether it can be trusted: the
+// readMeter returns the server's time in microseconds, and as figures what tells whether it can be trusted: the
 // generator's time per unit of work, and how many cores were busy with something else.
-func (m meter) read(units float64) (float64, figures, error) {
-	now, err := startMeter(m.s)
+func readMeter(m proc.Meter, units float64) (float64, figures, error) {
+	used, err := m.Read()
 	if err != nil {
 		return 0, nil, err
 	}
-	srv, gen := now.srv-m.srv, now.gen-m.gen
-	others := max(0, now.busy-m.busy-srv-gen)
-	return micros(srv), figures{
-		"generator_cpu": micros(gen) / units,
-		"others_cores":  others.Seconds() / now.at.Sub(m.at).Seconds(),
-	}, nil
-}
-
-func ownCPU() time.Duration {
-	var ts unix.Timespec
-	unix.ClockGettime(unix.CLOCK_PROCESS_CPUTIME_ID, &ts)
-	return time.Duration(ts.Nano())
-}
-
-// machineCPU is the time that all cores together were not idle, in steps of 10 ms.
-func machineCPU() (time.Duration, error) {
-	b, err := os.ReadFile("/proc/stat")
-	if err != nil {
-		return 0, err
-	}
-	var user, nice, system, idle, iowait, irq, softirq, steal int64
-	if _, err := fmt.Sscanf(string(b), "cpu %d %d %d %d %d %d %d %d",
-		&user, &nice, &system, &idle, &iowait, &irq, &softirq, &steal); err != nil {
-		return 0, fmt.Errorf("/proc/stat: %w", err)
-	}
-	return time.Duration(user+nice+system+irq+softirq+steal) * 10 * time.Millisecond, nil
+	return micros(used.Process), figures{"generator_cpu": micros(used.Own) / units, "others_cores": used.Others}, nil
 }

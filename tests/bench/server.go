@@ -145,8 +145,6 @@ func (s *server) stop() {
 	}
 }
 
-func (s *server) cpu() (time.Duration, error) { return proc.CPU(s.cmd.Process.Pid) }
-
 func (s *server) settledRSS(while time.Duration) (int64, error) {
 	return proc.SettledRSS(s.cmd.Process.Pid, while, patience)
 }

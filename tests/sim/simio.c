@@ -198,6 +198,17 @@ sim_now(void)
 	return now;
 }
 
+struct mono
+sim_next(void)
+{
+	struct mono next = MONO_NEVER;
+
+	for (size_t i = 0; i < LIST_MAX; i++)
+		if (timers[i] != NULL)
+			next = mono_earlier(next, timers[i]->at);
+	return next;
+}
+
 void
 sim_advance(int64_t us)
 {

@@ -33,6 +33,8 @@ void sim_close(int fd);
 /* Moves the clock on and fires the timers that are due. */
 void sim_advance(int64_t us);
 struct mono sim_now(void);
+/* When the next timer is due (maybe now or before); never: none is set. */
+struct mono sim_next(void);
 
 struct loop;
 /* What a wake-up does: readable watches, then the turn function. */

@@ -7,6 +7,7 @@ The program is $COORDD (default build/release/coordd). Most nodes are put into
 its database before it starts.
 """
 
+import json
 import os
 import pathlib
 import re
@@ -298,11 +299,15 @@ def logins():
         assert first.end()["MachineAuthorized"]
         d.refuses(404, gone, "POST", "/logins/x/deny")
         d.api("POST", f"/logins/{second.id}/deny", status=204)
-        assert "denied" in second.end()["Error"]
+        # If it came back only after that, it is given a new URL.
+        answer = second.end()
+        assert "denied" in answer.get("Error", "") or \
+            answer["AuthURL"] not in ("", second.url), answer
         d.refuses(404, gone, "POST", f"/logins/{second.id}/deny")
         d.refuses(404, gone, "POST", "/nodes/register",
                   {"id": first.id, "user": "beta"})
-        assert d.api("GET", "/logins") == {"logins": []}
+        found = d.api("GET", "/logins")["logins"]
+        assert not [v for v in found if v["id"] in (first.id, second.id)]
         what = [(e["who"], e["what"]) for e in d.api("GET", "/audit")["audit"]]
         uid = f"uid {os.geteuid()}"
         assert what[:2] == [(uid, "login deny"), (uid, "node join")], what
@@ -369,8 +374,8 @@ def policy():
                         {"policy": bad})
         failing = {"policy": POLICY.rstrip()[:-1] + '"tests": [{"src": '
                              '"alpha@", "accept": ["100.64.0.2:80"]}],}'}
-        d.refuses(400, re.compile("^line 8, column .*: test 1, accept"), "PUT", "/policy", failing)
-        d.refuses(400, re.compile("^line 8, column .*: test 1, accept"), "POST", "/policy/check",
+        d.refuses(400, re.compile("^line 8, column .*100.64.0.2:80"), "PUT", "/policy", failing)
+        d.refuses(400, re.compile("^line 8, column .*100.64.0.2:80"), "POST", "/policy/check",
                 failing)
         assert d.api("GET", "/policy") == new
         v = d.api("POST", "/nodes/2/tags", {"tags": ["tag:cam"]})
@@ -464,7 +469,8 @@ def bodies():
         refused(b'{\n\n"name" "a"}', re.compile("^body: line 3, column "))
         refused(b'{"name": "a"} x', re.compile("^body: line 1, "))
         refused(b'{"name": "a", "name": "b"}', holding("duplicate"))
-        refused(b'{"name": "\xff"}', re.compile("^body: line 1, column 10: unable to decode byte 0xff"))
+        refused(b'{"name": "\xff"}', re.compile(
+            "^body: line 1, column 10: unable to decode byte 0xff"))
         refused(b'{"name": "\xed\xa0\x80"}', re.compile("^body: "))
         refused(b'{"name": "a\\u0000b"}', re.compile("^body: "))
         refused(b'{"name": "a", "x\\ny": 1}', re.compile(

@@ -3,7 +3,7 @@
 """sandbox_test: each thread of the daemons is under seccomp, whatever they do
 goes on there, and -sandbox=false is a way out. Prints TAP.
 
-The programs are $RELAYD and $STUND (default build/release/...). Other builds
+The programs are $RELAYD, $STUND and $COORDD (default build/release/...). Other builds
 have no sandbox; what it forbids is tested by tests/unit/sandbox_test.c.
 """
 
@@ -15,8 +15,11 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 
+import coordc
 import derpc
+from coordc import Coordd
 from derpc import Client, Relayd, Skip, check_healthy, exchange
 from derpc import LIMIT, TOP
 
@@ -181,8 +184,43 @@ def stund_outside():
         check_outside(child.pid)
 
 
+# ---- coordd ----
+
+def coordd_inside():
+    """A client joins, an administrator makes changes and a backup, files are
+    read again; then it stops, and starts with what it wrote."""
+    with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o755)
+        policy = pathlib.Path(folder) / "policy.hujson"
+        policy.write_text("{}")
+        coordd_works(Coordd("-log", "debug", "-policy", str(policy)))
+
+
+def coordd_works(started):
+    with started as coordd:
+        check_inside(coordd.child.pid, 1)
+        coordd.works("users", "create", "robots")
+        with coordc.Client(coordd) as client:
+            client.join(coordd.authkey())
+            client.map()
+            coordd.works("nodes", "rename", "robot", "rover")
+            coordd.works("backup", os.path.join(coordd.state, "copy.db"))
+        coordd.child.send_signal(signal.SIGHUP)
+        coordd.line("SIGHUP: .*policy")
+        check_inside(coordd.child.pid, 1)
+        coordd.stop()
+        coordd.start()
+        assert "rover" in str(coordd.json("nodes", "list"))
+
+
+def coordd_outside():
+    with Coordd("-sandbox=false") as coordd:
+        check_outside(coordd.child.pid)
+        coordd.works("users", "create", "robots")
+
+
 TESTS = [relayd_inside, relayd_plain, relayd_outside, link_local,
-         stund_inside, stund_outside]
+         stund_inside, stund_outside, coordd_inside, coordd_outside]
 
 if __name__ == "__main__":
     if sys.argv[1:] == ["link-local"]:

@@ -8,7 +8,7 @@
 static void
 test_backup(void)
 {
-	char dir[64], path[HELP_PATH], odd[HELP_PATH];
+	char dir[64], path[HELP_PATH + 1], odd[HELP_PATH];
 	struct store *s = must_open(new_folder(dir));
 	bool good = true, right = true;
 	char name[32];
@@ -40,6 +40,9 @@ test_backup(void)
 	ok(store_backup(s, in_folder(dir, "a?b#c%d", odd)) == 0 &&
 		store_verify(odd, help_error),
 	    "a name that is no URI");
+	path[0] = '/';
+	in_folder(dir, "a?b#c%d", path + 1);
+	ok(store_verify(path, help_error), "two slashes at its start");
 	ok(store_begin(s) == 0 &&
 		store_backup(s, in_folder(dir, "never", path)) == -1 &&
 		access(path, F_OK) == -1,

@@ -1,7 +1,36 @@
 /* store: what was put is what is loaded; transactions; older schemas. */
+#include <sys/syscall.h>
+
 #include "tests/unit/store_help.h"
 
 static char dir[64];
+
+/* SQLite calls these instead of the C library's. */
+static unsigned syncs;
+
+int
+fdatasync(int fd)
+{
+	syncs++;
+	return (int)syscall(SYS_fdatasync, fd);
+}
+
+int
+fsync(int fd)
+{
+	syncs++;
+	return (int)syscall(SYS_fsync, fd);
+}
+
+/* Whether the disk was waited for since the last time it was asked. */
+static bool
+has_synced(void)
+{
+	bool was = syncs > 0;
+
+	syncs = 0;
+	return was;
+}
 
 static void
 test_new(void)
@@ -296,6 +325,35 @@ test_states(void)
 }
 
 static void
+test_sync(void)
+{
+	struct user u = make_user("sync");
+	struct store *s = must_open(dir);
+	struct node *n = make_node(1, &u);
+
+	(void)has_synced();
+	ok(store_put_user(s, &u) == 0 && has_synced() &&
+		store_put_node(s, n) == 0 && has_synced() &&
+		store_set(s, "x", "y", 1) == 0 && has_synced(),
+	    "what was put is on the disk");
+	ok(store_put_node_state(s, n) == 0 && !has_synced(),
+	    "a state does not wait for it");
+	ok(store_begin_states(s) == 0 && store_put_node_state(s, n) == 0 &&
+		store_commit(s) == 0 && !has_synced(),
+	    "nor do many");
+	ok(store_begin(s) == 0 && store_put_node_state(s, n) == 0 &&
+		store_put_user(s, &u) == 0 && !has_synced() &&
+		store_commit(s) == 0 && has_synced(),
+	    "a transaction waits once, at its end");
+	ok(store_delete_node(s, n) == 0 && has_synced() &&
+		store_delete_user(s, &u) == 0 && has_synced(),
+	    "what was deleted is off the disk");
+	store_close(s);
+	node_free(n);
+	drop_user(&u);
+}
+
+static void
 test_values(void)
 {
 	enum { BIG = 1 << 20 };
@@ -452,6 +510,7 @@ main(void)
 	test_nodes();
 	test_transactions();
 	test_states();
+	test_sync();
 	test_values();
 	test_audit();
 	test_migration();

@@ -238,8 +238,6 @@ func (c *coordinator) end(err *error) {
 	}
 }
 
-func (c *coordinator) cpu() (time.Duration, error) { return proc.CPU(c.cmd.Process.Pid) }
-
 // memory is the settled resident memory, in MB.
 func (c *coordinator) memory(settle time.Duration) (float64, error) {
 	b, err := proc.SettledRSS(c.cmd.Process.Pid, settle, patience)

@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"campusnet/bench/proc"
 )
 
 type figures map[string]float64
@@ -86,13 +88,16 @@ func meet(c *coordinator, s *swarm, z size, width int) (time.Duration, error) {
 	return last - t0, s.verify(patience)
 }
 
-// few is a tailnet of two nodes.
+// few is a tailnet without nodes, then of two.
 func few(e entry, dir string, z size, fig figures) (err error) {
 	c, s, err := population(e, dir, z, 2, 2)
 	if err != nil {
 		return err
 	}
 	defer c.end(&err)
+	if fig["mem_none"], err = c.memory(z.settle); err != nil {
+		return err
+	}
 	defer s.stop()
 	if _, err = meet(c, s, z, 2); err != nil {
 		return err
@@ -109,7 +114,7 @@ func all(e entry, dir string, z size, fig figures) (err error) {
 	}
 	defer c.end(&err)
 	defer s.stop()
-	cpu0, err := c.cpu()
+	m, err := proc.Start(c.cmd.Process.Pid)
 	if err != nil {
 		return err
 	}
@@ -117,7 +122,7 @@ func all(e entry, dir string, z size, fig figures) (err error) {
 	if err != nil {
 		return err
 	}
-	cpu1, err := c.cpu()
+	used, err := m.Read()
 	if err != nil {
 		return err
 	}
@@ -126,7 +131,8 @@ func all(e entry, dir string, z size, fig figures) (err error) {
 		note("%s: while they joined, first failure: %v", e.name, sample)
 	}
 	fig["join_time"] = took.Seconds()
-	fig["join_cpu"] = (cpu1 - cpu0).Seconds()
+	fig["join_cpu"] = used.Process.Seconds()
+	fig["join_others"] = used.Others
 	fig["join_failures"] = float64(failures)
 	fig["join_bytes"] = float64(s.bytes.Load()) / (1 << 20)
 	fig["join_messages"] = float64(s.messages.Load()) / float64(len(s.nodes))
@@ -165,7 +171,7 @@ func teams(e entry, dir string, z size, fig figures) (err error) {
 // changes lets one node after the other have a new endpoint, and waits each time until all who see it know.
 func changes(c *coordinator, s *swarm, z size, fig figures, prefix string) error {
 	var took []time.Duration
-	cpu0, err := c.cpu()
+	m, err := proc.Start(c.cmd.Process.Pid)
 	if err != nil {
 		return err
 	}
@@ -180,7 +186,7 @@ func changes(c *coordinator, s *swarm, z size, fig figures, prefix string) error
 		// Not in step with the coordinator's batches.
 		time.Sleep(20*time.Millisecond + rand.N(100*time.Millisecond))
 	}
-	cpu1, err := c.cpu()
+	used, err := m.Read()
 	if err != nil {
 		return err
 	}
@@ -188,7 +194,8 @@ func changes(c *coordinator, s *swarm, z size, fig figures, prefix string) error
 	slices.Sort(took)
 	fig[prefix+"change_p50"] = float64(took[len(took)*50/100].Microseconds()) / 1e3
 	fig[prefix+"change_p99"] = float64(took[len(took)*99/100].Microseconds()) / 1e3
-	fig[prefix+"change_cpu"] = float64((cpu1 - cpu0).Microseconds()) / 1e3 / float64(len(took))
+	fig[prefix+"change_cpu"] = float64(used.Process.Microseconds()) / 1e3 / float64(len(took))
+	fig[prefix+"change_others"] = used.Others
 	fig[prefix+"change_bytes"] = float64(s.bytes.Load()-bytes0) / float64(len(took)) / float64(s.peersOf(s.nodes[0]))
 	return s.verify(patience)
 }

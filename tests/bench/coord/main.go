@@ -67,7 +67,7 @@ func main() {
 	}
 	if o.quick {
 		o.nodes, o.many, o.team, o.width, o.changes, o.ups, o.settle = 20, 20, 5, 10, 5, 0, 300*time.Millisecond
-		o.limit = time.Minute
+		o.limit = min(o.limit, time.Minute)
 	}
 	entries, err := o.check(flag.Args())
 	if err != nil {

@@ -199,17 +199,6 @@ func (m *netmap) patch(q mapPatch, all truths) {
 // complete says that the node knows all of its team and nobody else.
 func (m *netmap) complete(peers int) bool { return m.right == peers && len(m.peers) == peers }
 
-// recheck judges every peer anew, after what they announced has changed.
-func (m *netmap) recheck() {
-	m.right = 0
-	for id, p := range m.peers {
-		if p.right = p.isRight(m.self); p.right {
-			m.right++
-		}
-		m.peers[id] = p
-	}
-}
-
 // fault describes the first thing that is wrong, in the order of ids; "" if all is right.
 func (m *netmap) fault(peers int) string {
 	ids := make([]int64, 0, len(m.peers))

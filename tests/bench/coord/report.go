@@ -26,17 +26,19 @@ func loads(z size) []load {
 	seen := fmt.Sprintf("%d nodes that all see each other", z.nodes)
 	many := fmt.Sprintf("%d nodes in teams of %d", z.many, z.team)
 	return []load{
-		{"few", few, []row{{"mem_few", "2 nodes: memory", "MB", 8, none, 50}}},
+		{"few", few, []row{{"mem_none", "no nodes: memory", "MB", none, none, 46}, {"mem_few", "2 nodes: memory", "MB", 8, none, 50}}},
 		{"all", all, []row{
 			{"join_time", seen + ", join at once: until all have the right map", "s", 10, none, 0},
 			{"join_failures", "  attempts that failed or timed out", "", 0, none, 0},
 			{"join_cpu", "  coordinator's CPU", "s", none, none, 0},
+			{"join_others", "  cores busy with something else meanwhile", "", none, none, 0},
 			{"join_bytes", "  maps sent, compressed", "MB", none, none, 0},
 			{"join_messages", "  messages per node", "", none, none, 0},
 			{"mem_nodes", "  memory", "MB", 30, none, 0},
 			{"change_p50", "  one endpoint changes: until the last has it, p50", "ms", none, none, 0},
 			{"change_p99", "  one endpoint changes: until the last has it, p99", "ms", 150, none, 0},
 			{"change_cpu", "  one endpoint changes: coordinator's CPU", "ms", 20, none, 0},
+			{"change_others", "  one endpoint changes: cores busy with something else", "", none, none, 0},
 			{"change_bytes", "  one endpoint changes: sent to each, compressed", "B", none, none, 0},
 			{"restart_stop", "  restart: SIGTERM until all streams are closed", "s", none, none, 0},
 			{"restart_start", "  restart: start until it answers", "s", none, none, 0},

@@ -30,6 +30,59 @@ func CPU(pid int) (time.Duration, error) {
 	return time.Duration(ts.Nano()), nil
 }
 
+// Meter takes CPU time from a starting point: a process's, our own, and everybody else's.
+type Meter struct {
+	pid                int
+	at                 time.Time
+	process, own, busy time.Duration
+}
+
+// Used is what a Meter has seen: CPU time of the process and of us, and how many cores were busy with something else.
+type Used struct {
+	Process, Own time.Duration
+	Others       float64
+}
+
+func Start(pid int) (Meter, error) {
+	process, err := CPU(pid)
+	if err != nil {
+		return Meter{}, err
+	}
+	busy, err := machineCPU()
+	return Meter{pid, time.Now(), process, ownCPU(), busy}, err
+}
+
+func (m Meter) Read() (Used, error) {
+	now, err := Start(m.pid)
+	if err != nil {
+		return Used{}, err
+	}
+	u := Used{Process: now.process - m.process, Own: now.own - m.own}
+	others := max(0, now.busy-m.busy-u.Process-u.Own)
+	u.Others = others.Seconds() / now.at.Sub(m.at).Seconds()
+	return u, nil
+}
+
+func ownCPU() time.Duration {
+	var ts unix.Timespec
+	unix.ClockGettime(unix.CLOCK_PROCESS_CPUTIME_ID, &ts)
+	return time.Duration(ts.Nano())
+}
+
+// machineCPU is the time that all cores together were not idle, in steps of 10 ms.
+func machineCPU() (time.Duration, error) {
+	b, err := os.ReadFile("/proc/stat")
+	if err != nil {
+		return 0, err
+	}
+	var user, nice, system, idle, iowait, irq, softirq, steal int64
+	if _, err := fmt.Sscanf(string(b), "cpu %d %d %d %d %d %d %d %d",
+		&user, &nice, &system, &idle, &iowait, &irq, &softirq, &steal); err != nil {
+		return 0, fmt.Errorf("/proc/stat: %w", err)
+	}
+	return time.Duration(user+nice+system+irq+softirq+steal) * 10 * time.Millisecond, nil
+}
+
 // RSS is the resident memory in bytes. smaps_rollup walks the pages; the counters in statm and status are kept per
 // CPU and may lag. Memory that the kernel holds for sockets is in neither.
 func RSS(pid int) (int64, error) {

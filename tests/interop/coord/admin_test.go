@@ -46,6 +46,12 @@ func TestNodeChanges(t *testing.T) {
 	b.seeOwner(a.ip(4), "blue")
 	a.seeOwner(a.ip(4), "blue")
 	a.seeOwner(b.ip(6), "red")
+	w.ctl("users", "rename", "blue", "azure")
+	b.seeOwner(a.ip(4), "azure")
+	a.seeOwner(a.ip(4), "azure")
+	if _, err := w.tryCtl("users", "delete", "azure"); err == nil {
+		t.Error("a user with nodes can be deleted")
+	}
 
 	w.ctl("nodes", "tag", "a", "--tags", "tag:lab")
 	b.seeTags("a", "tag:lab")
@@ -243,56 +249,4 @@ func agrees(n node, p *ipnstate.PeerStatus, self bool) error {
 		return fmt.Errorf("no relay")
 	}
 	return nil
-}
-
-// TestHostnames: names that collide, are long, or are no names in DNS.
-func TestHostnames(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t, config{})
-	key := w.key("robots", "--reusable")
-	long := strings.Repeat("long", 40)
-	names := []string{"robot", "robot", "Łódź Roboter №7", long, "--", "x.y.example"}
-	seen := map[string]bool{}
-	for i, hostname := range names {
-		r := w.raw()
-		q := r.withKey(key)
-		q.Hostinfo.Hostname = hostname
-		r.joins(q)
-		all := w.nodes()
-		if len(all) != i+1 {
-			t.Fatalf("%d nodes, want %d", len(all), i+1)
-		}
-		for _, n := range all {
-			if n.Hostname == hostname && !seen[n.Name] {
-				seen[n.Name] = true
-				if len(n.Name) > 63 || strings.Trim(n.Name, "abcdefghijklmnopqrstuvwxyz0123456789-") != "" ||
-					strings.HasPrefix(n.Name, "-") || strings.HasSuffix(n.Name, "-") || n.Name == "" {
-					t.Errorf("%q is %q in DNS", hostname, n.Name)
-				}
-			}
-		}
-	}
-	if len(seen) != len(names) {
-		t.Errorf("names are %v", seen)
-	}
-	// A client that sees them all is well, and so is one that is called so.
-	a := w.join("robot", "robots")
-	a.see("all of them", func(st *ipnstate.Status) error {
-		if len(st.Peer) != len(names) {
-			return fmt.Errorf("it sees %d", len(st.Peer))
-		}
-		return nil
-	})
-	if n := w.node(a.ip(4)); n.Name == "robot" || n.Hostname != "robot" {
-		t.Errorf("the third robot is %+v", n)
-	}
-	a.resolves("ahostsv4", "robot."+domain, w.node("robot").Addresses[0])
-	a.run("set", "--hostname=drone")
-	await(t, "the name follows the hostname", func() error {
-		if n := w.node(a.ip(4)); n.Name != "drone" {
-			return fmt.Errorf("it is %s", n.Name)
-		}
-		return nil
-	})
-	a.resolves("ahostsv4", "drone."+domain, a.ip(4))
 }

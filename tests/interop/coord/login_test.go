@@ -79,6 +79,30 @@ func TestLogin(t *testing.T) {
 	}
 }
 
+// TestLoginRestart: coordd restarts while a client waits to be let in; it shows
+// another URL then, by which it gets in.
+func TestLoginRestart(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, config{})
+	w.user("robots")
+	a := w.client("a")
+	ended := a.upAside()
+	first := a.awaitAuthURL()
+	w.stopCoordd()
+	w.startCoordd()
+	a.see("another URL", func(st *ipnstate.Status) error {
+		if st.AuthURL == "" || st.AuthURL == first {
+			return fmt.Errorf("it is %q", st.AuthURL)
+		}
+		return nil
+	})
+	w.approveLogin(a.awaitAuthURL(), "robots")
+	if out, err := ended(); err != nil {
+		t.Errorf("tailscale up: %v: %s", err, out)
+	}
+	a.awaitState("Running")
+}
+
 // TestLoginDenied: the client is told so.
 func TestLoginDenied(t *testing.T) {
 	t.Parallel()
@@ -179,6 +203,18 @@ func TestKeyExpiry(t *testing.T) {
 	if is := w.node("a"); is.NodeKey != was.NodeKey || is.Expired {
 		t.Errorf("the node was %+v, is %+v", was, is)
 	}
+	// And by itself, when the time comes.
+	w.ctl("nodes", "expire", "b", "--expiry", "2s")
+	b.awaitState("NeedsLogin")
+	a.seePeer("b", "is expired", func(p *ipnstate.PeerStatus) error {
+		if !p.Expired {
+			return fmt.Errorf("it is not: %+v", p)
+		}
+		return nil
+	})
+	w.ctl("nodes", "expire", "b", "--expiry", "never")
+	b.awaitState("Running")
+	b.awaitDirect(a)
 	w.ctl("nodes", "expire", "a", "--disable")
 	a.see("no expiry", func(st *ipnstate.Status) error {
 		if st.Self.KeyExpiry != nil {

@@ -72,7 +72,8 @@ func TestKeyTwice(t *testing.T) {
 	key = w.key("robots")
 	r.joins(r.withKey(key))
 	r.joins(r.withKey(key))
-	if why := w.raw().refused(w.raw().withKey(key)); !strings.Contains(why, "used") {
+	late := w.raw()
+	if why := late.refused(late.withKey(key)); !strings.Contains(why, "used") {
 		t.Errorf("refused with %q", why)
 	}
 }
@@ -98,23 +99,19 @@ func TestBadKeys(t *testing.T) {
 	a.refusedUp("--auth-key=nonsense", "key")
 
 	key := w.key("robots", "--expiration=1s")
-	time.Sleep(1100 * time.Millisecond) // its time
+	awaitTrue(t, "its time is over", func() bool { return !w.keys()[0].Usable })
 	w.client("b").refusedUp("--auth-key="+key, "expired")
 
 	key = w.key("robots", "--reusable")
 	r := w.raw()
 	r.joins(r.withKey(key))
-	var keys []struct {
-		ID               uint64
-		Reusable, Usable bool
-	}
-	w.ctlJSON(&keys, "preauthkeys", "list")
-	for _, k := range keys {
+	for _, k := range w.keys() {
 		if k.Reusable {
 			w.ctl("preauthkeys", "expire", fmt.Sprint(k.ID))
 		}
 	}
-	w.raw().refused(w.raw().withKey(key))
+	late := w.raw()
+	late.refused(late.withKey(key))
 	r.joins(r.withKey(key)) // it is in already
 	if n := len(w.nodes()); n != 1 {
 		t.Errorf("there are %d nodes, want 1", n)
@@ -160,7 +157,7 @@ func TestLogout(t *testing.T) {
 // time after they died; one that comes back in time stays.
 func TestEphemeral(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, config{args: []string{"-ephemeral-timeout", "8s", "-offline-grace", "1s"}})
+	w := newWorld(t, config{args: []string{"-ephemeral-timeout", "15s", "-offline-grace", "1s"}})
 	key := w.key("robots", "--reusable", "--ephemeral")
 	b := w.join("b", "robots")
 	var all []*client
@@ -232,6 +229,27 @@ func TestOtherMachine(t *testing.T) {
 	}
 	if is := w.oneNode(); is.Expired || is.NodeKey != was.NodeKey || is.MachineKey != was.MachineKey {
 		t.Errorf("the node changed from %+v to %+v", was, is)
+	}
+}
+
+// TestLogoutWithKey: who logs out and shows a good auth key, too, as clients
+// do, is out.
+func TestLogoutWithKey(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, config{})
+	for _, kind := range []string{"--ephemeral=false", "--ephemeral"} {
+		key := w.key("robots", "--reusable", kind)
+		r := w.raw()
+		r.joins(r.withKey(key))
+		q := r.withKey(key)
+		q.Expiry = loggedOut
+		if a := r.register(q); a.Error != "" {
+			t.Errorf("%s: %+v", kind, a)
+		}
+	}
+	// The ephemeral one is deleted.
+	if n := w.oneNode(); !n.Expired || n.Ephemeral {
+		t.Errorf("the node is %+v", n)
 	}
 }
 

@@ -4,16 +4,19 @@ package coord
 
 import (
 	"bufio"
+	"context"
 	"crypto/tls"
 	"encoding/json"
 	"fmt"
 	"net"
 	"net/http"
+	"os"
 	"strings"
 	"testing"
 	"time"
 
 	"tailscale.com/derp"
+	"tailscale.com/ipn/ipnstate"
 	"tailscale.com/tailcfg"
 	"tailscale.com/types/key"
 )
@@ -161,6 +164,57 @@ func TestNetcheck(t *testing.T) {
 	if out := a.run("netcheck"); !strings.Contains(out, "campus") {
 		t.Errorf("tailscale netcheck does not show the relay:\n%s", out)
 	}
+}
+
+// TestRelayURL: coordd is told of the relay by a URL with its pin.
+func TestRelayURL(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, config{relayURL: true})
+	all := w.joinAll("robots", "a", "b")
+	a, b := all[0], all[1]
+	a.awaitDirect(b)
+	a.cut()
+	a.awaitRelayed(b)
+	if out := a.run("netcheck"); !strings.Contains(out, "north") {
+		t.Errorf("tailscale netcheck does not show the relay's name:\n%s", out)
+	}
+}
+
+// TestRelaysReload: a relay map that changed reaches clients on SIGHUP; a bad
+// one does not.
+func TestRelaysReload(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, config{})
+	a := w.join("a", "robots")
+	was, err := os.ReadFile(w.derpMap)
+	if err != nil {
+		t.Fatal(err)
+	}
+	seeMap := func(name string) {
+		t.Helper()
+		await(t, "a has the relay map of "+name, func() error {
+			m, err := a.local.CurrentDERPMap(context.Background())
+			if err == nil && (m.Regions[900] == nil || m.Regions[900].RegionName != name) {
+				err = fmt.Errorf("it has %+v", m.Regions[900])
+			}
+			return err
+		})
+	}
+	seeMap("campusnet")
+	writeFile(t, w.derpMap, strings.Replace(string(was), `"campusnet"`, `"library"`, 1))
+	w.reloadCoordd()
+	seeMap("library")
+	writeFile(t, w.derpMap, "{")
+	w.reloadCoordd()
+	w.ctl("nodes", "rename", "a", "b")
+	a.see("its new name", func(st *ipnstate.Status) error {
+		if label(st.Self.DNSName) != "b" {
+			return fmt.Errorf("it is %q", st.Self.DNSName)
+		}
+		return nil
+	})
+	seeMap("library")
+	a.awaitState("Running")
 }
 
 // TestDebugTS2021: Tailscale's own check of a coordinator.

@@ -91,6 +91,36 @@ func TestSubnetRoute(t *testing.T) {
 	a.seeRoutes("router")
 }
 
+// TestRouters: of two routers to one subnet the first serves it; when it dies
+// the other does, and goes on when the first is back.
+func TestRouters(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, config{args: []string{"-offline-grace", "1s"}})
+	a := w.join("a", "robots", "--accept-routes")
+	var routers []*client
+	for _, name := range []string{"r1", "r2"} {
+		r := w.client(name)
+		r.lan("printer at "+name, labNet4, labNet6).serve(t, 9100)
+		r.up("--auth-key="+w.key("robots"), "--advertise-routes="+labNet4+".0/24")
+		w.ctl("nodes", "routes", name, "--approve", labNet4+".0/24")
+		routers = append(routers, r)
+	}
+	a.seeRoutes("r1", labNet4+".0/24")
+	a.seeRoutes("r2")
+	a.reachesAt(labNet4+".9", 9100, "printer at r1")
+	routers[0].daemon.kill()
+	a.seeRoutes("r2", labNet4+".0/24")
+	a.seeRoutes("r1")
+	a.reachesAt(labNet4+".9", 9100, "printer at r2")
+	routers[0].startDaemon()
+	a.seeOnline("r1", true)
+	a.seeRoutes("r1")
+	a.seeRoutes("r2", labNet4+".0/24")
+	w.ctl("nodes", "delete", "r2")
+	a.seeRoutes("r1", labNet4+".0/24")
+	a.reachesAt(labNet4+".9", 9100, "printer at r1")
+}
+
 // Hosts outside, one network beyond that of the exit node: clients take an
 // exit node's own network for no part of the internet.
 const (

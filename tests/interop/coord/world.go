@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"syscall"
 	"testing"
@@ -34,6 +35,8 @@ type config struct {
 	policy string              // for -policy; "": none, all may reach all
 	tls    bool                // a listener for TLS, and the URL is https
 	relay  func(*world) string // starts another relay; returns its DERP map's file
+	// relayURL has coordd told of the relay by -relay, not by -derp-map.
+	relayURL bool
 }
 
 type world struct {
@@ -163,9 +166,14 @@ func (w *world) setPolicy(text string) {
 
 func (w *world) coorddArgs() []string {
 	args := []string{"-state", w.path("state"), "-socket", w.socket,
-		"-domain", domain, "-derp-map", w.derpMap, "-url", w.url(),
+		"-domain", domain, "-url", w.url(),
 		"-listen", serverIP4 + ":8080", "-listen", "[" + serverIP6 + "]:8080",
 		"-log", "debug"}
+	if w.relayURL {
+		args = append(args, "-relay", w.pinnedURL())
+	} else {
+		args = append(args, "-derp-map", w.derpMap)
+	}
 	if w.policy != "" {
 		args = append(args, "-policy", w.path("policy.hujson"))
 	}
@@ -205,6 +213,17 @@ func (w *world) stopCoordd() {
 func (w *world) killCoordd() {
 	w.coordd.kill()
 	w.coordd = nil
+}
+
+// pinnedURL is the relay as -relay names it.
+func (w *world) pinnedURL() string {
+	w.Helper()
+	b, err := os.ReadFile(w.derpMap)
+	if err != nil {
+		w.Fatal(err)
+	}
+	pin := regexp.MustCompile(`sha256-raw:[0-9a-f]{64}`).Find(b)
+	return fmt.Sprintf("https://%s:3443?pin=%s&stun=3478&name=north", serverIP4, pin)
 }
 
 // reloadCoordd sends SIGHUP.
@@ -328,6 +347,18 @@ func (w *world) node(what string) node {
 	var n node
 	w.ctlJSON(&n, "nodes", "show", what)
 	return n
+}
+
+// authKey is what coordctl tells of a pre-authentication key.
+type authKey struct {
+	ID               uint64
+	Reusable, Usable bool
+}
+
+func (w *world) keys() (list []authKey) {
+	w.Helper()
+	w.ctlJSON(&list, "preauthkeys", "list")
+	return list
 }
 
 // hasNode tells whether there is a node of this name.
