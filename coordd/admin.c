@@ -242,7 +242,8 @@ accept_again(int fd, short what, void *arg)
 }
 
 /* The listener stays readable while accept fails: without a pause the loop
- * would spin on it. The argument is evhttp's, which holds nothing of ours. */
+ * would spin on it. The argument is evhttp's, which holds nothing of ours;
+ * admin_free comes when the loop runs no more, so the listener is there. */
 static void
 accept_failed(struct evconnlistener *listener, void *arg)
 {

@@ -61,7 +61,8 @@ void policy_free(struct policy *p);
 const char *policy_source(const struct policy *p);
 
 /* Runs the "tests" of the policy against the world (Tailscale's form: src,
- * proto, accept, deny). False and one line for the first that fails. */
+ * proto, accept, deny). Users and tags without nodes are taken for ones with
+ * a node. False and one line, with line and column, for the first that fails. */
 bool policy_test(const struct policy *p, const struct policy_world *w,
     char error[static POLICY_ERROR_MAX]);
 
@@ -81,7 +82,8 @@ bool policy_reaches(const struct policy *p, const struct policy_subject *a,
     const struct policy_bits *a_bits, const struct policy_subject *b,
     const struct policy_bits *b_bits);
 
-/* True if a may reach this route of b: only then it is told of it. */
+/* True if a may reach this route of b, or is reached from it: only then it is
+ * told of it. A default route is for those who may reach the internet. */
 bool policy_reaches_route(const struct policy *p,
     const struct policy_subject *a, const struct policy_bits *a_bits,
     const struct ip_prefix *route);
@@ -90,7 +92,7 @@ bool policy_reaches_route(const struct policy *p,
  * Adds the packet filter of the receiver, a JSON array of Tailscale's
  * FilterRule, to out: `[{"SrcIPs":["100.64.0.1"],"DstPorts":[...]}]`; "[]"
  * denies everything. Rules are merged and reduced to what concerns the
- * receiver, as Headscale does. SrcIPs of a rule are kept until they are
+ * receiver, as Headscale does (tests/policy/README.md). SrcIPs of a rule are kept until they are
  * forgotten, because many receivers share them.
  */
 void policy_filter(struct policy *p, const struct policy_world *w,
@@ -103,9 +105,10 @@ void policy_forget(struct policy *p, const uint64_t *src_bits);
 
 /*
  * Tells whether traffic from `src` to `dst` passes and which acl or grant
- * lets it: *line is its line in the policy, 0 if none does (or if there is
- * no policy). proto 0: any of TCP and UDP. dst may be an address that no
- * node has, such as one behind a route (then dst_subject is NULL).
+ * lets it: *line is that of its destination in the policy, 0 if none does (or
+ * if there is no policy). proto 0: any of TCP and UDP; ICMP passes if any port
+ * is open. dst may be an address that no node has, such as one behind a route
+ * (then dst_subject is NULL).
  */
 bool policy_explain(const struct policy *p, const struct policy_world *w,
     const struct policy_subject *src, const struct policy_subject *dst_subject,
@@ -113,8 +116,8 @@ bool policy_explain(const struct policy *p, const struct policy_world *w,
 
 /* tagOwners: may this user (name; already tagged nodes: their tags) put the
  * tag on a node? False also if the policy does not name the tag. */
-bool policy_owns_tag(const struct policy *p, const struct policy_subject *s,
-    const char *tag);
+bool policy_owns_tag(
+    const struct policy *p, const struct policy_subject *s, const char *tag);
 /* True if the policy names the tag at all, in tagOwners. */
 bool policy_has_tag(const struct policy *p, const char *tag);
 
@@ -125,7 +128,7 @@ bool policy_approves(const struct policy *p, const struct policy_subject *s,
 
 /* randomizeClientPort; nodeAttrs of the subject go to its CapMap: adds
  * `,"attr":[]` per attribute to out. */
-void policy_attributes(const struct policy *p,
-    const struct policy_subject *s, struct text *out);
+void policy_attributes(
+    const struct policy *p, const struct policy_subject *s, struct text *out);
 
 #endif

@@ -41,11 +41,26 @@ refuse_json(struct policy_reader *r, const json_error_t *e)
 }
 
 static bool
+refuse_place(struct policy_reader *r, const struct hujson_error *e)
+{
+	snprintf(r->error, POLICY_ERROR_MAX, "line %zu, column %zu: %s",
+	    e->at.line, e->at.column, e->what);
+	return false;
+}
+
+static bool
 read_json(struct policy_reader *r)
 {
 	struct hujson_error where;
+	const char *zero = memchr(r->text, '\0', r->n);
 	json_error_t e;
 
+	if (zero != NULL) {
+		where.at =
+		    hujson_place_of(r->text, r->n, (size_t)(zero - r->text));
+		where.what = "a zero byte";
+		return refuse_place(r, &where);
+	}
 	if (!hujson_strip(r->text, r->n, &where)) {
 		snprintf(r->error, POLICY_ERROR_MAX, "line %zu, column %zu: %s",
 		    where.at.line, where.at.column, where.what);

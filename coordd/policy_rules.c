@@ -145,7 +145,7 @@ read_acl_destinations(struct policy_reader *r, const struct hujson_path *at,
 	struct hujson_path dst = {.up = at, .key = a->dst_key};
 	struct hujson_path srcs = {.up = at, .key = a->src_key};
 	struct hujson_path here = {.up = &dst};
-	uint32_t sources = 0, alias;
+	uint32_t sources = 0, alias = 0;
 	uint8_t proto;
 	json_t *value;
 

@@ -10,6 +10,13 @@ is_blank(char c)
 	return c == ' ' || c == '\t' || c == '\n' || c == '\r';
 }
 
+/* Like strchr, but a zero byte is none of them. */
+static bool
+is_one_of(char c, const char *set)
+{
+	return c != '\0' && strchr(set, c) != NULL;
+}
+
 /* The offset behind the string that begins at i; n + 1 if it has no end. */
 static size_t
 string_end(const char *text, size_t n, size_t i)
@@ -65,7 +72,7 @@ note_byte(struct comma *c, char *text, size_t i)
 		text[c->at] = ' ';
 	c->pending = byte == ',' && c->after_value;
 	c->at = i;
-	c->after_value = strchr(",:[{", byte) == NULL;
+	c->after_value = !is_one_of(byte, ",:[{");
 }
 
 bool
@@ -130,7 +137,7 @@ value_end(const char *text, size_t n, size_t i)
 	while (i < n) {
 		char c = text[i];
 
-		if (depth == 0 && (strchr(",]}", c) != NULL || is_blank(c)))
+		if (depth == 0 && (is_one_of(c, ",]}") || is_blank(c)))
 			break;
 		if (c == '"') {
 			i = string_end(text, n, i);
@@ -151,7 +158,7 @@ static bool
 next_item(const char *text, size_t n, size_t *i)
 {
 	*i = skip_blanks(text, n, *i);
-	if (*i >= n || strchr(",[{", text[*i]) == NULL)
+	if (*i >= n || !is_one_of(text[*i], ",[{"))
 		return false;
 	*i = skip_blanks(text, n, *i + 1);
 	return *i < n && text[*i] != ']' && text[*i] != '}';

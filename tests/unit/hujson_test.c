@@ -104,6 +104,9 @@ test_element(void)
 	ok(!hujson_element(text, n, "c", 0, &offset), "no array");
 	ok(!hujson_element(text, n, "acl", 0, &offset), "no such key");
 	ok(!hujson_element(text, n, "k", 0, &offset), "not at the top");
+	ok(hujson_element("{\"k\":[1\0,2]}", 13, "k", 1, &offset) &&
+		offset == 9,
+	    "a zero byte, which jansson lets stand behind a number");
 	ok(!hujson_element("", 0, "k", 0, &offset), "no text");
 	ok(!hujson_element("[1]", 3, "k", 0, &offset), "no object");
 }

@@ -167,6 +167,17 @@ test_errors(void)
 	}
 }
 
+static void
+test_zero_byte(void)
+{
+	static const char text[] = "{\n\"a\": 1\0}";
+	char error[POLICY_ERROR_MAX];
+
+	ok(policy_parse(text, sizeof(text) - 1, error) == NULL,
+	    "a zero byte is refused");
+	eq_str(error, "line 2, column 7: a zero byte", "... where it is");
+}
+
 /* An error holds what the policy does, but not more than fits. */
 static void
 test_long_error(void)
@@ -300,9 +311,10 @@ test_explain(void)
 		char what[40];
 		bool allowed;
 
-		if (rows[i].ip == NULL)
+		if (rows[i].ip == NULL && dst != NULL)
 			ip = dst->ip4;
-		else if (!ip_parse(&ip, rows[i].ip, strlen(rows[i].ip)))
+		else if (rows[i].ip == NULL ||
+		    !ip_parse(&ip, rows[i].ip, strlen(rows[i].ip)))
 			abort();
 		snprintf(what, sizeof(what), "explanation %zu", i);
 		allowed = policy_explain(p, &world, subjects[rows[i].src], dst,
@@ -530,6 +542,7 @@ main(void)
 {
 	test_default();
 	test_errors();
+	test_zero_byte();
 	test_long_error();
 	test_tagged();
 	test_forget();
