@@ -123,6 +123,11 @@ UNIT_OBJS_answer_test   := coordctl/answer.o
 SIM_OBJS_relay_test     := tests/sim/simio.o \
 	$(patsubst %,relayd/%.o,client web deliver worker session queue peers pages mail pool stats access) \
 	$(patsubst %,lib/run/%.o,log addr metrics version)
+SIM_OBJS_mapper_test    := $(patsubst %,tests/sim/%.o,simio coordsim fleet maptruth mapview) \
+	$(patsubst %.c,%.o,$(wildcard coordd/mapper*.c coordd/ops*.c coordd/policy*.c)) \
+	$(patsubst %,coordd/%.o,admit alloc joining login mapdoc mapping model names register wire) \
+	$(patsubst %,lib/run/%.o,file log)
+SIM_LIBS_mapper_test     = $(shell $(PKG_CONFIG) --libs libzstd)
 units: $(UNITS)
 sims: $(SIMS)
 everything: all units sims
@@ -135,7 +140,7 @@ $(B)/tests/unit/%: $(O)/tests/unit/%.o $$(addprefix $(O)/,$$(UNIT_OBJS_$$*)) $(B
 $(B)/tests/sim/%: $(O)/tests/sim/%.o $$(addprefix $(O)/,$$(SIM_OBJS_$$*)) $(B)/libpure.a
 	$(call SAID,LINK )
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(PURE_LIBS)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(PURE_LIBS) $(SIM_LIBS_$*)
 
 # Fuzzers, of VARIANT=fuzz only: linked like units. Corpus of NAME_fuzz.c:
 # tests/fuzz/corpus/NAME/.

@@ -14,16 +14,14 @@
 #include <event2/bufferevent.h>
 #include <event2/event.h>
 #include <event2/http.h>
-#include <event2/listener.h>
 
 #include "coordd/admin.h"
 #include "coordd/api.h"
+#include "run/http_accept.h"
 
 #define HEAD_MAX	16384
 #define LOCAL_BODY_MAX	(16 * ADMIN_BODY_MAX)
 #define TIMEOUT_SECONDS 30
-/* Pause after a failed accept, as when descriptors are short. */
-#define ACCEPT_PAUSE_MS 500
 
 /* One of the two ways in. */
 struct door {
@@ -233,30 +231,6 @@ serve(struct evhttp_request *req, void *arg)
 	}
 }
 
-static void
-accept_again(int fd, short what, void *arg)
-{
-	(void)fd;
-	(void)what;
-	evconnlistener_enable(arg);
-}
-
-/* The listener stays readable while accept fails: without a pause the loop
- * would spin on it. The argument is evhttp's, which holds nothing of ours;
- * admin_free comes when the loop runs no more, so the listener is there. */
-static void
-accept_failed(struct evconnlistener *listener, void *arg)
-{
-	struct timeval pause = {.tv_usec = ACCEPT_PAUSE_MS * 1000};
-
-	(void)arg;
-	log_warn("admin: accept");
-	evconnlistener_disable(listener);
-	if (event_base_once(evconnlistener_get_base(listener), -1, EV_TIMEOUT,
-		accept_again, listener, &pause) == -1)
-		evconnlistener_enable(listener);
-}
-
 /* Takes fd. */
 static int
 door_open(struct door *d, struct admin *a, int fd)
@@ -287,8 +261,7 @@ door_open(struct door *d, struct admin *a, int fd)
 		close(fd);
 		return -1;
 	}
-	evconnlistener_set_error_cb(
-	    evhttp_bound_socket_get_listener(bound), accept_failed);
+	http_accept_pauses(bound);
 	return 0;
 }
 

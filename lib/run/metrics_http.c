@@ -9,10 +9,9 @@
 #include <event2/buffer.h>
 #include <event2/event.h>
 #include <event2/http.h>
-#include <event2/listener.h>
 
 #include "run/addr.h"
-#include "run/log.h"
+#include "run/http_accept.h"
 #include "run/loop.h"
 #include "run/metrics.h"
 
@@ -21,14 +20,9 @@
 #define BODY_MAX	1024
 #define TIMEOUT_SECONDS 10
 
-/* Pause after a failed accept, as when descriptors are short. */
-#define ACCEPT_PAUSE_MS 500
-
 struct metrics_server {
 	struct loop *loop;
 	struct evhttp *http;
-	struct evconnlistener *listener; /* lent by http */
-	struct timer *resume;
 	metrics_render *render;
 	void *arg;
 };
@@ -80,26 +74,6 @@ serve_other(struct evhttp_request *req, void *arg)
 	evhttp_send_error(req, HTTP_NOTFOUND, NULL);
 }
 
-/* The listener stays readable while accept fails: without a pause the loop
- * would spin on it. */
-static void
-accept_failed(struct evconnlistener *listener, void *arg)
-{
-	struct metrics_server *s = arg;
-
-	log_warn("metrics: accept");
-	evconnlistener_disable(listener);
-	timer_set(s->resume, mono_add_ms(loop_now(s->loop), ACCEPT_PAUSE_MS));
-}
-
-static void
-accept_again(void *arg)
-{
-	struct metrics_server *s = arg;
-
-	evconnlistener_enable(s->listener);
-}
-
 static struct evhttp *
 http_new(struct metrics_server *s)
 {
@@ -134,8 +108,7 @@ http_listen(struct metrics_server *s, const struct addr *a)
 		errno = ENOMEM;
 		return -1;
 	}
-	s->listener = evhttp_bound_socket_get_listener(bound);
-	evconnlistener_set_error_cb(s->listener, accept_failed);
+	http_accept_pauses(bound);
 	return 0;
 }
 
@@ -152,9 +125,7 @@ metrics_serve(
 	s->render = render;
 	s->arg = arg;
 	errno = ENOMEM;
-	if ((s->http = http_new(s)) != NULL &&
-	    (s->resume = timer_new(l, accept_again, s)) != NULL &&
-	    http_listen(s, a) == 0)
+	if ((s->http = http_new(s)) != NULL && http_listen(s, a) == 0)
 		return s;
 	saved = errno;
 	metrics_server_free(s);
@@ -169,6 +140,5 @@ metrics_server_free(struct metrics_server *s)
 		return;
 	if (s->http != NULL)
 		evhttp_free(s->http);
-	timer_free(s->resume);
 	free(s);
 }

@@ -14,6 +14,9 @@
 
 #define SECOND_US INT64_C(1000000)
 
+/* Turns at one moment: more is a timer that sets itself without end. */
+#define SPINS_MAX 1000
+
 static void *
 must(void *p)
 {
@@ -33,6 +36,7 @@ coordd_time(void)
 struct record {
 	uint64_t id;
 	char *core, *state; /* both NULL: deleted; core NULL: left as it is */
+	int64_t last_seen;
 };
 
 struct store {
@@ -91,9 +95,8 @@ state_of(const struct node *n)
 	struct text t = TEXT_EMPTY;
 
 	text_hex(&t, n->disco.b, KEY_LEN);
-	text_fmt(&t, " %s %d %d %lld %s",
-	    n->endpoints == NULL ? "-" : n->endpoints, n->home_derp, n->capver,
-	    (long long)n->last_seen, n->hostinfo == NULL ? "-" : n->hostinfo);
+	text_fmt(&t, " %s %d %d %s", n->endpoints == NULL ? "-" : n->endpoints,
+	    n->home_derp, n->capver, n->hostinfo == NULL ? "-" : n->hostinfo);
 	return must(text_take(&t));
 }
 
@@ -121,6 +124,7 @@ keep(struct store *s, const struct record *r)
 	}
 	free(old->state);
 	old->state = r->state;
+	old->last_seen = r->last_seen;
 	if (r->core == NULL && r->state != NULL)
 		return;
 	free(old->core);
@@ -141,9 +145,9 @@ fails(struct store *s, enum coordsim_fault what)
 }
 
 static int
-put(struct store *s, uint64_t id, char *core, char *state)
+put(struct store *s, const struct node *n, char *core, char *state)
 {
-	struct record r = {id, core, state};
+	struct record r = {n->id, core, state, n->last_seen};
 
 	if (fails(s, FAULT_PUT) == -1) {
 		free(core);
@@ -215,19 +219,19 @@ store_put_node(struct store *s, struct node *n)
 {
 	if (n->id == 0)
 		n->id = ++s->last_id;
-	return put(s, n->id, core_of(n), state_of(n));
+	return put(s, n, core_of(n), state_of(n));
 }
 
 int
 store_put_node_state(struct store *s, const struct node *n)
 {
-	return put(s, n->id, NULL, state_of(n));
+	return put(s, n, NULL, state_of(n));
 }
 
 int
 store_delete_node(struct store *s, const struct node *n)
 {
-	return put(s, n->id, NULL, NULL);
+	return put(s, n, NULL, NULL);
 }
 
 int
@@ -295,7 +299,8 @@ coordsim_is_stored(const struct coordsim *s, const struct node *n)
 	struct record *r = kept_record(s->store, n->id);
 	char *core = core_of(n), *state = state_of(n);
 	bool same = r != NULL && strcmp(r->core, core) == 0 &&
-	    strcmp(r->state, state) == 0;
+	    strcmp(r->state, state) == 0 &&
+	    (mapper_is_online(&s->c, n) || r->last_seen == n->last_seen);
 
 	free(core);
 	free(state);
@@ -504,14 +509,18 @@ coordsim_run(struct coordsim *s, int64_t us)
 {
 	struct mono end = mono_add_us(sim_now(), us), next;
 
-	for (;;) {
+	for (unsigned spins = 0; spins < SPINS_MAX; spins++) {
 		turn(s);
 		next = sim_next();
 		if (!mono_is_set(next) || mono_diff_us(next, end) < 0)
 			break;
 		us = mono_diff_us(sim_now(), next);
+		if (us > 0)
+			spins = 0;
 		sim_advance(us < 0 ? 0 : us);
 	}
+	if (mono_is_set(next) && mono_diff_us(next, end) >= 0)
+		abort();
 	sim_advance(mono_diff_us(sim_now(), end));
 	turn(s);
 }

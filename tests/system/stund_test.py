@@ -11,6 +11,7 @@ import pathlib
 import queue
 import random
 import re
+import resource
 import select
 import signal
 import socket
@@ -403,6 +404,23 @@ def healthz():
         assert http_get(port, "/healthz")[0] == 200
 
 
+def fd_limit():
+    """Out of descriptors the page pauses; stund goes on, and so does it."""
+    port = free_tcp_port()
+    with Stund("-metrics", f"127.0.0.1:{port}") as d, udp() as s, \
+            contextlib.ExitStack() as held:
+        # One request first: what is opened once is open then.
+        http_get(port, "/healthz")
+        limit = len(os.listdir(f"/proc/{d.child.pid}/fd")) + 4
+        resource.prlimit(d.child.pid, resource.RLIMIT_NOFILE, (limit, limit))
+        for _ in range(12):
+            held.enter_context(socket.create_connection(("127.0.0.1", port)))
+        d.line("http: accept: Too many open files")
+        ask(s, ("127.0.0.1", d.ports[0]), message())
+        held.close()
+        assert http_get(port, "/healthz")[2] == "ok\n"
+
+
 def not_root():
     """Started as root it is somebody else, without any capability."""
     with Stund() as d:
@@ -517,7 +535,7 @@ def manual_page():
 
 TESTS = [answers_v4, answers_v6, wildcard_both_families, wildcard_v4_only,
          several_addresses, errors, silent, garbage, vanished_clients,
-         many_in_flight, metrics, healthz, not_root, notifies, signals,
+         many_in_flight, metrics, healthz, fd_limit, not_root, notifies, signals,
          port_taken, bad_flag, bad_config, config_file, information, manual_page]
 
 
