@@ -27,9 +27,17 @@ forget_world(struct mapper *m)
 
 /* ---- nodes ---- */
 
+/*
+ * A first map shows the newest state, which the others are told by the next
+ * batch. If it changes again before that, who had the first map must be told
+ * even if nothing is new to the others.
+ */
 static void
 queue_change(struct mapper *m, struct mapper_node *mn)
 {
+	free(mn->json);
+	mn->json = NULL;
+	mn->uneven |= mn->shown;
 	if (mn->queued)
 		return;
 	mn->queued = true;
@@ -251,6 +259,9 @@ pump_first(struct mapper *m)
 	struct stream *s;
 	struct message *message;
 
+	/* It shows changes that no batch has told and saved yet. */
+	if (!TAILQ_EMPTY(&m->waiting))
+		batch_save(m->c);
 	while (m->in_flight < FIRST_MAX &&
 	    (s = TAILQ_FIRST(&m->waiting)) != NULL) {
 		TAILQ_REMOVE(&m->waiting, s, waiting);

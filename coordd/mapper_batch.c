@@ -84,8 +84,9 @@ find_changes(struct coordd *c, struct mapper_node *mn)
 
 	write_told(c, mn->node, &now);
 	mn->changes = 0;
-	if (now.rest != mn->told.rest)
+	if (now.rest != mn->told.rest || mn->uneven)
 		mn->changes = MAPDOC_ALL;
+	mn->shown = mn->uneven = false;
 	if (now.endpoints != mn->told.endpoints)
 		mn->changes |= MAPDOC_ENDPOINTS;
 	if (now.home_derp != mn->told.home_derp)
@@ -97,10 +98,6 @@ find_changes(struct coordd *c, struct mapper_node *mn)
 	if (now.online != mn->told.online)
 		mn->changes |= MAPDOC_ONLINE;
 	mn->told = now;
-	if (mn->changes != 0) {
-		free(mn->json);
-		mn->json = NULL;
-	}
 }
 
 static int

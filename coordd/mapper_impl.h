@@ -25,6 +25,8 @@ struct mapper_node {
 	struct stream *stream; /* NULL: none */
 	TAILQ_ENTRY(mapper_node) entry; /* of mapper.changed */
 	bool queued;
+	bool shown; /* by a first map, while queued: ahead of the others */
+	bool uneven; /* and it changed again since: not all know the same */
 	bool unsaved; /* state that the store does not have yet */
 	unsigned changes; /* MAPDOC_, of this batch */
 	struct told told;

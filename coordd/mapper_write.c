@@ -117,22 +117,25 @@ view_of(const struct coordd *c, const struct node *n)
 	    .attributes = ""};
 }
 
+/* Which routes it serves is told like the routes themselves: to those who may
+ * use them. */
 static void
 add_routed(struct text *out, const struct coordd *c, const struct node *n,
     const struct node *receiver, struct mapdoc_view *v)
 {
-	struct ip_prefix *routes = calloc(n->nroutes, sizeof(*routes));
+	struct ip_prefix *routes = calloc(n->nroutes, 2 * sizeof(*routes));
+	struct ip_prefix *primary = routes + n->nroutes;
 
 	if (routes == NULL) {
 		out->bad = true;
 		return;
 	}
 	v->routes = routes;
+	v->primary = primary;
 	v->nroutes = view_routes(c, n, receiver, routes);
-	if (v->nroutes > 0) {
-		v->primary = n->mapped->primary;
-		v->nprimary = n->mapped->nprimary;
-	}
+	for (size_t i = 0; i < v->nroutes; i++)
+		if (!ip_prefix_is_default(&routes[i]))
+			primary[v->nprimary++] = routes[i];
 	if (receiver == n)
 		mapdoc_self(out, n, v);
 	else
@@ -292,6 +295,7 @@ add_peers(struct stream *s, struct profiles *profiles)
 		first = false;
 		add_peer(out, c, n, s->node);
 		profiles_add(profiles, n);
+		n->mapped->shown = n->mapped->queued;
 	}
 	text_char(out, ']');
 }
@@ -343,14 +347,19 @@ add_items(struct stream *s, const struct plan *p, struct profiles *profiles)
 		text_char(out, ']');
 	open = ",\"PeersChangedPatch\":[";
 	for (size_t i = 0; i < p->n; i++) {
+		unsigned changes = (unsigned)p->items[i].changes;
 		struct mapdoc_view v;
 
-		if ((p->items[i].changes & MAPDOC_ALL) != 0)
+		/* Clients take LastSeen of a node that they know from a patch
+		 * alone (peerChangeDiff). */
+		if ((changes & MAPDOC_ALL) != 0)
+			changes &= MAPDOC_ONLINE;
+		if (changes == 0)
 			continue;
 		v = view_of(s->c, p->items[i].node);
 		text_str(out, open);
 		open = ",";
-		mapdoc_patch(out, p->items[i].node, p->items[i].changes, &v);
+		mapdoc_patch(out, p->items[i].node, changes, &v);
 	}
 	if (open[1] == '\0')
 		text_char(out, ']');

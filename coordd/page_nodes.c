@@ -366,7 +366,7 @@ add_row(struct page *p, const json_t *map, const struct node *n)
 	text_str(t, "<tr><th scope=\"row\">");
 	page_node_link(t, n);
 	if (strcmp(n->hostname, n->label) != 0)
-		html_fmt(t, "<small class=\"raw\"><bdi>%s</bdi></small>",
+		html_fmt(t, " <small class=\"raw\"><bdi>%s</bdi></small>",
 		    n->hostname);
 	text_str(t, "</th><td class=\"state\">");
 	page_node_state(p, n);

@@ -50,7 +50,7 @@ add_user(struct page *p, const struct user *u)
 	struct text *t = &p->out;
 
 	html_fmt(t,
-	    "<tr><th scope=\"row\">%s<small class=\"raw\"><bdi>%s</bdi>"
+	    "<tr><th scope=\"row\">%s <small class=\"raw\"><bdi>%s</bdi>"
 	    "</small></th><td><a href=\"/nodes?user=",
 	    u->name, u->display_name);
 	html_query(t, u->name);

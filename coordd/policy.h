@@ -62,14 +62,16 @@ const char *policy_source(const struct policy *p);
 
 /* Runs the "tests" of the policy against the world (Tailscale's form: src,
  * proto, accept, deny). Users and tags without nodes are taken for ones with
- * a node. False and one line, with line and column, for the first that fails. */
+ * a node. False and one line, with line and column, for the first that
+ * fails. */
 bool policy_test(const struct policy *p, const struct policy_world *w,
     char error[static POLICY_ERROR_MAX]);
 
 /* Words of 64 rules each that a bit set of this policy has; at least 1. */
 size_t policy_words(const struct policy *p);
 
-/* The two bit sets of a subject, of policy_words each. */
+/* The two bit sets of a subject, of policy_words each. A rule that is not in
+ * dst has no part in the subject's filter. */
 struct policy_bits {
 	uint64_t *src, *dst;
 };
@@ -92,8 +94,8 @@ bool policy_reaches_route(const struct policy *p,
  * Adds the packet filter of the receiver, a JSON array of Tailscale's
  * FilterRule, to out: `[{"SrcIPs":["100.64.0.1"],"DstPorts":[...]}]`; "[]"
  * denies everything. Rules are merged and reduced to what concerns the
- * receiver, as Headscale does (tests/policy/README.md). SrcIPs of a rule are kept until they are
- * forgotten, because many receivers share them.
+ * receiver, as Headscale does (tests/policy/README.md). SrcIPs of a rule are
+ * kept until they are forgotten, because many receivers share them.
  */
 void policy_filter(struct policy *p, const struct policy_world *w,
     const struct policy_subject *receiver, const struct policy_bits *bits,

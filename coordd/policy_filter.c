@@ -246,14 +246,6 @@ add_destination(
 	}
 }
 
-/* True if rule r has to do with the receiver. */
-static bool
-concerns(const struct filter *f, uint32_t r)
-{
-	return bit_get(f->bits->dst, r) ||
-	    (f->receiver->exit_node && bit_get(f->p->dst_outside, r));
-}
-
 /* The protocols of those of the rules of s that concern the receiver. False
  * if there are none. */
 static bool
@@ -267,7 +259,7 @@ collect_protocols(const struct filter *f, const struct sources *s, bool self,
 	     i = p->rules[i].next_of_sources) {
 		const struct entry *e = &p->entries[p->rules[i].entry];
 
-		if (bit_get(p->self, i) != self || !concerns(f, i))
+		if (bit_get(p->self, i) != self || !bit_get(f->bits->dst, i))
 			continue;
 		any |= e->nservices > 0;
 		for (size_t j = 0; j < e->nservices; j++)
@@ -304,7 +296,7 @@ add_rule(struct filter *f, const struct sources *s, const char *sources,
 		const struct rule *r = &p->rules[i];
 		const struct entry *e = &p->entries[r->entry];
 
-		if (bit_get(p->self, i) != self || !concerns(f, i))
+		if (bit_get(p->self, i) != self || !bit_get(f->bits->dst, i))
 			continue;
 		for (size_t j = 0; j < e->nservices; j++)
 			if (e->services[j].proto == proto)

@@ -129,7 +129,8 @@ struct policy {
 	uint64_t *self; /* the destination is autogroup:self */
 	uint64_t *dst_routes; /* the destination may be behind a route */
 	uint64_t *src_routes; /* a source may be */
-	uint64_t *dst_outside; /* the destination is a part of the internet */
+	uint64_t *dst_outside; /* the destination is in the internet, not all of
+				* it */
 
 	struct listing owners, route_approvers, exit_approvers, attributes;
 	bool random_port;

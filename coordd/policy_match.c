@@ -231,7 +231,9 @@ policy_match(const struct policy *p, const struct policy_subject *s,
 		is = alias_is_subject(a, s) || is_by_address(a, s);
 		for (size_t j = 0; is && j < a->nsources; j++)
 			set_sources(p, &p->sources[a->sources[j]], bits->src);
-		if (!is && !(s->exit_node && alias_is_internet(a)))
+		if (!is &&
+		    !(s->exit_node &&
+			(alias_is_internet(a) || alias_is_outside(a))))
 			continue;
 		for (uint32_t r = a->first_rule; r != POLICY_NONE;
 		     r = p->rules[r].next_of_dst)
@@ -246,6 +248,28 @@ subject_same_user(
 	return a->ntags == 0 && b->ntags == 0 && a->user_id == b->user_id;
 }
 
+/* The subject is a rule's destination as more than an exit node. */
+static bool
+is_destination(
+    const struct policy *p, const struct policy_subject *s, uint32_t r)
+{
+	const struct alias *a = &p->aliases[p->rules[r].dst];
+
+	return alias_is_subject(a, s) || is_by_address(a, s);
+}
+
+/* True if s is the destination of one of the rules in a word of bits. */
+static bool
+word_has_destination(const struct policy *p, const struct policy_subject *s,
+    uint64_t bits, size_t word)
+{
+	for (; bits != 0; bits &= bits - 1)
+		if (is_destination(p, s,
+			(uint32_t)(word * 64 + (size_t)__builtin_ctzll(bits))))
+			return true;
+	return false;
+}
+
 bool
 policy_reaches(const struct policy *p, const struct policy_subject *a,
     const struct policy_bits *a_bits, const struct policy_subject *b,
@@ -256,10 +280,13 @@ policy_reaches(const struct policy *p, const struct policy_subject *a,
 
 	for (size_t i = 0; i < words; i++) {
 		uint64_t common = a_bits->src[i] & b_bits->dst[i];
+		/* Through an exit node, but no reason to see it. */
+		uint64_t through = b->exit_node ? p->dst_outside[i] : 0;
 
-		if ((common & ~p->self[i]) != 0)
+		if ((common & ~p->self[i] & ~through) != 0 ||
+		    word_has_destination(p, b, common & through, i))
 			return true;
-		self |= common != 0;
+		self |= (common & p->self[i]) != 0;
 	}
 	return self && subject_same_user(a, b);
 }
@@ -279,16 +306,6 @@ rule_has_route(const struct policy *p, uint32_t r, const struct ip_range *route,
 		if (alias_overlaps(&p->aliases[s->aliases[i]], route))
 			return true;
 	return false;
-}
-
-/* The subject is a rule's destination as more than an exit node. */
-static bool
-is_destination(
-    const struct policy *p, const struct policy_subject *s, uint32_t r)
-{
-	const struct alias *a = &p->aliases[p->rules[r].dst];
-
-	return alias_is_subject(a, s) || is_by_address(a, s);
 }
 
 /* True if one of the rules in a word of bits tells a of the route. */
@@ -368,7 +385,7 @@ index_rule(struct policy *p, uint32_t i)
 	if (dst->kind == ALIAS_ADDRESS || dst->kind == ALIAS_INTERNET ||
 	    (dst->kind == ALIAS_ANY && !app))
 		bit_set(p->dst_routes, i);
-	if (alias_is_outside(dst))
+	if (alias_is_outside(dst) && !alias_is_internet(dst))
 		bit_set(p->dst_outside, i);
 	if (dst->kind != ALIAS_SELF && sources_have_addresses(p, s))
 		bit_set(p->src_routes, i);

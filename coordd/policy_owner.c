@@ -103,45 +103,50 @@ is_target(const struct policy *p, const struct listed *l,
 	return false;
 }
 
-/* True if an earlier entry gave the subject this attribute, or an earlier
- * place in the same. */
-static bool
-was_given(const struct policy *p, const struct policy_subject *s, size_t entry,
-    size_t place)
+static int
+name_order(const void *a, const void *b)
 {
-	const char *name = p->attributes.v[entry].attributes[place];
+	return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
 
-	if (p->random_port && strcmp(name, "randomize-client-port") == 0)
-		return true;
-	for (size_t i = 0; i <= entry; i++) {
-		const struct listed *l = &p->attributes.v[i];
-		size_t end = i == entry ? place : l->nattributes;
-
-		for (size_t j = 0; j < end; j++)
-			if (strcmp(l->attributes[j], name) == 0 &&
-			    is_target(p, l, s))
-				return true;
+/* Writes the attributes in order, each once. */
+static void
+write_attributes(const char **v, size_t n, struct text *out)
+{
+	qsort(v, n, sizeof(*v), name_order);
+	for (size_t i = 0; i < n; i++) {
+		if (i > 0 && strcmp(v[i], v[i - 1]) == 0)
+			continue;
+		text_char(out, ',');
+		text_json(out, v[i]);
+		text_str(out, ":[]");
 	}
-	return false;
 }
 
 void
 policy_attributes(
     const struct policy *p, const struct policy_subject *s, struct text *out)
 {
+	size_t room = 1, n = 0;
+	const char **v;
+
+	for (size_t i = 0; i < p->attributes.n; i++)
+		room += p->attributes.v[i].nattributes;
+	v = calloc(room, sizeof(*v));
+	if (v == NULL) {
+		out->bad = true;
+		return;
+	}
 	if (p->random_port)
-		text_str(out, ",\"randomize-client-port\":[]");
+		v[n++] = "randomize-client-port";
 	for (size_t i = 0; i < p->attributes.n; i++) {
 		const struct listed *l = &p->attributes.v[i];
 
 		if (!is_target(p, l, s))
 			continue;
-		for (size_t j = 0; j < l->nattributes; j++) {
-			if (was_given(p, s, i, j))
-				continue;
-			text_char(out, ',');
-			text_json(out, l->attributes[j]);
-			text_str(out, ":[]");
-		}
+		for (size_t j = 0; j < l->nattributes; j++)
+			v[n++] = l->attributes[j];
 	}
+	write_attributes(v, n, out);
+	free(v);
 }

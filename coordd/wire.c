@@ -9,13 +9,37 @@
 #include "coordd/wire.h"
 #include "pure/text.h"
 
-#define ENDPOINTS_MAX 64
+#define ENDPOINTS_MAX	 64
+#define HOST_TEXT_MAX	 255
+#define HOST_TEXTS_MAX	 16 /* in a list */
+#define HOST_LONG_MAX	 1024 /* of a text in a list: a host key */
+#define SERVICES_MAX	 64
+#define SERVICE_TEXT_MAX 64
 
-/* Of the host's description peers need what they show and what they connect
- * to. The state of its network is for us, and changes too often. */
-static const char *const not_for_peers[] = {"NetInfo", "RoutableIPs",
-    "RequestTags", "BackendLogID", "FrontendLogID", "DeviceModel",
-    "PushDeviceToken", "AppConnector", "WireIngress", "Location"};
+/*
+ * Of the host's description peers get what they show and what they connect
+ * to, and only if it is of the type that they expect: one wrong member would
+ * cost them the whole message, and with it every other node. Members that are
+ * not here could be such ones for a newer client. The state of its network is
+ * for us, and changes too often.
+ */
+enum host_kind { HOST_TEXT, HOST_FLAG, HOST_TEXTS, HOST_SERVICES };
+static const struct {
+	const char *name;
+	enum host_kind kind;
+} for_peers[] = {{"IPNVersion", HOST_TEXT}, {"OS", HOST_TEXT},
+    {"OSVersion", HOST_TEXT}, {"Container", HOST_FLAG}, {"Env", HOST_TEXT},
+    {"Distro", HOST_TEXT}, {"DistroVersion", HOST_TEXT},
+    {"DistroCodeName", HOST_TEXT}, {"App", HOST_TEXT}, {"Desktop", HOST_FLAG},
+    {"Package", HOST_TEXT}, {"Hostname", HOST_TEXT}, {"ShieldsUp", HOST_FLAG},
+    {"ShareeNode", HOST_FLAG}, {"NoLogsNoSupport", HOST_FLAG},
+    {"IngressEnabled", HOST_FLAG}, {"AllowsUpdate", HOST_FLAG},
+    {"Machine", HOST_TEXT}, {"GoArch", HOST_TEXT}, {"GoArchVar", HOST_TEXT},
+    {"GoVersion", HOST_TEXT}, {"WoLMACs", HOST_TEXTS},
+    {"Services", HOST_SERVICES}, {"sshHostKeys", HOST_TEXTS},
+    {"Cloud", HOST_TEXT}, {"Userspace", HOST_FLAG},
+    {"UserspaceRouter", HOST_FLAG}, {"PeerRelay", HOST_FLAG},
+    {"StateEncrypted", HOST_FLAG}};
 
 static bool
 fail(char *error, const char *what, const char *want)
@@ -168,15 +192,108 @@ read_tags(struct hostinfo *h, const json_t *list)
 	return true;
 }
 
-/* Changes root, of which only the rest is for peers. */
+/* A text for peers, cut. NULL if it is none. */
+static json_t *
+host_text(const json_t *v, size_t max)
+{
+	char text[HOST_TEXT_MAX + 1];
+
+	if (!json_is_string(v))
+		return NULL;
+	copy_text(text, max + 1, v);
+	return json_string(text);
+}
+
+static json_t *
+host_texts(const json_t *list)
+{
+	json_t *out = json_array();
+	size_t n = json_array_size(list);
+
+	for (size_t i = 0; i < n && json_array_size(out) < HOST_TEXTS_MAX;
+	     i++) {
+		json_t *v = json_array_get(list, i);
+
+		if (json_is_string(v) && json_string_length(v) <= HOST_LONG_MAX)
+			json_array_append(out, v);
+	}
+	return out;
+}
+
+static json_t *
+host_services(const json_t *list)
+{
+	json_t *out = json_array(), *service, *text;
+	size_t n = json_array_size(list);
+
+	for (size_t i = 0; i < n && json_array_size(out) < SERVICES_MAX; i++) {
+		const json_t *v = json_array_get(list, i);
+		const json_t *port = json_object_get(v, "Port");
+
+		text = host_text(json_object_get(v, "Proto"), SERVICE_TEXT_MAX);
+		if (text == NULL || !json_is_integer(port) ||
+		    json_integer_value(port) < 0 ||
+		    json_integer_value(port) > 65535) {
+			json_decref(text);
+			continue;
+		}
+		service = json_pack("{s:o, s:I}", "Proto", text, "Port",
+		    json_integer_value(port));
+		text = host_text(
+		    json_object_get(v, "Description"), SERVICE_TEXT_MAX);
+		if (text != NULL)
+			json_object_set_new(service, "Description", text);
+		json_array_append_new(out, service);
+	}
+	return out;
+}
+
+/* NULL if it is not for peers. */
+static json_t *
+host_member(const json_t *v, enum host_kind kind)
+{
+	switch (kind) {
+	case HOST_TEXT:
+		return host_text(v, HOST_TEXT_MAX);
+	case HOST_FLAG:
+		return json_is_boolean(v) ? json_boolean(json_is_true(v))
+					  : NULL;
+	case HOST_TEXTS:
+		return json_is_array(v) ? host_texts(v) : NULL;
+	case HOST_SERVICES:
+		return json_is_array(v) ? host_services(v) : NULL;
+	}
+	return NULL;
+}
+
+/* The text of what peers get of the host. */
+static char *
+describe_host(const json_t *root)
+{
+	json_t *out = json_object(), *v;
+	char *text;
+
+	for (size_t i = 0; i < sizeof(for_peers) / sizeof(for_peers[0]); i++) {
+		v = host_member(json_object_get(root, for_peers[i].name),
+		    for_peers[i].kind);
+		if (v != NULL)
+			json_object_set_new(out, for_peers[i].name, v);
+	}
+	text = json_dumps(out, JSON_COMPACT);
+	json_decref(out);
+	return text;
+}
+
+/* Region 0 is a client that has no relay at the moment: peers cannot be told
+ * that, so it keeps the last one. */
 static bool
-read_host(struct hostinfo *h, json_t *root)
+read_host(struct hostinfo *h, const json_t *root)
 {
 	const json_t *net = json_object_get(root, "NetInfo");
 	const json_t *derp = json_object_get(net, "PreferredDERP");
 
 	h->home_derp = -1;
-	if (json_is_integer(derp) && json_integer_value(derp) >= 0 &&
+	if (json_is_integer(derp) && json_integer_value(derp) > 0 &&
 	    json_integer_value(derp) < 65536)
 		h->home_derp = (int)json_integer_value(derp);
 	copy_text(h->hostname, sizeof(h->hostname),
@@ -184,10 +301,7 @@ read_host(struct hostinfo *h, json_t *root)
 	if (!read_routes(h, json_object_get(root, "RoutableIPs")) ||
 	    !read_tags(h, json_object_get(root, "RequestTags")))
 		return false;
-	for (size_t i = 0; i < sizeof(not_for_peers) / sizeof(not_for_peers[0]);
-	     i++)
-		json_object_del(root, not_for_peers[i]);
-	h->json = json_dumps(root, JSON_COMPACT);
+	h->json = describe_host(root);
 	return h->json != NULL;
 }
 
@@ -205,9 +319,9 @@ hostinfo_clear(struct hostinfo *h)
 /* ---- RegisterRequest ---- */
 
 static bool
-read_register(struct register_request *r, json_t *root, char *error)
+read_register(struct register_request *r, const json_t *root, char *error)
 {
-	json_t *host = json_object_get(root, "Hostinfo");
+	const json_t *host = json_object_get(root, "Hostinfo");
 	const json_t *expiry = json_object_get(root, "Expiry");
 	const json_t *auth = json_object_get(root, "Auth");
 
@@ -273,44 +387,48 @@ register_request_clear(struct register_request *r)
 
 /* ---- MapRequest ---- */
 
-/* True for "ip:port" that a peer may try: no zone, no link-local IPv6. */
+/* Reads "ip:port" or "[ip]:port" that a peer may try: no zone, no link-local
+ * IPv6. */
 static bool
-is_endpoint(const char *s)
+read_endpoint(const char *s, struct ip *ip, long *port)
 {
 	const char *colon = strrchr(s, ':');
-	const char *ip = s;
 	size_t n = colon == NULL ? 0 : (size_t)(colon - s);
-	char *end;
-	long port = n == 0 ? -1 : strtol(colon + 1, &end, 10);
-	struct ip a;
+	size_t digits = n == 0 ? 0 : strspn(colon + 1, "0123456789");
 
-	if (port < 1 || port > 65535 || *end != '\0')
+	if (digits == 0 || digits > 5 || colon[1 + digits] != '\0')
 		return false;
-	if (*ip == '[') {
-		if (ip[n - 1] != ']' || n < 3)
-			return false;
-		ip++;
+	*port = strtol(colon + 1, NULL, 10);
+	if (*port < 1 || *port > 65535)
+		return false;
+	if (*s == '[' && s[n - 1] == ']') {
+		s++;
 		n -= 2;
 	}
-	return ip_parse(&a, ip, n) &&
-	    !(a.b[0] == 0xfe && (a.b[1] & 0xc0) == 0x80);
+	return ip_parse(ip, s, n) &&
+	    !(ip->b[0] == 0xfe && (ip->b[1] & 0xc0) == 0x80);
 }
 
+/* Written anew, in the one form that all peers can read. */
 static bool
 read_endpoints(struct map_request *r, const json_t *list)
 {
 	struct text t = TEXT_EMPTY;
 	size_t n = json_array_size(list), kept = 0;
+	char ip_as_text[IP_TEXT_MAX];
+	struct ip ip;
+	long port;
 
 	text_char(&t, '[');
 	for (size_t i = 0; i < n && kept < ENDPOINTS_MAX; i++) {
 		const char *s = json_string_value(json_array_get(list, i));
 
-		if (s == NULL || !is_endpoint(s))
+		if (s == NULL || !read_endpoint(s, &ip, &port))
 			continue;
 		if (kept++ > 0)
 			text_char(&t, ',');
-		text_json(&t, s);
+		text_fmt(&t, ip_is_v4(&ip) ? "\"%s:%ld\"" : "\"[%s]:%ld\"",
+		    ip_text(&ip, ip_as_text), port);
 	}
 	text_char(&t, ']');
 	r->endpoints = text_take(&t);
@@ -318,9 +436,9 @@ read_endpoints(struct map_request *r, const json_t *list)
 }
 
 static bool
-read_map(struct map_request *r, json_t *root, char *error)
+read_map(struct map_request *r, const json_t *root, char *error)
 {
-	json_t *host = json_object_get(root, "Hostinfo");
+	const json_t *host = json_object_get(root, "Hostinfo");
 	const json_t *endpoints = json_object_get(root, "Endpoints");
 	const char *compress =
 	    json_string_value(json_object_get(root, "Compress"));

@@ -101,10 +101,11 @@ function filterWhileTyped(form) {
 			(values.size > 0 ? "?" + values : ""));
 		refresh();
 	};
-	form.addEventListener("input", () => {
-		clearTimeout(timer);
-		timer = setTimeout(apply, TYPING_MS);
-	});
+	for (const kind of ["input", "change"])
+		form.addEventListener(kind, () => {
+			clearTimeout(timer);
+			timer = setTimeout(apply, TYPING_MS);
+		});
 	form.addEventListener("submit", (event) => {
 		event.preventDefault();
 		clearTimeout(timer);

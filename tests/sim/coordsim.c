@@ -117,8 +117,8 @@ keep(struct store *s, const struct record *r)
 	if (old == NULL && r->core == NULL)
 		abort(); /* the state of a node that is not there */
 	if (old == NULL) {
-		s->kept = must(
-		    realloc(s->kept, (s->nkept + 1) * sizeof(*s->kept)));
+		s->kept =
+		    must(realloc(s->kept, (s->nkept + 1) * sizeof(*s->kept)));
 		s->kept[s->nkept++] = *r;
 		return;
 	}
@@ -158,8 +158,7 @@ put(struct store *s, const struct node *n, char *core, char *state)
 		keep(s, &r);
 		return 0;
 	}
-	s->pending =
-	    must(realloc(s->pending, (s->npending + 1) * sizeof(r)));
+	s->pending = must(realloc(s->pending, (s->npending + 1) * sizeof(r)));
 	s->pending[s->npending++] = r;
 	return 0;
 }

@@ -50,8 +50,8 @@ struct coordsim {
 	struct timer *tick;
 	struct mono ticked; /* last */
 	/* A message of a stream, with its length in front, as it is pushed. */
-	void (*on_message)(void *arg, struct request *r,
-	    const uint8_t *bytes, size_t n);
+	void (*on_message)(
+	    void *arg, struct request *r, const uint8_t *bytes, size_t n);
 	/* Once a second, after coordd's own work. */
 	void (*on_tick)(void *arg);
 	void *arg;

@@ -60,6 +60,33 @@ fleet_node(struct fleet *f, const struct robot *r)
 	return n != NULL && key_equal(&n->machine, &r->machine) ? n : NULL;
 }
 
+/* The same, with what differs between two objects. */
+static void
+fault_diff(struct fleet *f, const char *what, uint64_t who, uint64_t of,
+    const char *got, const char *want)
+{
+	json_t *a = json_loads(got, 0, NULL), *b = json_loads(want, 0, NULL);
+	json_t *v;
+	const char *name;
+	void *tmp;
+	char *x, *y;
+
+	json_object_foreach_safe(a, tmp, name, v)
+	{
+		if (!json_equal(v, json_object_get(b, name)))
+			continue;
+		json_object_del(b, name);
+		json_object_del(a, name);
+	}
+	x = json_dumps(a, JSON_COMPACT | JSON_SORT_KEYS);
+	y = json_dumps(b, JSON_COMPACT | JSON_SORT_KEYS);
+	fleet_fault(f, what, who, of, x, y);
+	free(x);
+	free(y);
+	json_decref(a);
+	json_decref(b);
+}
+
 /* ---- each message ---- */
 
 static uint64_t
@@ -166,8 +193,8 @@ decode(const struct fleet_stream *s, const uint8_t *p, size_t n)
 	static char text[MESSAGE_MAX];
 	size_t len;
 
-	if (n < 4 || n - 4 != (p[0] | p[1] << 8 | p[2] << 16 |
-				  (size_t)p[3] << 24))
+	if (n < 4 ||
+	    n - 4 != (p[0] | p[1] << 8 | p[2] << 16 | (size_t)p[3] << 24))
 		return NULL;
 	p += 4;
 	n -= 4;
@@ -189,8 +216,8 @@ take_delta(struct fleet *f, struct fleet_stream *s)
 		fleet_fault(f, "a second message for who wanted one", s->node,
 		    0, NULL, NULL);
 	if (s->deltas++ > 0 && mono_diff_us(s->delta, sim_now()) < BATCH_US)
-		fleet_fault(f, "two batches within 50 ms", s->node, 0, NULL,
-		    NULL);
+		fleet_fault(
+		    f, "two batches within 50 ms", s->node, 0, NULL, NULL);
 	s->delta = sim_now();
 }
 
@@ -271,8 +298,18 @@ on_tick(void *arg)
 		    mono_diff_us(p->away, sim_now()) >= f->sim.conf.grace_us)
 			p->online = false;
 	}
-	f->unsaved = f->sim.faults != 0;
+	/* What failed is tried again from a tick on. */
+	f->unsaved = f->failed;
+	f->failed = f->sim.faults != 0;
 	fleet_changed(f);
+}
+
+void
+fleet_fail_store(struct fleet *f, unsigned faults)
+{
+	f->sim.faults = faults;
+	if (faults != 0)
+		f->failed = f->unsaved = true;
 }
 
 /* ---- what robots do ---- */
@@ -437,8 +474,8 @@ check_json(struct fleet *f, const struct fleet_stream *s, const json_t *got,
 static char *
 self_text(const char *text)
 {
-	static const char *const own[] = {"DiscoKey", "Endpoints", "HomeDERP",
-	    "Hostinfo", "Cap", "LastSeen"};
+	static const char *const own[] = {
+	    "DiscoKey", "Endpoints", "HomeDERP", "Hostinfo", "Cap", "LastSeen"};
 	json_t *node = json_loads(text, 0, NULL);
 	char *rest;
 
@@ -457,8 +494,8 @@ check_self(struct fleet *f, struct fleet_stream *s, const struct node *n)
 	char *want = self_text(maptruth_node(truth(f), n, n, true));
 
 	if (strcmp(got, want) != 0)
-		fleet_fault(f, "its own node is another", n->id, n->id, got,
-		    want);
+		fault_diff(
+		    f, "its own node is another", n->id, n->id, got, want);
 	free(text);
 	free(got);
 	free(want);
@@ -470,8 +507,7 @@ check_profile(struct fleet *f, struct fleet_stream *s, const struct node *n)
 	struct text t = TEXT_EMPTY;
 	char id[24];
 
-	snprintf(
-	    id, sizeof(id), "%llu", (unsigned long long)mapdoc_user_id(n));
+	snprintf(id, sizeof(id), "%llu", (unsigned long long)mapdoc_user_id(n));
 	mapdoc_profile(&t, n);
 	check_json(f, s, json_object_get(s->view.profiles, id), t.p,
 	    "a user's profile is another");
@@ -486,13 +522,11 @@ check_stream(struct fleet *f, struct fleet_stream *s)
 
 	if (self == NULL || s->view.messages == 0) {
 		fleet_fault(f,
-		    self == NULL ? "a stream of no node"
-				 : "no first map yet",
+		    self == NULL ? "a stream of no node" : "no first map yet",
 		    s->node, 0, NULL, NULL);
 		return;
 	}
-	for (uint32_t at = 0;
-	     (n = model_next(&f->sim.c.model, &at)) != NULL;) {
+	for (uint32_t at = 0; (n = model_next(&f->sim.c.model, &at)) != NULL;) {
 		const char *got = mapview_peer(&s->view, n->id), *want = NULL;
 
 		if (maptruth_sees(truth(f), self, n)) {
@@ -501,10 +535,12 @@ check_stream(struct fleet *f, struct fleet_stream *s)
 			    truth(f), self, n, f->presence[n->id].online);
 			check_profile(f, s, n);
 		}
-		if ((got == NULL) != (want == NULL) ||
-		    (got != NULL && strcmp(got, want) != 0))
-			fleet_fault(f, "a peer is another", s->node, n->id,
-			    got, want);
+		if ((got == NULL) != (want == NULL))
+			fleet_fault(f, "it knows a peer, or not", s->node,
+			    n->id, got, want);
+		else if (got != NULL && strcmp(got, want) != 0)
+			fault_diff(
+			    f, "a peer is another", s->node, n->id, got, want);
 	}
 	if (seen != s->view.npeers)
 		fleet_fault(f, "it knows nodes that are not there", s->node, 0,
@@ -518,8 +554,8 @@ check_stream(struct fleet *f, struct fleet_stream *s)
 	check_json(f, s, s->view.dns, f->sim.c.dns_config,
 	    "its DNS settings are others");
 	if (mono_diff_us(s->heard, sim_now()) > 62 * SECOND_US)
-		fleet_fault(f, "no keep-alive for a minute", s->node, 0, NULL,
-		    NULL);
+		fleet_fault(
+		    f, "no keep-alive for a minute", s->node, 0, NULL, NULL);
 }
 
 /* What does not depend on any stream. */
@@ -532,8 +568,7 @@ check_nodes(struct fleet *f)
 
 	if (wrong != NULL)
 		fleet_fault(f, wrong, 0, 0, NULL, NULL);
-	for (uint32_t at = 0;
-	     (n = model_next(&f->sim.c.model, &at)) != NULL;) {
+	for (uint32_t at = 0; (n = model_next(&f->sim.c.model, &at)) != NULL;) {
 		struct presence *p = &f->presence[n->id];
 
 		online += p->online;
@@ -565,8 +600,7 @@ some_key_just_ended(struct fleet *f)
 	int64_t ticked = COORDSIM_EPOCH + f->sim.ticked.us / SECOND_US;
 	struct node *n;
 
-	for (uint32_t at = 0;
-	     (n = model_next(&f->sim.c.model, &at)) != NULL;)
+	for (uint32_t at = 0; (n = model_next(&f->sim.c.model, &at)) != NULL;)
 		if (node_is_expired(n, coordd_time()) !=
 		    node_is_expired(n, ticked))
 			return true;
@@ -578,8 +612,9 @@ fleet_check(struct fleet *f)
 {
 	fleet_run(f, BATCH_US);
 	while (some_key_just_ended(f)) {
-		fleet_run(f, mono_diff_us(sim_now(),
-				 mono_add_us(f->sim.ticked, SECOND_US)));
+		fleet_run(f,
+		    mono_diff_us(
+			sim_now(), mono_add_us(f->sim.ticked, SECOND_US)));
 		fleet_run(f, BATCH_US);
 	}
 	fleet_changed(f);
@@ -601,6 +636,8 @@ fleet_begin(struct fleet *f, const char *name)
 {
 	static char domain[] = "t.example";
 
+	/* So that a case is the same whatever ran before. */
+	sim_advance(SECOND_US - sim_now().us % SECOND_US);
 	f->name = name;
 	f->sim.arg = f;
 	f->sim.on_message = on_message;

@@ -41,7 +41,7 @@ struct fleet {
 	struct robot robots[FLEET_MAX];
 	struct presence presence[IDS_MAX];
 	struct maptruth *truth; /* NULL: to be made */
-	bool unsaved; /* the store failed since the last tick */
+	bool failed, unsaved; /* the store did, since the last two ticks */
 	uint64_t faults, messages;
 	const char *name; /* of the case, for faults */
 	char doing[200]; /* last, for faults */
@@ -71,6 +71,9 @@ void fleet_close(struct fleet *f, struct fleet_stream *s);
 /* Its current stream, if it is open. */
 struct fleet_stream *fleet_current(const struct robot *r);
 void fleet_restart(struct fleet *f);
+
+/* Makes the store fail (coordsim_fault), or work again. */
+void fleet_fail_store(struct fleet *f, unsigned faults);
 
 /* Lets time go by. */
 void fleet_run(struct fleet *f, int64_t us);

@@ -46,10 +46,10 @@ static const char *const tags[] = {"tag:robot", "tag:server", "tag:router"};
 static const char *const routes[] = {"10.20.0.0/16", "10.21.0.0/16",
     "10.20.7.0/24", "fd00:5::/64", "0.0.0.0/0", "::/0"};
 
-#define OWNERS \
+#define OWNERS                                                \
 	"\"tagOwners\":{\"tag:robot\":[\"alice@\",\"bob@\"]," \
 	"\"tag:server\":[\"bob@\"],\"tag:router\":[\"carol@\",\"alice@\"]}"
-#define APPROVERS \
+#define APPROVERS                                                          \
 	"\"autoApprovers\":{\"routes\":{\"10.20.0.0/16\":[\"tag:router\"," \
 	"\"alice@\"]},\"exitNode\":[\"bob@\"]}"
 
@@ -83,7 +83,7 @@ static const char *const policies[] = {
     "{" OWNERS ",\"grants\":[{\"src\":[\"alice@\",\"tag:robot\"],"
     "\"dst\":[\"bob@\",\"tag:server\"],\"ip\":[\"tcp:443\",\"udp:53\"]}],"
     "\"nodeAttrs\":[{\"target\":[\"alice@\",\"tag:robot\"],"
-    "\"attr\":[\"funnel\"]}]}",
+    "\"attr\":[\"randomize-client-port\"]}]}",
     "{" OWNERS "," APPROVERS ",\"acls\":["
     "{\"action\":\"accept\",\"src\":[\"*\"],\"dst\":[\"autogroup:self:*\","
     "\"autogroup:tagged:*\"]}]}",
@@ -101,8 +101,8 @@ static const char *const hosts[] = {
     "\"Userspace\":\"maybe\",\"TPM\":3,\"Location\":\"here\"",
 };
 
-static const char *const hostnames[] = {"robot", "robot", "Robot.lab",
-    "arm", "\\u00fcber", "", "a b", "-", "x.y.z",
+static const char *const hostnames[] = {"robot", "robot", "Robot.lab", "arm",
+    "\\u00fcber", "", "a b", "-", "x.y.z",
     "a-very-long-name-that-goes-on-and-on-and-on-and-on-and-on-and-on-and"};
 
 /* "a","b" of a list, as the bits of `which` say. */
@@ -124,8 +124,8 @@ make_host(const char *hostname, bool wants_tags)
 	struct text t = TEXT_EMPTY;
 	unsigned offers = draw(3) == 0 ? draw(64) : 0;
 
-	text_fmt(&t, "{\"Hostname\":\"%s\",%s", hostname,
-	    hosts[draw(COUNT(hosts))]);
+	text_fmt(
+	    &t, "{\"Hostname\":\"%s\",%s", hostname, hosts[draw(COUNT(hosts))]);
 	if (draw(2) == 0)
 		text_fmt(&t, ",\"NetInfo\":{\"PreferredDERP\":%u}",
 		    draw(3) == 0 ? 0 : 900 + draw(3));
@@ -145,9 +145,10 @@ add_endpoints(struct text *t)
 	text_str(t, ",\"Endpoints\":[");
 	for (unsigned i = draw(4); i > 0; i--)
 		text_fmt(t, "\"192.0.2.%u:%u\",", draw(4), 1 + draw(65535));
-	text_str(t, draw(4) == 0 ? "\"1.2.3.4:+5\",\"[1.2.3.4]:5\",\"::1:5\","
-				   "\"[fe80::1%%eth0]:5\",7]"
-				 : "\"[2001:db8::7]:41641\"]");
+	text_str(t,
+	    draw(4) == 0 ? "\"1.2.3.4:+5\",\"[1.2.3.4]:5\",\"::1:5\","
+			   "\"[fe80::1%%eth0]:5\",7]"
+			 : "\"[2001:db8::7]:41641\"]");
 }
 
 /* ---- what robots do ---- */
@@ -215,14 +216,12 @@ static void
 do_flap(void)
 {
 	struct robot *r = some_robot();
-	static const char *const there[] = {
-	    ",\"Endpoints\":[\"192.0.2.1:1\"]",
+	static const char *const there[] = {",\"Endpoints\":[\"192.0.2.1:1\"]",
 	    ",\"DiscoKey\":\"discokey:"
 	    "1111111111111111111111111111111111111111111111111111111111111111"
 	    "\"",
 	    ",\"Hostinfo\":{\"Hostname\":\"flap\"}"};
-	static const char *const back[] = {
-	    ",\"Endpoints\":[\"192.0.2.2:2\"]",
+	static const char *const back[] = {",\"Endpoints\":[\"192.0.2.2:2\"]",
 	    ",\"DiscoKey\":\"discokey:"
 	    "2222222222222222222222222222222222222222222222222222222222222222"
 	    "\"",
@@ -393,7 +392,7 @@ act(void)
 	} else if (what < 99) {
 		say("network");
 		do_network();
-	} else if (draw(3) == 0) {
+	} else if (draw(3) == 0 && f.sim.faults == 0 && !f.unsaved) {
 		say("restart");
 		fleet_restart(&f);
 	}
@@ -429,8 +428,7 @@ chaos_begin(const char *name)
 	f.sim.conf.ephemeral_us = 20 * SECOND_US;
 	fleet_begin(&f, name);
 	for (int i = 0; i < USERS; i++)
-		users[i] =
-		    ops_user_create(&f.sim.c, &who, names[i], "", &r);
+		users[i] = ops_user_create(&f.sim.c, &who, names[i], "", &r);
 }
 
 static void
@@ -445,13 +443,12 @@ test_chaos(uint64_t seed)
 		do_join();
 	for (int step = 0; step < STEPS && f.faults == 0; step++) {
 		if (draw(30) == 0)
-			f.sim.faults = draw(8);
+			fleet_fail_store(&f, draw(8));
 		for (unsigned n = 1 + draw(6); n > 0; n--) {
 			act();
 			pass_time();
 		}
-		f.unsaved |= f.sim.faults != 0;
-		f.sim.faults = 0;
+		fleet_fail_store(&f, 0);
 		fleet_check(&f);
 	}
 	/* Everybody hears something for as long as it lasts. */
@@ -462,6 +459,29 @@ test_chaos(uint64_t seed)
 	fleet_end(&f);
 }
 
+/* Keys, jitter and hash keys are drawn from the seed, too. */
+static uint32_t
+draw_word(void)
+{
+	return draw(UINT32_MAX);
+}
+
+static void
+draw_bytes(void *p, size_t n)
+{
+	for (uint8_t *b = p; n > 0; n--)
+		*b++ = (uint8_t)draw(256);
+}
+
+static const char *
+draw_name(void)
+{
+	return "seed";
+}
+
+static struct randombytes_implementation from_seed = {
+    .implementation_name = draw_name, .random = draw_word, .buf = draw_bytes};
+
 int
 main(int argc, char **argv)
 {
@@ -469,6 +489,8 @@ main(int argc, char **argv)
 	uint64_t last = argc > 1 ? first : 40;
 
 	log_init("sim", LOG_QUIET);
+	random_state = 1;
+	randombytes_set_implementation(&from_seed);
 	if (sodium_init() == -1)
 		abort();
 	for (uint64_t seed = first; seed <= last; seed++)

@@ -122,7 +122,8 @@ static char *
 text_of(struct maptruth *t, const struct node *receiver, const struct node *n,
     bool online)
 {
-	struct ip_prefix *routes = must(calloc(n->nroutes + 1, 2 * sizeof(*routes)));
+	struct ip_prefix *routes =
+	    must(calloc(n->nroutes + 1, 2 * sizeof(*routes)));
 	struct ip_prefix *primary = routes + n->nroutes;
 	struct mapdoc_view v = {.domain = t->c->conf->domain,
 	    .online = online,
@@ -191,8 +192,8 @@ maptruth_filter(struct maptruth *t, const struct node *receiver)
 	if (k->filter != NULL)
 		return k->filter;
 	if (receiver->authorized)
-		policy_filter(t->policy, &t->world, &receiver->subject,
-		    &k->bits, &text);
+		policy_filter(
+		    t->policy, &t->world, &receiver->subject, &k->bits, &text);
 	else
 		text_str(&text, "[]");
 	json = must(json_loadb(text.p, text.len, 0, NULL));

@@ -24,8 +24,7 @@ bool maptruth_route(struct maptruth *t, const struct node *receiver,
 const char *maptruth_node(struct maptruth *t, const struct node *receiver,
     const struct node *n, bool online);
 /* The receiver's packet filter, as compact JSON. Lent. */
-const char *maptruth_filter(
-    struct maptruth *t, const struct node *receiver);
+const char *maptruth_filter(struct maptruth *t, const struct node *receiver);
 
 /* What is wrong with who serves which route; NULL if nothing. */
 const char *maptruth_wrong_routes(struct coordd *c);

@@ -35,12 +35,11 @@ struct member {
 };
 
 /* Names are matched as Go does: in any case. */
-static const struct member node_members[] = {{"ID", NUMBER},
-    {"StableID", TEXT}, {"Name", TEXT}, {"User", NUMBER}, {"Key", NODE_KEY},
-    {"KeyExpiry", TIME}, {"Machine", MACHINE_KEY}, {"DiscoKey", DISCO_KEY},
-    {"Addresses", PREFIXES}, {"AllowedIPs", PREFIXES},
-    {"Endpoints", ENDPOINTS}, {"HomeDERP", NUMBER}, {"Hostinfo", HOST},
-    {"Created", TIME}, {"Cap", NUMBER}, {"Tags", TEXTS},
+static const struct member node_members[] = {{"ID", NUMBER}, {"StableID", TEXT},
+    {"Name", TEXT}, {"User", NUMBER}, {"Key", NODE_KEY}, {"KeyExpiry", TIME},
+    {"Machine", MACHINE_KEY}, {"DiscoKey", DISCO_KEY}, {"Addresses", PREFIXES},
+    {"AllowedIPs", PREFIXES}, {"Endpoints", ENDPOINTS}, {"HomeDERP", NUMBER},
+    {"Hostinfo", HOST}, {"Created", TIME}, {"Cap", NUMBER}, {"Tags", TEXTS},
     {"PrimaryRoutes", PREFIXES}, {"LastSeen", TIME}, {"Online", FLAG},
     {"MachineAuthorized", FLAG}, {"CapMap", CAP_MAP}, {"Expired", FLAG},
     /* Of a PeerChange. */
@@ -58,8 +57,8 @@ static const struct member host_members[] = {{"IPNVersion", TEXT}, {"OS", TEXT},
     {"UserspaceRouter", FLAG}, {"ServicesHash", TEXT}, {"PeerRelay", FLAG},
     {"ExitNodeID", TEXT}, {"StateEncrypted", FLAG}, {NULL, TEXT}};
 
-static const struct member service_members[] = {{"Proto", TEXT},
-    {"Port", NUMBER}, {"Description", TEXT}, {NULL, TEXT}};
+static const struct member service_members[] = {
+    {"Proto", TEXT}, {"Port", NUMBER}, {"Description", TEXT}, {NULL, TEXT}};
 
 static bool decodes(const json_t *v, const struct member *members);
 
@@ -297,8 +296,7 @@ differs_by_patch(json_t *was, json_t *is)
 	}
 	json_object_foreach(is, name, v)
 	{
-		if (!is_patchable(name) &&
-		    json_object_get(was, name) == NULL)
+		if (!is_patchable(name) && json_object_get(was, name) == NULL)
 			return false;
 	}
 	return true;

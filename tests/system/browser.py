@@ -133,7 +133,8 @@ class Browser:
 
     def one(self, selector):
         found = self.all(selector)
-        assert len(found) == 1, (selector, len(found), self.text())
+        if len(found) != 1:
+            raise Refused(f"{len(found)} of {selector}: {self.source}")
         return found[0]
 
     def text(self, selector="body"):
@@ -156,6 +157,13 @@ class Browser:
     def click(self, selector):
         self.call("POST", f"/element/{self.one(selector)}/click")
 
+    def follow(self, selector):
+        """Clicks on what leads to another page, and waits for that."""
+        before = self.all("html")
+        self.click(selector)
+        self.wait("another page", lambda: self.all("html") != before and
+                  self.script("return document.readyState") == "complete")
+
     def type(self, selector, text):
         e = self.one(selector)
         self.call("POST", f"/element/{e}/clear")
@@ -174,7 +182,7 @@ class Browser:
                     return value
             except Refused:
                 pass
-            assert time.monotonic() < deadline, (what, self.text())
+            assert time.monotonic() < deadline, (what, self.source)
             time.sleep(0.05)
 
     # ---- how it is set ----

@@ -11,7 +11,6 @@ import pathlib
 import queue
 import random
 import re
-import resource
 import select
 import signal
 import socket
@@ -85,10 +84,10 @@ def mapped(m):
 class Stund:
     """One running stund. Ports are the kernel's choice, read from its log."""
 
-    def __init__(self, *flags, listen=("127.0.0.1:0",), env=None):
+    def __init__(self, *flags, listen=("127.0.0.1:0",), env=None, before=()):
         flags = [f for a in listen for f in ("-listen", a)] + list(flags)
         self.child = subprocess.Popen(
-            [STUND, *flags], stdin=subprocess.DEVNULL, stderr=subprocess.PIPE,
+            [*before, STUND, *flags], stdin=subprocess.DEVNULL, stderr=subprocess.PIPE,
             text=True, env={**os.environ, **(env or {})})
         self.lines = []
         self.queue = queue.Queue()
@@ -407,13 +406,10 @@ def healthz():
 def fd_limit():
     """Out of descriptors the page pauses; stund goes on, and so does it."""
     port = free_tcp_port()
-    with Stund("-metrics", f"127.0.0.1:{port}") as d, udp() as s, \
+    with Stund("-metrics", f"127.0.0.1:{port}",
+               before=["prlimit", "--nofile=32:32"]) as d, udp() as s, \
             contextlib.ExitStack() as held:
-        # One request first: what is opened once is open then.
-        http_get(port, "/healthz")
-        limit = len(os.listdir(f"/proc/{d.child.pid}/fd")) + 4
-        resource.prlimit(d.child.pid, resource.RLIMIT_NOFILE, (limit, limit))
-        for _ in range(12):
+        for _ in range(40):
             held.enter_context(socket.create_connection(("127.0.0.1", port)))
         d.line("http: accept: Too many open files")
         ask(s, ("127.0.0.1", d.ports[0]), message())

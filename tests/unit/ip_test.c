@@ -38,75 +38,76 @@ is(const struct ip *a, const char *text)
 	return memcmp(a, &b, sizeof(b)) == 0;
 }
 
+/* A NULL: the text is no address. */
+static const struct {
+	const char *text, *want;
+} texts[] = {
+    {"100.64.0.1", "100.64.0.1"},
+    {"0.0.0.0", "0.0.0.0"},
+    {"255.255.255.255", "255.255.255.255"},
+    {"fd7a:115c:a1e0::1", "fd7a:115c:a1e0::1"},
+    {"FD7A:115C:A1E0:0:0:0:0:1", "fd7a:115c:a1e0::1"},
+    {"::", "::"},
+    {"::1", "::1"},
+    {"1::", "1::"},
+    {"0:0:0:1::", "0:0:0:1::"},
+    {"1:0:0:2:0:0:0:3", "1:0:0:2::3"},
+    {"1:0:0:2:3:0:0:4", "1::2:3:0:0:4"},
+    {"1:0:2:3:4:5:6:7", "1:0:2:3:4:5:6:7"},
+    {"1:2:3:4:5:6:7::", "1:2:3:4:5:6:7:0"},
+    {"::2:3:4:5:6:7:8", "0:2:3:4:5:6:7:8"},
+    {"ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff",
+	"ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"},
+    {"::ffff:10.1.2.3", "10.1.2.3"},
+    {"::ffff:0a01:0203", "10.1.2.3"},
+    {"64:ff9b::10.1.2.3", "64:ff9b::a01:203"},
+    {"1:2:3:4:5:6:1.2.3.4", "1:2:3:4:5:6:102:304"},
+    {"", NULL},
+    {"1", NULL},
+    {"1.2.3", NULL},
+    {"1.2.3.4.5", NULL},
+    {"1.2.3.256", NULL},
+    {"1.2.3.04", NULL},
+    {"01.2.3.4", NULL},
+    {"1.2.3.4444", NULL},
+    {"1..3.4", NULL},
+    {"1.2.3.", NULL},
+    {" 1.2.3.4", NULL},
+    {"1.2.3.4 ", NULL},
+    {"1.2.3.-4", NULL},
+    {":", NULL},
+    {":1", NULL},
+    {"1:", NULL},
+    {":::", NULL},
+    {"1:::2", NULL},
+    {"1::2::3", NULL},
+    {"1:2:3:4:5:6:7", NULL},
+    {"1:2:3:4:5:6:7:8:9", NULL},
+    {"1:2:3:4:5:6:7:8::", NULL},
+    {"1:2:3:4::5:6:7:8", NULL},
+    {"1:2:3:4:5:6:7:1.2.3.4", NULL},
+    {"::1.2.3", NULL},
+    {"::1.2.3.4:5", NULL},
+    {"12345::", NULL},
+    {"g::", NULL},
+    {"fe80::1%eth0", NULL},
+    {"[::1]", NULL},
+};
+
 static void
 test_text(void)
 {
-	/* A NULL: the text is no address. */
-	static const struct {
-		const char *text, *want;
-	} rows[] = {
-	    {"100.64.0.1", "100.64.0.1"},
-	    {"0.0.0.0", "0.0.0.0"},
-	    {"255.255.255.255", "255.255.255.255"},
-	    {"fd7a:115c:a1e0::1", "fd7a:115c:a1e0::1"},
-	    {"FD7A:115C:A1E0:0:0:0:0:1", "fd7a:115c:a1e0::1"},
-	    {"::", "::"},
-	    {"::1", "::1"},
-	    {"1::", "1::"},
-	    {"0:0:0:1::", "0:0:0:1::"},
-	    {"1:0:0:2:0:0:0:3", "1:0:0:2::3"},
-	    {"1:0:0:2:3:0:0:4", "1::2:3:0:0:4"},
-	    {"1:0:2:3:4:5:6:7", "1:0:2:3:4:5:6:7"},
-	    {"1:2:3:4:5:6:7::", "1:2:3:4:5:6:7:0"},
-	    {"::2:3:4:5:6:7:8", "0:2:3:4:5:6:7:8"},
-	    {"ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff",
-		"ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"},
-	    {"::ffff:10.1.2.3", "10.1.2.3"},
-	    {"::ffff:0a01:0203", "10.1.2.3"},
-	    {"64:ff9b::10.1.2.3", "64:ff9b::a01:203"},
-	    {"1:2:3:4:5:6:1.2.3.4", "1:2:3:4:5:6:102:304"},
-	    {"", NULL},
-	    {"1", NULL},
-	    {"1.2.3", NULL},
-	    {"1.2.3.4.5", NULL},
-	    {"1.2.3.256", NULL},
-	    {"1.2.3.04", NULL},
-	    {"01.2.3.4", NULL},
-	    {"1.2.3.4444", NULL},
-	    {"1..3.4", NULL},
-	    {"1.2.3.", NULL},
-	    {" 1.2.3.4", NULL},
-	    {"1.2.3.4 ", NULL},
-	    {"1.2.3.-4", NULL},
-	    {":", NULL},
-	    {":1", NULL},
-	    {"1:", NULL},
-	    {":::", NULL},
-	    {"1:::2", NULL},
-	    {"1::2::3", NULL},
-	    {"1:2:3:4:5:6:7", NULL},
-	    {"1:2:3:4:5:6:7:8:9", NULL},
-	    {"1:2:3:4:5:6:7:8::", NULL},
-	    {"1:2:3:4::5:6:7:8", NULL},
-	    {"1:2:3:4:5:6:7:1.2.3.4", NULL},
-	    {"::1.2.3", NULL},
-	    {"::1.2.3.4:5", NULL},
-	    {"12345::", NULL},
-	    {"g::", NULL},
-	    {"fe80::1%eth0", NULL},
-	    {"[::1]", NULL},
-	};
 	char text[IP_TEXT_MAX];
 
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
 		struct ip a;
-		bool good = ip_parse(&a, rows[i].text, strlen(rows[i].text));
+		bool good = ip_parse(&a, texts[i].text, strlen(texts[i].text));
 
-		if (rows[i].want == NULL)
-			ok(!good, rows[i].text);
+		if (texts[i].want == NULL)
+			ok(!good, texts[i].text);
 		else
-			eq_str(good ? ip_text(&a, text) : NULL, rows[i].want,
-			    rows[i].text);
+			eq_str(good ? ip_text(&a, text) : NULL, texts[i].want,
+			    texts[i].text);
 	}
 }
 

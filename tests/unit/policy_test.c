@@ -362,6 +362,34 @@ test_routes(void)
 	policy_free(p);
 }
 
+/* What goes through an exit node is in its filter, but shows it to nobody. */
+static void
+test_through(void)
+{
+	static struct ip_prefix routes[2];
+	struct policy *p =
+	    parse("{\"acls\": [{\"action\": \"accept\", \"src\": [\"alice@\"], "
+		  "\"dst\": [\"8.8.8.8:53\"]}]}");
+
+	ip_prefix_parse(&routes[0], "0.0.0.0/0", 9);
+	ip_prefix_parse(&routes[1], "::/0", 4);
+	world.n = 2;
+	node(0, "exit", 9);
+	nodes[0].s.routes = routes;
+	nodes[0].s.nroutes = 2;
+	nodes[0].s.exit_node = true;
+	node(1, "alice", 1);
+	match_all(p);
+	ok(!reaches(p, 1, 0), "an exit node is not seen for one address");
+	eq_filter(p, 0,
+	    "[{\"SrcIPs\":[\"100.64.0.1\",\"fd7a:115c:a1e0::1\"],\"DstPorts\":"
+	    "[{\"IP\":\"8.8.8.8\",\"Ports\":{\"First\":53,\"Last\":53}}]}]",
+	    "... but lets it pass");
+	ok((nodes[0].bits.dst[0] & nodes[1].bits.src[0]) != 0,
+	    "its filter depends on the rule");
+	policy_free(p);
+}
+
 static void
 test_attributes(void)
 {
@@ -376,11 +404,11 @@ test_attributes(void)
 	node(1, "bob", 2);
 	policy_attributes(p, subjects[0], &t);
 	eq_str(t.p,
-	    ",\"randomize-client-port\":[],\"b\":[],\"a\":[],\"q\\\"\":[]",
-	    "attributes, each once");
+	    ",\"a\":[],\"b\":[],\"q\\\"\":[],\"randomize-client-port\":[]",
+	    "attributes in order, each once");
 	text_reset(&t);
 	policy_attributes(p, subjects[1], &t);
-	eq_str(t.p, ",\"randomize-client-port\":[],\"a\":[],\"q\\\"\":[]",
+	eq_str(t.p, ",\"a\":[],\"q\\\"\":[],\"randomize-client-port\":[]",
 	    "those of everybody");
 	text_clear(&t);
 	policy_free(p);
@@ -548,6 +576,7 @@ main(void)
 	test_forget();
 	test_explain();
 	test_routes();
+	test_through();
 	test_attributes();
 	test_owners();
 	test_tests();

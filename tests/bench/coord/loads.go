@@ -157,10 +157,19 @@ func teams(e entry, dir string, z size, fig figures) (err error) {
 	}
 	defer c.end(&err)
 	defer s.stop()
+	m, err := proc.Start(c.cmd.Process.Pid)
+	if err != nil {
+		return err
+	}
 	took, err := meet(c, s, z, z.width)
 	if err != nil {
 		return err
 	}
+	used, err := m.Read()
+	if err != nil {
+		return err
+	}
+	fig["many_cpu"] = used.Process.Seconds()
 	fig["many_time"] = took.Seconds()
 	if fig["mem_many"], err = c.memory(z.settle); err != nil {
 		return err

@@ -47,6 +47,7 @@ func loads(z size) []load {
 		}},
 		{"teams", teams, []row{
 			{"many_time", many + fmt.Sprintf(", %d join at a time: until all have the right map", z.width), "s", none, none, 0},
+			{"many_cpu", "  coordinator's CPU", "s", none, none, 0},
 			{"mem_many", "  memory", "MB", 200, none, 0},
 			{"many_change_p50", "  one endpoint changes: until the last of its team has it, p50", "ms", none, none, 0},
 			{"many_change_p99", "  one endpoint changes: until the last of its team has it, p99", "ms", none, none, 0},

@@ -2,7 +2,11 @@ package coord
 
 import (
 	"flag"
+	"fmt"
 	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -15,5 +19,30 @@ func TestMain(m *testing.M) {
 	if !given {
 		flag.Set("test.parallel", "8")
 	}
+	removeStale()
 	os.Exit(m.Run())
+}
+
+// removeStale removes what earlier runs left behind that were killed: their
+// folders, whose names have the process id, and the servers that run there,
+// which are told of no death since they gave up root.
+func removeStale() {
+	dirs, _ := filepath.Glob(filepath.Join(os.TempDir(), "coord*-*"))
+	for _, dir := range dirs {
+		pid := 0
+		fmt.Sscanf(filepath.Base(dir), "coord%d-", &pid)
+		if pid == 0 || syscall.Kill(pid, 0) == nil {
+			continue
+		}
+		lines, _ := filepath.Glob("/proc/[0-9]*/cmdline")
+		for _, line := range lines {
+			args, _ := os.ReadFile(line)
+			left := 0
+			fmt.Sscanf(line, "/proc/%d/", &left)
+			if strings.Contains(string(args), dir+"/") && left > 1 {
+				syscall.Kill(left, syscall.SIGKILL)
+			}
+		}
+		os.RemoveAll(dir)
+	}
 }

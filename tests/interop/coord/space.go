@@ -9,9 +9,8 @@
 // COORDCTL, RELAYD, STUND, TAILSCALED, TAILSCALE, DERPER. Without one of them
 // the tests that need it are skipped; with CI set they fail.
 //
-// This file owns the namespaces. They have no names: each lives as long as a
-// process that this one started and that dies with it, so that nothing is left
-// behind, whatever ends the tests.
+// This file owns the namespaces. They have no names: each lives as long as
+// processes in it, the first of which dies with this one.
 package coord
 
 import (

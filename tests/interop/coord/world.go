@@ -58,7 +58,7 @@ func newNet(t testing.TB) *world {
 	needRoot(t)
 	w := &world{TB: t}
 	var err error
-	if w.dir, err = os.MkdirTemp("", "coord"); err != nil {
+	if w.dir, err = os.MkdirTemp("", fmt.Sprintf("coord%d-", os.Getpid())); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(w.dir) })
@@ -126,8 +126,8 @@ func startRelay(w *world) string {
 		"-certmode", "manual", "-certdir", w.path("certs"),
 		"-c", w.path("relay.key"), "-http-port", "-1",
 		"-stun=false", "-stun-port", "3478", "-derp-map", file), &out)
-	stund := start(w, "stund", w.servers.command(program(w, "STUND"),
-		"-listen", serverIP4+":3478", "-listen", "["+serverIP6+"]:3478"), &out)
+	stund := start(w, "stund", w.servers.command(program(w, "STUND"), "-config",
+		w.file("stund.conf", "listen "+serverIP4+":3478\nlisten ["+serverIP6+"]:3478\n")), &out)
 	w.Cleanup(func() {
 		relay.endWell(w)
 		stund.endWell(w)
