@@ -29,7 +29,7 @@
  *
  *   admin.c            the API's and the web page's listeners
  *   api.c              the API, see docs/api.md
- *   page.c, page/      the web page
+ *   page*.c, page/     the web page
  *   stats.c            the metrics page
  *
  * One thread and one loop. What a client is told was written to the store

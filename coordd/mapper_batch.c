@@ -98,6 +98,7 @@ find_changes(struct coordd *c, struct mapper_node *mn)
 	if (now.online != mn->told.online)
 		mn->changes |= MAPDOC_ONLINE;
 	mn->told = now;
+	mn->was_expired = node_is_expired(mn->node, coordd_time());
 }
 
 static int

@@ -32,7 +32,7 @@ struct mapper_node {
 	struct told told;
 	bool online; /* with grace, as others are told */
 	struct mono away; /* since when it has no stream; never: it has one */
-	bool was_expired; /* as of the last tick */
+	bool was_expired; /* as was told, or noticed by a tick */
 	uint64_t *bits; /* policy_words twice: src, dst */
 	char *json; /* as a peer, without routes; NULL: to be made */
 	struct ip_prefix *primary; /* routes it serves; no exit routes */

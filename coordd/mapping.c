@@ -43,6 +43,9 @@ update(struct coordd *c, struct node *n, struct map_request *q,
 {
 	bool changed = false;
 
+	/* First what the store may refuse: then nothing has changed. */
+	if (q->has_host && !admit_hostinfo(c, n, &q->host, r))
+		return false;
 	if (!key_is_zero(&q->disco) && !key_equal(&q->disco, &n->disco)) {
 		n->disco = q->disco;
 		changed = true;
@@ -59,8 +62,6 @@ update(struct coordd *c, struct node *n, struct map_request *q,
 			n->home_derp = q->host.home_derp;
 			changed = true;
 		}
-		if (!admit_hostinfo(c, n, &q->host, r))
-			return false;
 		changed |= take_text(&n->hostinfo, &q->host.json);
 	}
 	if (changed)

@@ -15,6 +15,7 @@ struct filter {
 	const struct policy_subject *receiver;
 	const struct policy_bits *bits;
 	struct text *out;
+	char *own; /* SrcIPs of the receiver's user, once they were asked */
 	bool first; /* no rule was written yet */
 };
 
@@ -122,43 +123,39 @@ sources_text(struct filter *f, struct sources *s)
 	return s->text;
 }
 
-/* True if the subject, an untagged one, is meant by the sources of a rule to
- * autogroup:self. */
+/* True if the receiver is meant by the sources of a rule to autogroup:self.
+ * Those mean all devices of a user or none. */
 static bool
-self_source(const struct policy *p, const struct sources *s,
-    const struct policy_subject *subject)
+self_concerns(const struct filter *f, const struct sources *s)
 {
+	if (f->receiver->ntags > 0)
+		return false;
 	for (size_t i = 0; i < s->n; i++)
-		if (p->aliases[s->aliases[i]].kind == ALIAS_ANY)
+		if (f->p->aliases[s->aliases[i]].kind == ALIAS_ANY)
 			return true;
-	return sources_mean(p, s, subject);
+	return sources_mean(f->p, s, f->receiver);
 }
 
-/* The SrcIPs of autogroup:self for the receiver: the devices of its user.
- * The caller frees it. */
-static char *
+/* The SrcIPs of rules to autogroup:self: the devices of the receiver's user.
+ * They are the same in all of its rules. NULL as above. */
+static const char *
 self_text(struct filter *f, const struct sources *s)
 {
 	struct ip_set set = {0};
-	char *text = NULL;
 
-	if (f->receiver->ntags > 0)
+	if (!self_concerns(f, s))
 		return NULL;
-	for (size_t i = 0; i < f->w->n; i++) {
-		const struct policy_subject *one = f->w->v[i];
-
-		if (one->user_id == f->receiver->user_id && one->ntags == 0 &&
-		    self_source(f->p, s, one)) {
-			add_ip(&set, &one->ip4);
-			add_ip(&set, &one->ip6);
+	if (f->own != NULL)
+		return f->own;
+	for (size_t i = 0; i < f->w->n; i++)
+		if (subject_same_user(f->w->v[i], f->receiver)) {
+			add_ip(&set, &f->w->v[i]->ip4);
+			add_ip(&set, &f->w->v[i]->ip6);
 		}
-	}
-	if (set.n > 0 || set.bad) {
-		text = set_text(&set);
-		f->out->bad |= text == NULL;
-	}
+	f->own = set_text(&set);
+	f->out->bad |= f->own == NULL;
 	ip_set_clear(&set);
-	return text;
+	return f->own;
 }
 
 static void
@@ -319,16 +316,14 @@ static void
 add_rules(struct filter *f, struct sources *s, bool self)
 {
 	bool protocols[256] = {false};
-	char *own = NULL;
 	const char *sources;
 
 	if (!collect_protocols(f, s, self, protocols))
 		return;
-	sources = self ? (own = self_text(f, s)) : sources_text(f, s);
+	sources = self ? self_text(f, s) : sources_text(f, s);
 	for (int i = 0; i < 256 && sources != NULL; i++)
 		if (protocols[i])
 			add_rule(f, s, sources, self, (uint8_t)i);
-	free(own);
 }
 
 static void
@@ -372,20 +367,18 @@ static void
 add_app(struct filter *f, const struct entry *e, uint32_t i)
 {
 	const struct rule *r = &f->p->rules[i];
-	bool self = bit_get(f->p->self, i);
 	struct sources *s = &f->p->sources[r->sources];
-	char *own = self ? self_text(f, s) : NULL;
-	const char *sources = self ? own : sources_text(f, s);
+	const char *sources =
+	    bit_get(f->p->self, i) ? self_text(f, s) : sources_text(f, s);
 
-	if (sources != NULL) {
-		begin_rule(f, sources);
-		text_str(f->out, ",\"CapGrant\":[{\"Dsts\":[");
-		add_app_destination(f, &f->p->aliases[r->dst]);
-		text_str(f->out, "],\"CapMap\":");
-		text_str(f->out, e->app);
-		text_str(f->out, "}]}");
-	}
-	free(own);
+	if (sources == NULL)
+		return;
+	begin_rule(f, sources);
+	text_str(f->out, ",\"CapGrant\":[{\"Dsts\":[");
+	add_app_destination(f, &f->p->aliases[r->dst]);
+	text_str(f->out, "],\"CapMap\":");
+	text_str(f->out, e->app);
+	text_str(f->out, "}]}");
 }
 
 void
@@ -412,6 +405,7 @@ policy_filter(struct policy *p, const struct policy_world *w,
 			add_app(&f, e, i);
 	}
 	text_char(out, ']');
+	free(f.own);
 }
 
 static void

@@ -542,9 +542,12 @@ static void
 stop_mapper(struct coordsim *s)
 {
 	struct request *r;
+	struct user *u;
 
 	TAILQ_FOREACH (r, &s->requests, entry)
 		coordsim_hang_up(r);
+	TAILQ_FOREACH (u, &s->c.model.users, entry)
+		u->mark = 0; /* as one that is loaded */
 	mapper_save(&s->c);
 	turn(s);
 	mapper_free(s->c.mapper);

@@ -231,6 +231,7 @@ on_message(void *arg, struct request *r, const uint8_t *bytes, size_t n)
 
 	f->messages++;
 	s->heard = sim_now();
+	if (getenv("TRACE")) { char *tt = json_dumps(message, JSON_COMPACT); printf("@%.6f (%s) to %d: %s\n", sim_now().us/1e6, f->doing, (int)s->node, tt); free(tt); }
 	if (message != NULL && json_object_get(message, "KeepAlive") != NULL) {
 		wrong = json_object_size(message) == 1 && s->keep_alive &&
 			s->view.messages > 0
@@ -369,11 +370,14 @@ struct fleet_stream *
 fleet_open(struct fleet *f, struct robot *r, bool plain, bool once)
 {
 	struct node *n = fleet_node(f, r);
-	struct fleet_stream *s = must(calloc(1, sizeof(*s)));
+	struct fleet_stream *s;
 	struct text t = TEXT_EMPTY;
 	struct request *q;
 
 	sweep(f);
+	if (r->streams[3] != NULL)
+		return NULL;
+	s = must(calloc(1, sizeof(*s)));
 	*s = (struct fleet_stream){.plain = plain,
 	    .once = once,
 	    .keep_alive = !once,
@@ -383,7 +387,7 @@ fleet_open(struct fleet *f, struct robot *r, bool plain, bool once)
 	    plain ? "" : ",\"Compress\":\"zstd\"");
 	q = post_map(f, r, t.p);
 	text_clear(&t);
-	if (q->status != 200 || r->streams[3] != NULL || n == NULL) {
+	if (q->status != 200 || n == NULL) {
 		coordsim_hang_up(q);
 		free(s);
 		return NULL;

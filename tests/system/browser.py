@@ -134,7 +134,7 @@ class Browser:
     def one(self, selector):
         found = self.all(selector)
         if len(found) != 1:
-            raise Refused(f"{len(found)} of {selector}: {self.source}")
+            raise Refused(f"{len(found)} of {selector} at {self.address}")
         return found[0]
 
     def text(self, selector="body"):
@@ -182,7 +182,7 @@ class Browser:
                     return value
             except Refused:
                 pass
-            assert time.monotonic() < deadline, (what, self.source)
+            assert time.monotonic() < deadline, (what, self.address)
             time.sleep(0.05)
 
     # ---- how it is set ----

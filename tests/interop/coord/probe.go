@@ -160,7 +160,7 @@ func (c *client) mend() { c.rule("del") }
 func (c *client) rule(verb string) {
 	c.w.Helper()
 	for _, family := range []string{"-4", "-6"} {
-		c.w.servers.sh(c.w, fmt.Sprintf("ip %s rule %s pref 5 iif v%d ipproto udp blackhole",
+		c.w.servers.sh(c.w, fmt.Sprintf("ip %s rule %s pref 5 iif v%d ipproto 17 blackhole",
 			family, verb, c.n))
 	}
 }

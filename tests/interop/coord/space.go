@@ -85,8 +85,10 @@ func (s *space) pid() int { return s.keeper.Process.Pid }
 
 // command returns a command that will run inside.
 func (s *space) command(path string, args ...string) *exec.Cmd {
-	ns := fmt.Sprintf("/proc/%d/ns/", s.pid())
-	all := []string{"--net=" + ns + "net", "--mount=" + ns + "mnt", "--", path}
+	proc := fmt.Sprintf("/proc/%d/", s.pid())
+	// The root is that of the tests, which may not be that of the mounts.
+	all := []string{"--net=" + proc + "ns/net", "--mount=" + proc + "ns/mnt",
+		"--root=" + proc + "root", "--", path}
 	return exec.Command("nsenter", append(all, args...)...)
 }
 
