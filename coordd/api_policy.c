@@ -94,6 +94,9 @@ read_proto(struct api_call *a, uint8_t *proto)
 	    ops_show(shown, text));
 }
 
+#define PROTO_ICMP  1
+#define PROTO_ICMP6 58
+
 static bool
 read_question(struct api_call *a, struct question *q)
 {
@@ -101,12 +104,16 @@ read_question(struct api_call *a, struct question *q)
 	int64_t port = api_integer(a, "port", 0);
 	char shown[OPS_SHOW_MAX];
 
+	if (!read_proto(a, &q->proto))
+		return false;
+	/* ICMP has no ports. */
+	if (q->proto == PROTO_ICMP || q->proto == PROTO_ICMP6)
+		port = port == 0 ? 1 : port;
 	if (port < 1 || port > 65535)
 		return ops_fail(&a->r, HTTP_BADREQUEST,
 		    "member \"port\": %lld; want 1 to 65535", (long long)port);
 	q->port = (uint16_t)port;
-	if (!read_proto(a, &q->proto) ||
-	    (q->src = api_find_node(a, api_string(a, "src"))) == NULL)
+	if ((q->src = api_find_node(a, api_string(a, "src"))) == NULL)
 		return false;
 	q->dst = ops_find_node(a->c, dst);
 	if (ip_parse(&q->ip, dst, strlen(dst)))

@@ -109,14 +109,16 @@ set_tags(char ***field, size_t *count, const char *const *tags, size_t n)
 	return true;
 }
 
+#define LETTERS "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+
 bool
 tag_ok(const char *tag)
 {
 	if (strncmp(tag, "tag:", 4) != 0)
 		return false;
 	tag += 4;
-	return *tag >= 'a' && *tag <= 'z' &&
-	    strspn(tag, "abcdefghijklmnopqrstuvwxyz0123456789-") == strlen(tag);
+	return strspn(tag, LETTERS) > 0 &&
+	    strspn(tag, LETTERS "0123456789-") == strlen(tag);
 }
 
 /* As Headscale's, but in lower case only, so that two names never look alike,

@@ -177,7 +177,7 @@ bool node_set_approved(struct node *n, const struct ip_prefix *v, size_t count);
 bool node_set_routes(struct node *n);
 /* Renews the subject after a change of user, tags, addresses or routes. */
 void node_set_subject(struct node *n);
-/* True for "tag:" and a name of [a-z0-9-] that begins with a letter, as
+/* True for "tag:" and a name of [A-Za-z0-9-] that begins with a letter, as
  * Tailscale wants it. */
 bool tag_ok(const char *tag);
 bool node_is_expired(const struct node *n, int64_t now);

@@ -180,7 +180,7 @@ ops_check_tags(struct coordd *c, const char *const *tags, size_t ntags,
 		ops_show(shown, tags[i]);
 		if (!tag_ok(tags[i]))
 			return ops_fail(r, 400,
-			    "tag \"%s\": want tag: and then a-z 0-9 -, "
+			    "tag \"%s\": want tag: and then A-Z a-z 0-9 -, "
 			    "beginning with a letter, such as tag:camera",
 			    shown);
 		if (c->policy != NULL && policy_source(c->policy)[0] != '\0' &&

@@ -109,6 +109,7 @@ page_read_tags(struct page *p, struct page_tags *tags, struct ops_result *r)
 {
 	const char *text = page_value(p, "tags");
 
+	tags->n = 0;
 	if (strlen(text) < sizeof(tags->text)) {
 		snprintf(tags->text, sizeof(tags->text), "%s", text);
 		tags->n = page_words(tags->text, tags->v, NODE_TAGS_MAX + 1);

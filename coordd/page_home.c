@@ -254,8 +254,10 @@ add_relay(
 
 	text_str(t, "<tr><th scope=\"row\">");
 	page_relay_name(t, map, region);
-	html_fmt(t, "</th><td class=\"wide\">%d</td><td><a href=\"/nodes?relay=%d\">", region,
-	    region);
+	html_fmt(t,
+	    "</th><td class=\"wide\">%d</td><td>"
+	    "<a href=\"/nodes?relay=%d\">",
+	    region, region);
 	html_count(t, nodes);
 	text_str(t, "</a></td><td>");
 	html_count(t, online);
@@ -286,8 +288,9 @@ add_relays(struct page *p)
 
 	text_str(&p->out,
 	    "<section id=\"relays\" data-live><h2>Relays</h2>\n<table>"
-	    "<thead><tr><th scope=\"col\">Relay</th><th scope=\"col\" class=\"wide\">Region"
-	    "</th><th scope=\"col\">Home of</th><th scope=\"col\">Online</th>"
+	    "<thead><tr><th scope=\"col\">Relay</th>"
+	    "<th scope=\"col\" class=\"wide\">Region</th>"
+	    "<th scope=\"col\">Home of</th><th scope=\"col\">Online</th>"
 	    "</tr></thead>\n<tbody>\n");
 	json_object_foreach(regions, id, r)
 	{

@@ -597,6 +597,18 @@ check_nodes(struct fleet *f)
 		    NULL);
 }
 
+/* A tick may have changed something: whose key ends, who is away. */
+static void
+wait_for_batch(struct fleet *f)
+{
+	int64_t since;
+
+	fleet_run(f, BATCH_US);
+	since = mono_diff_us(f->sim.ticked, sim_now());
+	if (since < BATCH_US)
+		fleet_run(f, BATCH_US - since);
+}
+
 /* Keys end between two ticks, and are told at the next one. */
 static bool
 some_key_just_ended(struct fleet *f)

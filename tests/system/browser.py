@@ -3,6 +3,7 @@ chromedriver over its plain HTTP protocol (W3C WebDriver).
 """
 
 import base64
+import contextlib
 import http.client
 import json
 import os
@@ -43,10 +44,10 @@ class Browser:
     def __enter__(self):
         self.folder = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
         self.log = open(os.path.join(self.folder.name, "log"), "w+b")
-        # Its own session: what it starts can be ended together.
+        # A group: what it starts can be ended together.
         self.driver = subprocess.Popen(
             ["chromedriver", "--port=0"], stdin=subprocess.DEVNULL,
-            stdout=self.log, stderr=subprocess.STDOUT, start_new_session=True,
+            stdout=self.log, stderr=subprocess.STDOUT, process_group=0,
             env={**os.environ, "TMPDIR": self.folder.name,
                  "HOME": self.folder.name})
         try:
@@ -63,12 +64,24 @@ class Browser:
         finally:
             self._end()
 
+    def _alive(self):
+        """The processes of the group that have not ended."""
+        found = []
+        for stat in pathlib.Path("/proc").glob("[0-9]*/stat"):
+            with contextlib.suppress(OSError):
+                state, _, group = stat.read_text().rpartition(
+                    ")")[2].split()[:3]
+                if int(group) == self.driver.pid and state not in "ZX":
+                    found.append(stat.parent.name)
+        return found
+
     def _end(self):
-        try:
+        with contextlib.suppress(ProcessLookupError):
             os.killpg(self.driver.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
         self.driver.wait(LIMIT)
+        deadline = time.monotonic() + LIMIT
+        while self._alive() and time.monotonic() < deadline:
+            time.sleep(0.02)
         self.log.close()
         self.folder.cleanup()
 

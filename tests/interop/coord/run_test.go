@@ -10,6 +10,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 )
 
 // makeRun starts deploy/run among the servers and returns it with the
@@ -24,7 +25,8 @@ func (w *world) makeRun(out *output) (run *child, up []string) {
 	cmd.Env = append(os.Environ(), "LISTEN="+serverIP4, "STATE="+w.path("state"))
 	from := len(out.String())
 	run = start(w, "make run", cmd, out)
-	await(w, "make run is ready", func() error {
+	// It may have to build first.
+	awaitWithin(w, 10*time.Minute, "make run is ready", func() error {
 		if !run.alive() {
 			w.Fatalf("it ended: %v", run.err)
 		}

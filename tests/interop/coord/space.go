@@ -88,7 +88,7 @@ func (s *space) command(path string, args ...string) *exec.Cmd {
 	proc := fmt.Sprintf("/proc/%d/", s.pid())
 	// The root is that of the tests, which may not be that of the mounts.
 	all := []string{"--net=" + proc + "ns/net", "--mount=" + proc + "ns/mnt",
-		"--root=" + proc + "root", "--", path}
+		"--root=" + proc + "root", "--wd=" + proc + "cwd", "--", path}
 	return exec.Command("nsenter", append(all, args...)...)
 }
 
