@@ -224,10 +224,16 @@ lint-go:
 
 # Installed under a prefix: /usr/sbin/stund belongs to Debian's stun-server,
 # and relayd is the name of OpenBSD's relay daemon.
+SHARE = $(DESTDIR)$(PREFIX)/share
 install: all
 	@for p in $(PROGRAMS); do \
-		install -D -m 755 $(B)/$$p $(DESTDIR)$(PREFIX)/sbin/campusnet-$$p && \
-		install -D -m 644 $$p/$$p.8 $(DESTDIR)$(PREFIX)/share/man/man8/campusnet-$$p.8 || exit 1; done
+		install -D -m 755 $(B)/$$p "$(DESTDIR)$(PREFIX)/sbin/campusnet-$$p" && \
+		install -D -m 644 $$p/$$p.8 "$(SHARE)/man/man8/campusnet-$$p.8" || exit 1; done
+	@for to in bash:bash-completion/completions/campusnet-coordctl \
+		zsh:zsh/site-functions/_campusnet-coordctl \
+		fish:fish/vendor_completions.d/campusnet-coordctl.fish; do \
+		$(B)/coordctl completion $${to%%:*} | \
+		install -D -m 644 /dev/stdin "$(SHARE)/$${to#*:}" || exit 1; done
 
 clean:
 	rm -rf build

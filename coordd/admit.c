@@ -98,6 +98,20 @@ become(struct coordd *c, struct node *n, struct node *next)
 	mapper_node_changed(c, n);
 }
 
+/* A node that calls itself as before keeps its label, even if a better one has
+ * become free. */
+static bool
+keeps_label(const struct node *old, const struct hostinfo *h)
+{
+	char was[LABEL_MAX + 1], is[LABEL_MAX + 1];
+
+	if (old == NULL)
+		return false;
+	names_sanitise(old->hostname, was);
+	names_sanitise(h->hostname, is);
+	return old->label_set || strcmp(was, is) == 0;
+}
+
 static bool
 set_host(struct coordd *c, struct node *next, const struct node *old,
     const struct hostinfo *h)
@@ -110,7 +124,7 @@ set_host(struct coordd *c, struct node *next, const struct node *old,
 		return false;
 	if (h->json != NULL && !model_set_text(&next->hostinfo, h->json))
 		return false;
-	if (!next->label_set &&
+	if (!keeps_label(old, h) &&
 	    (!names_make_label(&c->model, h->hostname, old, label) ||
 		!model_set_text(&next->label, label)))
 		return false;

@@ -53,6 +53,7 @@ control_close(struct control *k, const char *why)
 	k->dirty = false;
 	TAILQ_REMOVE(&k->all->live, k, entry);
 	TAILQ_INSERT_TAIL(&k->all->dead, k, entry);
+	machine_leave(k);
 	io_close(k->io);
 	LIST_FOREACH (r, &k->requests, entry)
 		request_gone(r);
@@ -158,9 +159,11 @@ control_data(void *arg, uint8_t *p, size_t n, size_t *want)
 
 		at += used;
 		*want = 0;
-		if (!k->proven)
+		if (!k->proven) {
+			k->proven = true;
 			k->owner->proven(k->arg);
-		k->proven = true;
+			(void)machine_enter(k);
+		}
 		rv = nghttp2_session_mem_recv(k->h2, plain, len);
 		if (rv < 0 && !k->dead) {
 			control_dirty(k); /* a GOAWAY may say why */
@@ -236,6 +239,9 @@ controls_new(struct coordd *c)
 	TAILQ_INIT(&cs->live);
 	TAILQ_INIT(&cs->dirty);
 	TAILQ_INIT(&cs->dead);
+	TAILQ_INIT(&cs->idle);
+	keymap_init(&cs->machines, c->hash_seed);
+	cs->log_busy.limit = limit_new(SECOND_US, 5);
 	make_early(cs);
 	if (!requests_set_callbacks(cs) || cs->early.bad) {
 		controls_free(cs);
@@ -254,6 +260,7 @@ controls_free(struct controls *cs)
 	while ((k = TAILQ_FIRST(&cs->live)) != NULL)
 		control_close(k, "coordd ends");
 	controls_turn(cs);
+	machines_clear(cs);
 	nghttp2_session_callbacks_del(cs->callbacks);
 	nghttp2_option_del(cs->option);
 	text_clear(&cs->early);
@@ -323,6 +330,8 @@ static const char *
 overdue(const struct control *k, struct mono now)
 {
 	struct mono stalled = io_stalled_since(k->io);
+	const struct request *r;
+	const char *why = NULL;
 
 	if (mono_is_set(stalled) && mono_diff_us(stalled, now) > STALL_US)
 		return "takes nothing for 30 s";
@@ -330,7 +339,10 @@ overdue(const struct control *k, struct mono now)
 		return "no record after the handshake";
 	if (LIST_EMPTY(&k->requests) && mono_diff_us(k->active, now) > IDLE_US)
 		return "idle";
-	return NULL;
+	for (r = LIST_FIRST(&k->requests); r != NULL && why == NULL;
+	     r = LIST_NEXT(r, entry))
+		why = request_overdue(r, now);
+	return why;
 }
 
 void
@@ -348,6 +360,7 @@ controls_tick(struct controls *cs)
 			metric_add(&cs->c->stats.slow_readers, 1);
 		control_close(k, why);
 	}
+	machines_tick(cs);
 }
 
 void

@@ -57,7 +57,8 @@ void request_drop_body(struct request *r);
 void request_answer(struct request *r, int status, const char *type,
     const char *body, size_t n);
 /* Begins an answer (200) that request_push goes on with, until request_end.
- * False if the connection ended by that. */
+ * False if the connection ended by that, or if the machine asks for too much:
+ * then it was answered. */
 bool request_begin(struct request *r);
 void request_push(struct request *r, struct message *m); /* takes */
 void request_end(struct request *r);
@@ -72,6 +73,9 @@ struct request_ops {
 	void (*sent)(void *arg);
 };
 void request_watch(struct request *r, const struct request_ops *ops, void *arg);
+/* Takes it from what its machine may ask; dear: it may cost a write to the
+ * disk. False if that is too much: it was answered (429). */
+bool request_charge(struct request *r, bool dear);
 
 /* route.c: says what a request means. */
 void route_request(struct request *r);

@@ -1,6 +1,6 @@
 /*
- * control_impl: what control.c (connections) and request.c (the requests on
- * them) share.
+ * control_impl: what control.c (connections), request.c (the requests on them)
+ * and machine.c (whose they are) share.
  */
 #ifndef COORDD_CONTROL_IMPL_H
 #define COORDD_CONTROL_IMPL_H
@@ -10,6 +10,7 @@
 #include <nghttp2/nghttp2.h>
 
 #include "coordd/control.h"
+#include "pure/keymap.h"
 
 /* What is sealed at once. */
 #define CONTROL_BURST (15 * NOISE_RECORD_MAX)
@@ -30,7 +31,7 @@ struct request {
 	LIST_ENTRY(request) entry;
 	int32_t id;
 	bool complete; /* handed to route_request */
-	bool answered, ending;
+	bool answered, begun, ending;
 	size_t fields;
 	char method[8];
 	char path[REQUEST_PATH_MAX];
@@ -40,6 +41,9 @@ struct request {
 	unsigned count;
 	size_t at; /* of the first message: bytes that are out */
 	size_t waiting; /* bytes */
+	/* When it came; and since it is complete, when something of it was
+	 * taken last, or began to wait. */
+	struct mono moved;
 
 	const struct request_ops *ops;
 	void *arg;
@@ -47,11 +51,15 @@ struct request {
 
 LIST_HEAD(request_list, request);
 
+struct machine;
+
 struct control {
 	struct controls *all;
 	TAILQ_ENTRY(control) entry;
 	TAILQ_ENTRY(control) dirty_entry;
-	bool dirty, dead, proven, stopping;
+	TAILQ_ENTRY(control) machine_entry;
+	struct machine *of; /* once it is proven; NULL: memory was short */
+	bool dirty, dead, proven;
 	struct io *io;
 	struct noise noise;
 	struct key machine;
@@ -64,12 +72,16 @@ struct control {
 };
 
 TAILQ_HEAD(control_list, control);
+TAILQ_HEAD(machine_list, machine);
 
 struct controls {
 	struct coordd *c;
 	nghttp2_session_callbacks *callbacks;
 	nghttp2_option *option;
 	struct control_list live, dirty, dead;
+	struct keymap machines; /* that have a proven connection, or had one */
+	struct machine_list idle; /* without one; who left first comes first */
+	struct log_limit log_busy;
 	struct text early; /* what each client is told first */
 	uint8_t plain[NOISE_PLAIN_MAX];
 	uint8_t sealed[CONTROL_BURST];
@@ -80,10 +92,28 @@ void control_dirty(struct control *k);
 /* The only way out. */
 void control_close(struct control *k, const char *why);
 
+/* machine.c. The connection is proven to be its machine's: the oldest one goes
+ * if there are too many. False if memory is short: it is not counted. */
+bool machine_enter(struct control *k);
+void machine_leave(struct control *k);
+enum machine_wish {
+	MACHINE_ASK, /* anything */
+	MACHINE_DEAR, /* what costs a write to the disk */
+	MACHINE_BEGIN, /* a map, or a stream of them */
+};
+/* Takes it from what the machine may have; false if there is nothing left. */
+bool machine_may(const struct control *k, enum machine_wish wish);
+/* Forgets who has been away: once a second. */
+void machines_tick(struct controls *cs);
+/* No connection is left. */
+void machines_clear(struct controls *cs);
+
 /* request.c. Has nghttp2 hand requests to it. */
 bool requests_set_callbacks(struct controls *cs);
 /* The client, or the connection, is gone: tells who cares. */
 void request_gone(struct request *r);
+/* Why the client has had enough time for it, or NULL. */
+const char *request_overdue(const struct request *r, struct mono now);
 void request_free(struct request *r);
 
 #endif

@@ -33,8 +33,8 @@
 #define KEEPALIVE_US	(60 * SECOND_US)
 #define USER_TIMEOUT_US (60 * SECOND_US)
 
-/* Connections from one address that did not prove to be a node's. Behind a
- * NAT there are many robots; all of them may come at once. */
+/* Connections from one address (one /64 of IPv6) that did not prove to be a
+ * node's. Behind a NAT there are many robots; all of them may come at once. */
 #define STRANGERS_MAX 2000
 
 struct source {
@@ -57,6 +57,7 @@ struct visitor {
 	struct addr from;
 	struct source *source; /* NULL: it counts no more */
 	struct key machine;
+	bool proven; /* to be that machine */
 	struct mono deadline;
 	size_t searched;
 };
@@ -105,6 +106,8 @@ source_enter(struct visitor *v)
 	struct source *s;
 
 	addr_ip16(&v->from, ip.b);
+	if (!addr_is_v4(&v->from)) /* who has one address of a /64 has all */
+		memset(ip.b + 8, 0, 8);
 	s = keymap_get(&ls->sources, &ip);
 	if (s == NULL) {
 		if ((s = calloc(1, sizeof(*s))) == NULL)
@@ -208,13 +211,22 @@ say_status(struct visitor *v, int status)
 
 /* ---- the upgrade ---- */
 
+/* It counts no more once its machine has a node. */
+static void
+judge_client(struct visitor *v)
+{
+	if (v->source != NULL && v->proven &&
+	    model_machine(&v->all->c->model, &v->machine) != NULL)
+		source_leave(v);
+}
+
 static void
 client_proven(void *arg)
 {
 	struct visitor *v = arg;
 
-	if (model_machine(&v->all->c->model, &v->machine) != NULL)
-		source_leave(v);
+	v->proven = true;
+	judge_client(v);
 }
 
 static void
@@ -545,8 +557,9 @@ listeners_tick(struct listeners *ls)
 
 	for (v = TAILQ_FIRST(&ls->live); v != NULL; v = next) {
 		next = TAILQ_NEXT(v, entry);
-		if (v->state != VISITOR_CLIENT &&
-		    mono_reached(v->deadline, now))
+		if (v->state == VISITOR_CLIENT)
+			judge_client(v);
+		else if (mono_reached(v->deadline, now))
 			visitor_close(v);
 	}
 }

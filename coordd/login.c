@@ -12,6 +12,9 @@
 /* As long as somebody may take to find the administrator. */
 #define LIFETIME_S 3600
 
+/* Of one machine: a client has one, and another when it begins anew. */
+#define MACHINE_MAX 4
+
 #define ID_BYTES   12
 
 struct pending {
@@ -19,6 +22,7 @@ struct pending {
 	TAILQ_ENTRY(pending) entry;
 	struct register_request request;
 	struct request *waiting; /* or NULL */
+	struct mono deadline;
 };
 
 TAILQ_HEAD(pending_list, pending);
@@ -80,9 +84,10 @@ void
 logins_tick(struct logins *l)
 {
 	struct pending *p;
-	int64_t now = coordd_time();
+	struct mono now = loop_now(l->c->loop);
 
-	while ((p = TAILQ_FIRST(&l->list)) != NULL && p->login.expires <= now)
+	while ((p = TAILQ_FIRST(&l->list)) != NULL &&
+	    mono_reached(p->deadline, now))
 		drop(l, p, "nobody approved this login in time; try again");
 }
 
@@ -114,6 +119,29 @@ find(const struct logins *l, const char *id)
 	return NULL;
 }
 
+/* Makes room for one more. Whoever still waits goes last: to hold a request
+ * costs a connection, of which a source has only so many. */
+static void
+make_room(struct logins *l, const struct key *machine)
+{
+	struct pending *p, *own = NULL, *left = NULL;
+	size_t n = 0;
+
+	TAILQ_FOREACH (p, &l->list, entry) {
+		if (key_equal(&p->login.machine, machine)) {
+			own = own == NULL ? p : own;
+			n++;
+		}
+		if (left == NULL && p->waiting == NULL)
+			left = p;
+	}
+	if (n >= MACHINE_MAX)
+		drop(l, own, "this machine began newer logins");
+	else if (l->n >= LOGINS_MAX)
+		drop(l, left != NULL ? left : TAILQ_FIRST(&l->list),
+		    "too many logins wait; try again");
+}
+
 const struct login *
 login_open(
     struct logins *l, const struct key *machine, struct register_request *q)
@@ -125,9 +153,7 @@ login_open(
 		if (key_equal(&p->login.machine, machine) &&
 		    key_equal(&p->login.node_key, &q->node_key))
 			return &p->login;
-	if (l->n >= LOGINS_MAX)
-		drop(l, TAILQ_FIRST(&l->list),
-		    "too many logins wait; try again");
+	make_room(l, machine);
 	if ((p = calloc(1, sizeof(*p))) == NULL)
 		return NULL;
 	randombytes_buf(random, sizeof(random));
@@ -138,6 +164,8 @@ login_open(
 	memcpy(p->login.hostname, q->host.hostname, sizeof(p->login.hostname));
 	p->login.created = coordd_time();
 	p->login.expires = p->login.created + LIFETIME_S;
+	p->deadline = mono_add_us(
+	    loop_now(l->c->loop), LIFETIME_S * INT64_C(1000000));
 	p->request = *q;
 	memset(q, 0, sizeof(*q));
 	TAILQ_INSERT_TAIL(&l->list, p, entry);

@@ -1,7 +1,7 @@
 /*
  * login: interactive logins. A client without an auth key gets a URL and
  * asks again with it; that request is held until somebody approves. Bounded:
- * when there are too many, the oldest goes.
+ * when there are too many, the oldest goes whose client does not wait.
  */
 #ifndef COORDD_LOGIN_H
 #define COORDD_LOGIN_H

@@ -37,6 +37,9 @@ enum { STATUS_SYSTEM = 1, STATUS_USAGE = 2 };
 
 #define SECOND_US INT64_C(1000000)
 
+/* Ephemeral nodes deleted in one tick. */
+#define EPHEMERAL_BATCH 20
+
 /* What the last words to clients may take. */
 #define FAREWELL_US (SECOND_US / 4)
 
@@ -54,37 +57,69 @@ coordd_time(void)
 
 /* ---- the state folder ---- */
 
+/* Database, lock, token, and what is left of them half made. */
+static bool
+is_ours(const char *name)
+{
+	return strncmp(name, "coordd.", 7) == 0 ||
+	    strncmp(name, "admin.token", 11) == 0 ||
+	    strncmp(name, "backup.part", 11) == 0;
+}
+
+/* A folder that is another's, such as /etc, is not given away. */
+static bool
+is_own_folder(DIR *d, const struct passwd *pw)
+{
+	struct dirent *e;
+	struct stat st;
+
+	if (fstat(dirfd(d), &st) == 0 && st.st_uid == pw->pw_uid)
+		return true;
+	while ((e = readdir(d)) != NULL)
+		if (!is_ours(e->d_name) && strcmp(e->d_name, ".") != 0 &&
+		    strcmp(e->d_name, "..") != 0)
+			return false;
+	rewinddir(d);
+	return true;
+}
+
 /* What root made or brought back belongs to who serves from now on. */
 static int
-give_files(const char *dir, const struct passwd *pw)
+give_files(DIR *d, const struct passwd *pw)
 {
-	DIR *d = opendir(dir);
 	struct dirent *e;
 	int r = 0;
 
-	if (d == NULL)
-		return -1;
 	while (r == 0 && (e = readdir(d)) != NULL)
-		if (e->d_type == DT_REG)
+		if (e->d_type == DT_REG && is_ours(e->d_name))
 			r = fchownat(dirfd(d), e->d_name, pw->pw_uid,
 			    pw->pw_gid, AT_SYMLINK_NOFOLLOW);
-	if (r == 0)
-		r = fchown(dirfd(d), pw->pw_uid, pw->pw_gid);
-	closedir(d);
-	return r;
+	return r == 0 ? fchown(dirfd(d), pw->pw_uid, pw->pw_gid) : -1;
 }
 
 static int
 make_state(const struct coordd_conf *conf, char error[static COORDD_ERROR_MAX])
 {
 	const struct passwd *pw = getpwnam(conf->user);
+	const char *why = NULL;
+	DIR *d = NULL;
 
-	if (file_make_dir(conf->state) == 0 &&
-	    (geteuid() != 0 || pw == NULL || pw->pw_uid == 0 ||
-		give_files(conf->state, pw) == 0))
+	if (file_make_dir(conf->state) == -1)
+		why = strerror(errno);
+	else if (geteuid() == 0 && pw != NULL && pw->pw_uid != 0) {
+		if ((d = opendir(conf->state)) == NULL)
+			why = strerror(errno);
+		else if (!is_own_folder(d, pw))
+			why = "holds files of others; want a folder of its own";
+		else if (give_files(d, pw) == -1)
+			why = strerror(errno);
+	}
+	if (d != NULL)
+		closedir(d);
+	if (why == NULL)
 		return 0;
-	snprintf(error, COORDD_ERROR_MAX, "state %.300s: %s", conf->state,
-	    strerror(errno));
+	snprintf(
+	    error, COORDD_ERROR_MAX, "state %.300s: %s", conf->state, why);
 	return -1;
 }
 
@@ -255,6 +290,8 @@ on_hangup(void *arg)
 		log_warnx("SIGHUP: the old policy stays: %s", r.error);
 }
 
+/* Each waits for the disk: a thousand that went away together take turns, and
+ * a disk that is full is asked once a second. */
 static void
 delete_ephemeral(struct coordd *c)
 {
@@ -262,12 +299,15 @@ delete_ephemeral(struct coordd *c)
 	struct mono now = loop_now(c->loop), away;
 	struct ops_result r;
 	struct node *n;
+	int left = EPHEMERAL_BATCH;
 
 	for (uint32_t at = 0; (n = model_next(&c->model, &at)) != NULL;) {
 		away = mapper_away_since(n);
-		if (n->ephemeral && mono_is_set(away) &&
-		    mono_diff_us(away, now) >= c->conf->ephemeral_us)
-			(void)ops_node_delete(c, &who, n, &r);
+		if (!n->ephemeral || !mono_is_set(away) ||
+		    mono_diff_us(away, now) < c->conf->ephemeral_us)
+			continue;
+		if (left-- == 0 || !ops_node_delete(c, &who, n, &r))
+			return;
 	}
 }
 

@@ -50,17 +50,19 @@ size_t
 page_audit_table(struct page *p, const struct page_audit_wish *w)
 {
 	struct reading r = {.t = &p->out, .w = w};
-	size_t begin = p->out.len;
+	int read;
 
 	if (w->show > 0)
 		text_str(&p->out, table_head);
-	if (store_audit_read(p->c->store, w->read, add_entry, &r) == -1)
+	read = store_audit_read(p->c->store, w->read, add_entry, &r);
+	if (w->show == 0)
+		return r.found;
+	if (read == -1)
 		html_fmt(&p->out, "<tr><td colspan=\"4\">%s</td></tr>\n",
 		    store_error(p->c->store));
-	else if (w->show > 0 && r.found <= w->skip)
+	else if (r.found <= w->skip)
 		text_str(&p->out, "<tr><td colspan=\"4\">nothing</td></tr>\n");
-	if (w->show > 0 || p->out.len > begin)
-		text_str(&p->out, "</tbody></table>\n");
+	text_str(&p->out, "</tbody></table>\n");
 	return r.found;
 }
 

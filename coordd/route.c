@@ -10,6 +10,7 @@
 struct route {
 	const char *method, *path;
 	void (*handle)(struct request *r);
+	bool dear; /* may cost a write to the disk */
 };
 
 static void
@@ -21,9 +22,9 @@ answer_whoami(struct request *r)
 }
 
 static const struct route routes[] = {
-    {"POST", "/machine/register", joining_handle},
-    {"POST", "/machine/map", mapping_handle},
-    {"GET", "/machine/whoami", answer_whoami},
+    {"POST", "/machine/register", joining_handle, true},
+    {"POST", "/machine/map", mapping_handle, false},
+    {"GET", "/machine/whoami", answer_whoami, false},
 };
 
 static bool
@@ -39,13 +40,17 @@ void
 route_request(struct request *r)
 {
 	static const char none[] = "coordd does not serve this\n";
+	const char *path = request_path(r);
+	char shown[200];
 
 	for (size_t i = 0; i < sizeof(routes) / sizeof(routes[0]); i++)
-		if (path_is(request_path(r), routes[i].path) &&
+		if (path_is(path, routes[i].path) &&
 		    strcmp(request_method(r), routes[i].method) == 0) {
-			routes[i].handle(r);
+			if (!routes[i].dear || request_charge(r, true))
+				routes[i].handle(r);
 			return;
 		}
-	log_debug("%s %s: not served", request_method(r), request_path(r));
+	log_debug("%s %s: not served", request_method(r),
+	    log_escape(shown, sizeof(shown), path, strlen(path)));
 	request_answer(r, 404, "text/plain", none, sizeof(none) - 1);
 }

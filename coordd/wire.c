@@ -15,6 +15,7 @@
 #define HOST_LONG_MAX	 1024 /* of a text in a list: a host key */
 #define SERVICES_MAX	 64
 #define SERVICE_TEXT_MAX 64
+#define TAG_MAX		 255 /* what is longer is cut, and then nobody's */
 
 /*
  * Of the host's description peers get what they show and what they connect
@@ -185,7 +186,7 @@ read_tags(struct hostinfo *h, const json_t *list)
 
 		if (s == NULL)
 			continue;
-		h->request_tags[h->nrequest_tags] = strdup(s);
+		h->request_tags[h->nrequest_tags] = strndup(s, TAG_MAX);
 		if (h->request_tags[h->nrequest_tags++] == NULL)
 			return false;
 	}

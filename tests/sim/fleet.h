@@ -41,6 +41,8 @@ struct fleet {
 	struct robot robots[FLEET_MAX];
 	struct presence presence[IDS_MAX];
 	struct maptruth *truth; /* NULL: to be made */
+	uint64_t version; /* of the truth */
+	uint64_t stored[IDS_MAX]; /* the version that was seen to be */
 	bool failed, unsaved; /* the store did, since the last two ticks */
 	uint64_t faults, messages;
 	const char *name; /* of the case, for faults */

@@ -154,7 +154,8 @@ text_of(struct maptruth *t, const struct node *receiver, const struct node *n,
 	} else
 		mapdoc_peer(&json, n, &v);
 	node = must(json_loadb(json.p, json.len, JSON_REJECT_DUPLICATES, NULL));
-	text = must(mapview_text(node));
+	text = must(
+	    receiver == n ? mapview_text_of_self(node) : mapview_text(node));
 	json_decref(node);
 	text_clear(&attributes);
 	text_clear(&json);

@@ -19,8 +19,8 @@ bool maptruth_sees(
 /* May the receiver be told of this route? */
 bool maptruth_route(struct maptruth *t, const struct node *receiver,
     const struct ip_prefix *route);
-/* The canonical text (mapview_text) of n for the receiver, or of the receiver
- * itself. Lent. */
+/* The canonical text of n for the receiver (mapview_text), or of the receiver
+ * itself (mapview_text_of_self). Lent. */
 const char *maptruth_node(struct maptruth *t, const struct node *receiver,
     const struct node *n, bool online);
 /* The receiver's packet filter, as compact JSON. Lent. */

@@ -503,6 +503,10 @@ mapview_apply(struct mapview *v, json_t *message)
 		apply_peers(v, peers);
 	else
 		apply_deltas(v, message);
+	if (json_object_get(message, "Node") != NULL) {
+		free(v->self_text);
+		v->self_text = NULL;
+	}
 	take(&v->self, json_object_get(message, "Node"));
 	take(&v->relays, json_object_get(message, "DERPMap"));
 	take(&v->dns, json_object_get(message, "DNSConfig"));
@@ -518,6 +522,7 @@ mapview_clear(struct mapview *v)
 	while (v->npeers > 0)
 		drop_peer(v, &v->peers[v->npeers - 1]);
 	free(v->peers);
+	free(v->self_text);
 	json_decref(v->self);
 	json_decref(v->filter);
 	json_decref(v->relays);
@@ -552,4 +557,27 @@ mapview_peer(struct mapview *v, uint64_t id)
 	if (p != NULL && p->text == NULL)
 		p->text = mapview_text(p->node);
 	return p == NULL ? NULL : p->text;
+}
+
+char *
+mapview_text_of_self(const json_t *node)
+{
+	static const char *const own[] = {"DiscoKey", "Endpoints", "HomeDERP",
+	    "Hostinfo", "Cap", "LastSeen"};
+	json_t *copy = json_copy((json_t *)(uintptr_t)node);
+	char *text;
+
+	for (size_t i = 0; i < sizeof(own) / sizeof(own[0]); i++)
+		json_object_del(copy, own[i]);
+	text = json_dumps(copy, JSON_COMPACT | JSON_SORT_KEYS);
+	json_decref(copy);
+	return text;
+}
+
+const char *
+mapview_self(struct mapview *v)
+{
+	if (v->self_text == NULL)
+		v->self_text = mapview_text_of_self(v->self);
+	return v->self_text;
 }

@@ -22,6 +22,7 @@ struct mapview {
 	struct mapview_peer *peers;
 	size_t npeers;
 	json_t *self, *filter, *relays, *dns;
+	char *self_text; /* NULL: to be made */
 	json_t *profiles; /* by id as text */
 	unsigned messages; /* but keep-alives */
 };
@@ -34,8 +35,11 @@ const char *mapview_apply(struct mapview *v, json_t *message);
 /* A node's canonical text: what of it counts for a client. Freed by the
  * caller. */
 char *mapview_text(const json_t *node);
-/* Of a peer; NULL if it is not known. Lent. */
+/* The same of its own node: without what it said itself, and is not told. */
+char *mapview_text_of_self(const json_t *node);
+/* Of a peer; NULL if it is not known. Of its own node. Lent. */
 const char *mapview_peer(struct mapview *v, uint64_t id);
+const char *mapview_self(struct mapview *v);
 
 /* True if Go's decoder takes it for a Node or a PeerChange: one wrong type
  * would cost the client the whole message. */
