@@ -15,7 +15,7 @@
 /* Of one machine: a client has one, and another when it begins anew. */
 #define MACHINE_MAX 4
 
-#define ID_BYTES   12
+#define ID_BYTES    12
 
 struct pending {
 	struct login login; /* first: login_at lends it */
@@ -164,8 +164,8 @@ login_open(
 	memcpy(p->login.hostname, q->host.hostname, sizeof(p->login.hostname));
 	p->login.created = coordd_time();
 	p->login.expires = p->login.created + LIFETIME_S;
-	p->deadline = mono_add_us(
-	    loop_now(l->c->loop), LIFETIME_S * INT64_C(1000000));
+	p->deadline =
+	    mono_add_us(loop_now(l->c->loop), LIFETIME_S * INT64_C(1000000));
 	p->request = *q;
 	memset(q, 0, sizeof(*q));
 	TAILQ_INSERT_TAIL(&l->list, p, entry);

@@ -118,8 +118,7 @@ make_state(const struct coordd_conf *conf, char error[static COORDD_ERROR_MAX])
 		closedir(d);
 	if (why == NULL)
 		return 0;
-	snprintf(
-	    error, COORDD_ERROR_MAX, "state %.300s: %s", conf->state, why);
+	snprintf(error, COORDD_ERROR_MAX, "state %.300s: %s", conf->state, why);
 	return -1;
 }
 

@@ -64,8 +64,7 @@ batch_save(struct coordd *c)
 	if (begun && !failed)
 		failed = store_commit(c->store) == -1;
 	if (failed) {
-		if (log_allowed(&c->mapper->log_unsaved,
-			loop_now(c->loop)) > 0)
+		if (log_allowed(&c->mapper->log_unsaved, loop_now(c->loop)) > 0)
 			log_warnx("endpoints and the like are not saved: %s",
 			    store_error(c->store));
 		metric_add(&c->stats.store_failures, 1);

@@ -234,7 +234,6 @@ on_message(void *arg, struct request *r, const uint8_t *bytes, size_t n)
 
 	f->messages++;
 	s->heard = sim_now();
-	if (getenv("TRACE")) { char *tt = json_dumps(message, JSON_COMPACT); printf("@%.6f (%s) to %d: %s\n", sim_now().us/1e6, f->doing, (int)s->node, tt); free(tt); }
 	if (message != NULL && json_object_get(message, "KeepAlive") != NULL) {
 		wrong = json_object_size(message) == 1 && s->keep_alive &&
 			s->view.messages > 0
@@ -618,8 +617,8 @@ fleet_check(struct fleet *f)
 	wait_for_batch(f);
 	while (some_key_just_ended(f)) {
 		fleet_run(f,
-		    mono_diff_us(sim_now(),
-			mono_add_us(f->sim.ticked, SECOND_US)));
+		    mono_diff_us(
+			sim_now(), mono_add_us(f->sim.ticked, SECOND_US)));
 		wait_for_batch(f);
 	}
 	fleet_changed(f);

@@ -562,8 +562,8 @@ mapview_peer(struct mapview *v, uint64_t id)
 char *
 mapview_text_of_self(const json_t *node)
 {
-	static const char *const own[] = {"DiscoKey", "Endpoints", "HomeDERP",
-	    "Hostinfo", "Cap", "LastSeen"};
+	static const char *const own[] = {
+	    "DiscoKey", "Endpoints", "HomeDERP", "Hostinfo", "Cap", "LastSeen"};
 	json_t *copy = json_copy((json_t *)(uintptr_t)node);
 	char *text;
 
