@@ -219,8 +219,8 @@ const struct login *login_at(const struct logins *l, size_t i);
 struct node *ops_login_approve(struct coordd *c, const struct ops_who *who,
     const char *id, struct user *u, const char *const *tags, size_t ntags,
     struct ops_result *r);
-bool ops_login_deny(struct coordd *c, const struct ops_who *who,
-    const char *id, struct ops_result *r);
+bool ops_login_deny(struct coordd *c, const struct ops_who *who, const char *id,
+    struct ops_result *r);
 
 /*
  * mapper.c (more in mapper.h).
@@ -234,8 +234,7 @@ size_t mapper_online(const struct coordd *c);
  * admin_new binds, and makes admin.token in the state folder (conf->state)
  * if it is missing. NULL and one line in error.
  */
-struct admin *admin_new(
-    struct coordd *c, char error[static COORDD_ERROR_MAX]);
+struct admin *admin_new(struct coordd *c, char error[static COORDD_ERROR_MAX]);
 void admin_free(struct admin *a);
 
 /*

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include <jansson.h>
 
@@ -29,32 +30,132 @@ say(char *error, const char *fmt, ...)
 
 /* ---- the relay map ---- */
 
-/* What clients and the page rely on; the rest is passed on as it is. */
-static const char *
-wrong_in_map(const json_t *map)
+/*
+ * What clients and the page rely on; members that Tailscale does not have are
+ * passed on as they are. One of a wrong type would cost every client its map,
+ * so none is let through. Clients do not tell names by their case.
+ */
+struct member {
+	const char *name;
+	json_type type;
+	json_int_t min, max; /* of an integer */
+};
+
+static const struct member region_members[] = {
+    {"RegionID", JSON_INTEGER, 1, 65535}, {"RegionCode", JSON_STRING, 0, 0},
+    {"RegionName", JSON_STRING, 0, 0}, {"Latitude", JSON_REAL, 0, 0},
+    {"Longitude", JSON_REAL, 0, 0}, {"Avoid", JSON_TRUE, 0, 0},
+    {"NoMeasureNoHome", JSON_TRUE, 0, 0}, {"Nodes", JSON_ARRAY, 0, 0}, {0}};
+
+static const struct member node_members[] = {{"Name", JSON_STRING, 0, 0},
+    {"RegionID", JSON_INTEGER, 1, 65535}, {"HostName", JSON_STRING, 0, 0},
+    {"CertName", JSON_STRING, 0, 0}, {"IPv4", JSON_STRING, 0, 0},
+    {"IPv6", JSON_STRING, 0, 0}, {"STUNPort", JSON_INTEGER, -1, 65535},
+    {"STUNOnly", JSON_TRUE, 0, 0}, {"DERPPort", JSON_INTEGER, 0, 65535},
+    {"InsecureForTests", JSON_TRUE, 0, 0}, {"STUNTestIP", JSON_STRING, 0, 0},
+    {"CanPort80", JSON_TRUE, 0, 0}, {0}};
+
+static const struct member map_members[] = {{"Regions", JSON_OBJECT, 0, 0},
+    {"HomeParams", JSON_OBJECT, 0, 0}, {"omitDefaultRegions", JSON_TRUE, 0, 0},
+    {0}};
+
+static bool
+fits(const struct member *m, const json_t *v)
 {
-	json_t *regions = json_object_get(map, "Regions"), *region, *node;
-	const char *id;
+	if (json_is_null(v))
+		return true;
+	switch (m->type) {
+	case JSON_INTEGER:
+		return json_is_integer(v) && json_integer_value(v) >= m->min &&
+		    json_integer_value(v) <= m->max;
+	case JSON_REAL:
+		return json_is_number(v);
+	case JSON_TRUE:
+		return json_is_boolean(v);
+	default:
+		return json_typeof(v) == m->type;
+	}
+}
+
+/* False, with one line in error, if a member of the object is not what clients
+ * take there. */
+static bool
+check_members(
+    json_t *object, const struct member *members, const char *of, char *error)
+{
+	const char *name;
+	json_t *v;
+
+	if (!json_is_object(object)) {
+		say(error, "%s: want an object", of);
+		return false;
+	}
+	json_object_foreach(object, name, v)
+	{
+		for (const struct member *m = members; m->name != NULL; m++)
+			if (strcasecmp(m->name, name) == 0 && !fits(m, v)) {
+				say(error,
+				    "%s: \"%.40s\" is of a wrong type or "
+				    "out of range",
+				    of, m->name);
+				return false;
+			}
+	}
+	return true;
+}
+
+static bool
+check_region(const char *id, json_t *region, char *error)
+{
+	json_t *nodes = json_object_get(region, "Nodes"), *node;
+	char number[32], of[64];
 	size_t i;
 
-	if (!json_is_object(regions))
-		return "want {\"Regions\": {...}}";
+	snprintf(of, sizeof(of), "region %.20s", id);
+	if (!check_members(region, region_members, of, error))
+		return false;
+	snprintf(number, sizeof(number), "%lld",
+	    (long long)json_integer_value(json_object_get(region, "RegionID")));
+	if (strcmp(id, number) != 0) {
+		say(error,
+		    "%s: RegionID is not the number that it stands under", of);
+		return false;
+	}
+	if (!json_is_array(nodes)) {
+		say(error, "%s: has no list of Nodes", of);
+		return false;
+	}
+	json_array_foreach(nodes, i, node)
+	{
+		snprintf(of, sizeof(of), "region %.20s, node %zu", id, i + 1);
+		if (!check_members(node, node_members, of, error))
+			return false;
+		if (!json_is_string(json_object_get(node, "HostName"))) {
+			say(error, "%s: has no HostName", of);
+			return false;
+		}
+	}
+	return true;
+}
+
+static bool
+check_map(json_t *map, char *error)
+{
+	json_t *regions = json_object_get(map, "Regions"), *region;
+	const char *id;
+
+	if (!check_members(map, map_members, "map", error))
+		return false;
+	if (!json_is_object(regions)) {
+		say(error, "want {\"Regions\": {...}}");
+		return false;
+	}
 	json_object_foreach(regions, id, region)
 	{
-		json_t *nodes = json_object_get(region, "Nodes");
-
-		if (!json_is_integer(json_object_get(region, "RegionID")) ||
-		    strtoll(id, NULL, 10) !=
-			json_integer_value(json_object_get(region, "RegionID")))
-			return "a region's RegionID is not the number that "
-			       "it stands under";
-		if (!json_is_array(nodes))
-			return "a region has no list of Nodes";
-		json_array_foreach(nodes, i,
-		    node) if (!json_is_string(json_object_get(node,
-				  "HostName"))) return "a node has no HostName";
+		if (!check_region(id, region, error))
+			return false;
 	}
-	return NULL;
+	return true;
 }
 
 static json_t *
@@ -64,7 +165,7 @@ read_map(const char *path, char *error)
 	ssize_t n = text == NULL ? -1 : file_read(path, text, MAP_MAX);
 	json_error_t e;
 	json_t *map = NULL;
-	const char *wrong;
+	char wrong[COORDD_ERROR_MAX];
 
 	if (n == -1)
 		say(error, "derp-map %s: %s", path, strerror(errno));
@@ -72,7 +173,7 @@ read_map(const char *path, char *error)
 		      text, (size_t)n, JSON_REJECT_DUPLICATES, &e)) == NULL)
 		say(error, "derp-map %s:%d:%d: %s", path, e.line, e.column,
 		    e.text);
-	else if ((wrong = wrong_in_map(map)) != NULL) {
+	else if (!check_map(map, wrong)) {
 		say(error, "derp-map %s: %s", path, wrong);
 		json_decref(map);
 		map = NULL;

@@ -1,4 +1,5 @@
 /* fleet: see fleet.h. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -10,7 +11,6 @@
 #include "coordd/ops.h"
 #include "tests/sim/fleet.h"
 #include "tests/sim/simio.h"
-#include "tests/tap.h"
 
 #define SECOND_US   INT64_C(1000000)
 #define BATCH_US    INT64_C(50000)
@@ -658,10 +658,9 @@ fleet_begin(struct fleet *f, const char *name)
 	coordsim_begin(&f->sim);
 }
 
-void
+bool
 fleet_end(struct fleet *f)
 {
-	ok(f->faults == 0, f->name);
 	for (size_t i = 0; i < FLEET_MAX; i++)
 		for (size_t j = 0; j < 4; j++)
 			if (f->robots[i].streams[j] != NULL)
@@ -670,4 +669,5 @@ fleet_end(struct fleet *f)
 	fleet_run(f, 0);
 	coordsim_end(&f->sim);
 	maptruth_free(f->truth);
+	return f->faults == 0;
 }

@@ -51,8 +51,8 @@ struct fleet {
 
 /* conf of f->sim is set. */
 void fleet_begin(struct fleet *f, const char *name);
-/* Says TAP what became of it. */
-void fleet_end(struct fleet *f);
+/* True if there was no fault. */
+bool fleet_end(struct fleet *f);
 void fleet_fault(struct fleet *f, const char *what, uint64_t who, uint64_t of,
     const char *got, const char *want);
 /* Something that the truth depends on is another now. */

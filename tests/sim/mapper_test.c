@@ -456,7 +456,7 @@ test_chaos(uint64_t seed)
 		fleet_run(&f, 40 * SECOND_US);
 		fleet_check(&f);
 	}
-	fleet_end(&f);
+	ok(fleet_end(&f), name);
 }
 
 /* Keys, jitter and hash keys are drawn from the seed, too. */

@@ -135,20 +135,17 @@ func bench(entries []entry, o options) error {
 
 	rep = newReport(entries)
 	rep.printHeader(os.Stdout, o.size)
-	rows := slices.Clone(upRows)
-	if o.wants("up") && o.ups > 0 {
-		if err := stock(entries, o, dir); err != nil {
-			return err
-		}
+	err = measure(entries, o, dir)
+	table.Progress("")
+	rep.finish(rows(o.size))
+	rep.printTable(os.Stdout) // what there is, also after an error
+	if o.json != "" {
+		err = errors.Join(err, rep.write(o.json))
 	}
-	for _, l := range loads(o.size) {
-		rows = append(rows, l.rows...)
-	}
-	for round := range o.rounds {
-		if err := swarms(entries, o, dir, round); err != nil {
-			return err
-		}
-	}
+	return err
+}
+
+func measure(entries []entry, o options, dir string) error {
 	for _, e := range entries {
 		built, stripped, err := e.sizes(dir)
 		if err != nil {
@@ -156,13 +153,17 @@ func bench(entries []entry, o options) error {
 		}
 		rep.add(e, figures{"size_built": built, "size_stripped": stripped})
 	}
-	table.Progress("")
-	rep.finish(append(rows, fileRows...))
-	rep.printTable(os.Stdout)
-	if o.json == "" {
-		return nil
+	if o.wants("up") && o.ups > 0 {
+		if err := stock(entries, o, dir); err != nil {
+			return err
+		}
 	}
-	return rep.write(o.json)
+	for round := range o.rounds {
+		if err := swarms(entries, o, dir, round); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func stock(entries []entry, o options, dir string) error {

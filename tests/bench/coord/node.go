@@ -48,6 +48,7 @@ type node struct {
 
 	wire      atomic.Pointer[wire]
 	announced atomic.Bool
+	mapped    atomic.Bool  // had its first map, some time
 	heard     atomic.Int64 // when the stream last said something, since epoch; 0 without a stream
 	seen      atomic.Int64 // number of the last change that arrived
 
@@ -197,6 +198,7 @@ func (n *node) follow(ctx context.Context) error {
 		}
 		if r.messages > 0 && !greeted {
 			greeted = true
+			n.mapped.Store(true)
 			n.failed = 0
 		}
 	})

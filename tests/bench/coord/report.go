@@ -9,6 +9,7 @@ import (
 	"os"
 	"runtime"
 	"runtime/debug"
+	"slices"
 
 	"campusnet/bench/table"
 )
@@ -64,6 +65,15 @@ var fileRows = []row{
 	{"size_built", "program, as built", "MB", none, none, 0},
 }
 
+// rows are all of them, as they are printed.
+func rows(z size) []row {
+	all := slices.Clone(upRows)
+	for _, l := range loads(z) {
+		all = append(all, l.rows...)
+	}
+	return append(all, fileRows...)
+}
+
 type serverInfo struct {
 	Name    string   `json:"name"`
 	Path    string   `json:"path"`
@@ -71,7 +81,7 @@ type serverInfo struct {
 	Version string   `json:"version"`
 }
 
-type measure struct {
+type figure struct {
 	Metric    string                  `json:"metric"`
 	Title     string                  `json:"title"`
 	Unit      string                  `json:"unit"`
@@ -91,7 +101,7 @@ type report struct {
 	Go        string       `json:"go"`
 	Tailscale string       `json:"tailscale"`
 	Servers   []serverInfo `json:"servers"`
-	Measures  []measure    `json:"measures"`
+	Measures  []figure     `json:"measures"`
 	Notes     []string     `json:"notes,omitempty"`
 
 	samples map[[2]string][]float64 // metric, server
@@ -130,7 +140,7 @@ func (r *report) add(e entry, fig figures) {
 func (r *report) finish(rows []row) {
 	r.LoadEnd = table.LoadAverage()
 	for _, row := range rows {
-		m := measure{Metric: row.metric, Title: row.title, Unit: row.unit, Reference: row.reference,
+		m := figure{Metric: row.metric, Title: row.title, Unit: row.unit, Reference: row.reference,
 			Values: map[string]table.Spread{}, Verdicts: map[string]string{}}
 		if row.target != none {
 			m.Target = &row.target
@@ -210,7 +220,7 @@ func (r *report) printTable(w io.Writer) {
 	}
 }
 
-func (r *report) line(m measure) []string {
+func (r *report) line(m figure) []string {
 	line := []string{m.Title, m.Unit}
 	for _, s := range r.Servers {
 		text := "-"

@@ -85,7 +85,7 @@ func (s *swarm) peersOf(n *node) int {
 	return min(s.team, len(s.nodes)-first) - 1
 }
 
-// start lets the nodes join; at most width of them are not yet through at a time.
+// start lets the nodes join; at most width of them wait for their first map at a time.
 func (s *swarm) start(width int) {
 	ctx, cancel := context.WithCancel(context.Background())
 	s.cancel = cancel
@@ -99,7 +99,7 @@ func (s *swarm) start(width int) {
 	s.lives.Go(func() {
 		for i, n := range s.nodes {
 			s.lives.Go(func() { n.live(ctx) })
-			for i >= width && s.nodes[i-width].heard.Load() == 0 && ctx.Err() == nil {
+			for i >= width && !s.nodes[i-width].mapped.Load() && ctx.Err() == nil {
 				time.Sleep(time.Millisecond)
 			}
 		}

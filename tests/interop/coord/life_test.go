@@ -129,8 +129,8 @@ func TestKilled(t *testing.T) {
 			t.Errorf("the node was %+v, is %+v", nodes[i], n)
 		}
 	}
+	w.client("e").refusedUp("--auth-key="+spent, "used")
 	d := w.client("d")
-	d.refusedUp("--auth-key="+spent, "used")
 	d.up("--auth-key=" + fresh)
 	a.seeOnline("d", true)
 	d.reaches(b, 8022)
