@@ -128,6 +128,8 @@ SIM_OBJS_mapper_test    := $(patsubst %,tests/sim/%.o,simio coordsim fleet maptr
 	$(patsubst %,coordd/%.o,admit alloc joining login mapdoc mapping model names register wire) \
 	$(patsubst %,lib/run/%.o,file log)
 SIM_LIBS_mapper_test     = $(shell $(PKG_CONFIG) --libs libzstd)
+SIM_OBJS_mapper_cases_test := $(SIM_OBJS_mapper_test)
+SIM_LIBS_mapper_cases_test = $(SIM_LIBS_mapper_test)
 units: $(UNITS)
 sims: $(SIMS)
 everything: all units sims

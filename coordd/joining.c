@@ -1,4 +1,5 @@
 /* joining: /machine/register: does what register.c decides, and says so. */
+#include <assert.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -152,6 +153,7 @@ handle(struct request *r, struct register_request *q)
 		say_expired(r);
 		break;
 	case REGISTER_KEY:
+		assert(key != NULL); /* it was found usable */
 		join_by_key(r, q, key);
 		break;
 	case REGISTER_WAIT:

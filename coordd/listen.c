@@ -572,7 +572,7 @@ listeners_free(struct listeners *ls)
 
 	if (ls == NULL)
 		return;
-	if (ls->resume != NULL)
+	if (ls->resume != NULL && ls->v != NULL)
 		listeners_stop(ls);
 	while ((v = TAILQ_FIRST(&ls->live)) != NULL)
 		visitor_close(v);

@@ -486,7 +486,7 @@ int
 main(int argc, char **argv)
 {
 	uint64_t first = argc > 1 ? strtoull(argv[1], NULL, 10) : 1;
-	uint64_t last = argc > 2 ? strtoull(argv[2], NULL, 10) : first + 39;
+	uint64_t last = argc > 2 ? strtoull(argv[2], NULL, 10) : first + 23;
 
 	log_init("sim", LOG_QUIET);
 	random_state = 1;

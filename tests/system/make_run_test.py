@@ -485,6 +485,35 @@ def other_addresses(state):
         eq(run.wait(), 0, "and it stops", run.text())
 
 
+def public_address(scratch, ports):
+    """Clients look at port 443 then, too: in a network of its own."""
+    if os.getuid() != 0:
+        skip("make run with a public address", "needs root, for a namespace")
+        return
+    ask = ("import ssl, urllib.request; print(urllib.request.urlopen("
+           "'https://192.0.2.10/key?v=142', timeout=10, "
+           "context=ssl._create_unverified_context()).read().decode())")
+    take = ("import socket, subprocess, sys; "
+            "s = socket.create_server(('192.0.2.10', 443)); "
+            "sys.exit(subprocess.call(sys.argv[1:]))")
+    inside = ["unshare", "--net", "sh", "-ec", "ip link set lo up; "
+              "ip addr add 192.0.2.10/32 dev lo; exec \"$@\"", "sh"]
+    for before in ([], [sys.executable, "-c", take]):
+        run = Run(scratch / "public", ports, "deploy/run", listen="192.0.2.10",
+                  prefix=inside + before)
+        if ok(run.wait_ready(), "it starts with a public address", run.text()):
+            eq("port 443" in run.text(), bool(before), "a taken port 443 is told")
+            if not before:
+                done = subprocess.run(
+                    ["nsenter", f"--net=/proc/{run.members()['coordd']}/ns/net",
+                     sys.executable, "-c", ask], text=True, capture_output=True)
+                ok("publicKey" in done.stdout, "coordd is there on port 443",
+                   done.stderr)
+            os.kill(run.members()["run"], signal.SIGTERM)
+        eq(run.wait(), 0, "and it stops", run.text())
+        ok(not run.left, "nothing is left running")
+
+
 def bad_settings(scratch, ports):
     (scratch / "file").write_text("")
     good = dict(zip(PORTS, ports), STATE=scratch / "state", LISTEN="127.0.0.1")
@@ -549,6 +578,7 @@ def main():
         port_taken(state, ports)
         strange_folders(scratch, ports)
         other_addresses(state)
+        public_address(scratch, ports)
         bad_settings(scratch, ports)
         not_root(scratch)
         eq(os.listdir(temporary), [], "no temporary file is left")
