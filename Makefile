@@ -111,6 +111,13 @@ UNIT_LIBS_store_copy_test = $(UNIT_LIBS_store_test)
 UNIT_OBJS_ops_test      := $(patsubst %.c,%.o,$(wildcard coordd/ops*.c coordd/store*.c coordd/policy*.c)) \
 	coordd/model.o coordd/names.o lib/run/log.o lib/run/file.o
 UNIT_LIBS_ops_test       = $(shell $(PKG_CONFIG) --libs sqlite3)
+UNIT_OBJS_names_test    := coordd/names.o coordd/model.o
+UNIT_OBJS_alloc_test    := coordd/alloc.o
+UNIT_OBJS_register_test := coordd/register.o coordd/model.o
+UNIT_OBJS_wire_test     := coordd/wire.o
+UNIT_OBJS_source_test   := coordd/source.o
+UNIT_OBJS_mapdoc_test   := coordd/mapdoc.o coordd/model.o
+UNIT_OBJS_relays_test   := coordd/relays.o lib/run/file.o lib/run/addr.o
 UNIT_OBJS_metrics_test  := lib/run/metrics.o
 UNIT_OBJS_sandbox_test  := lib/run/sandbox.o lib/run/log.o
 UNIT_LIBS_sandbox_test   = $(shell $(PKG_CONFIG) --libs libseccomp)
@@ -150,6 +157,7 @@ FUZZERS := $(patsubst %.c,$(B)/%,$(wildcard tests/fuzz/*_fuzz.c))
 FUZZ_OBJS_derp_session_fuzz := relayd/session.o
 FUZZ_OBJS_answer_fuzz       := coordctl/answer.o
 FUZZ_OBJS_policy_fuzz       := $(POLICY_OBJS)
+FUZZ_OBJS_wire_fuzz         := coordd/wire.o tests/sim/mapview.o
 FUZZ_OBJS_conf_file_fuzz    := lib/run/conf.o lib/run/conf_value.o lib/run/addr.o
 ifeq ($(VARIANT),fuzz)
 fuzzers: $(FUZZERS)

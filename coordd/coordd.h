@@ -12,9 +12,11 @@
  *   ops.c              what an administrator or a joining client changes
  *
  *   listen.c           public listeners: HTTP/1.1, the upgrade at /ts2021
+ *   source.c     PURE  how much strangers may take, by where they come from
  *   site.c             public pages: /key, /health, /register, /verify
  *   control.c          a client's connection: Noise, and HTTP/2 inside
  *   request.c          a request on it: body in, answer out
+ *   machine.c          how much one machine may have open, and ask
  *   route.c            what the paths inside it mean
  *   register.c   PURE  the decision on a request to join
  *   login.c            interactive logins that wait for an administrator

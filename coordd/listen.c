@@ -11,8 +11,8 @@
 #include <sodium.h>
 
 #include "coordd/listen.h"
+#include "coordd/source.h"
 #include "pure/http1.h"
-#include "pure/keymap.h"
 #include "run/io.h"
 #include "run/tls.h"
 
@@ -33,15 +33,6 @@
 #define KEEPALIVE_US	(60 * SECOND_US)
 #define USER_TIMEOUT_US (60 * SECOND_US)
 
-/* Connections from one address (one /64 of IPv6) that did not prove to be a
- * node's. Behind a NAT there are many robots; all of them may come at once. */
-#define STRANGERS_MAX 2000
-
-struct source {
-	struct key ip; /* its 16 bytes, then zeros */
-	size_t strangers;
-};
-
 enum visitor_state {
 	VISITOR_HTTP,
 	VISITOR_DRAIN,
@@ -57,6 +48,7 @@ struct visitor {
 	struct addr from;
 	struct source *source; /* NULL: it counts no more */
 	struct key machine;
+	bool shaken; /* a handshake is taken from the source's */
 	bool proven; /* to be that machine */
 	struct mono deadline;
 	size_t searched;
@@ -78,51 +70,55 @@ struct listeners {
 	size_t n;
 	struct timer *resume;
 	struct visitor_list live, dead;
-	struct keymap sources;
+	struct sources sources;
 	struct controls *controls; /* lent */
 	struct log_limit log_refused, log_pause;
 };
 
 /* ---- sources ---- */
 
+/* True once it is proven to be of a machine that has a node. */
+static bool
+is_known(const struct visitor *v)
+{
+	return v->proven &&
+	    model_machine(&v->all->c->model, &v->machine) != NULL;
+}
+
 static void
-source_leave(struct visitor *v)
+leave_source(struct visitor *v)
 {
 	struct source *s = v->source;
 
 	v->source = NULL;
-	if (s == NULL || --s->strangers > 0)
+	if (s == NULL)
 		return;
-	keymap_del(&v->all->sources, &s->ip);
-	free(s);
+	if (v->shaken && is_known(v))
+		source_shook(s);
+	source_leave(&v->all->sources, s, loop_now(v->all->c->loop));
 }
 
-/* False if too many strangers come from there. */
 static bool
-source_enter(struct visitor *v)
+enter_source(struct visitor *v)
 {
-	struct listeners *ls = v->all;
-	struct key ip = {{0}};
-	struct source *s;
+	uint8_t ip[16];
 
-	addr_ip16(&v->from, ip.b);
-	if (!addr_is_v4(&v->from)) /* who has one address of a /64 has all */
-		memset(ip.b + 8, 0, 8);
-	s = keymap_get(&ls->sources, &ip);
-	if (s == NULL) {
-		if ((s = calloc(1, sizeof(*s))) == NULL)
-			return false;
-		s->ip = ip;
-		if (!keymap_put(&ls->sources, &s->ip, s)) {
-			free(s);
-			return false;
-		}
-	}
-	if (s->strangers >= STRANGERS_MAX)
-		return false;
-	s->strangers++;
-	v->source = s;
-	return true;
+	addr_ip16(&v->from, ip);
+	v->source = source_enter(&v->all->sources, ip);
+	return v->source != NULL;
+}
+
+static void
+refuse_source(struct listeners *ls, const struct addr *from, const char *what)
+{
+	char text[ADDR_TEXT_MAX];
+	uint64_t lines = log_allowed(&ls->log_refused, loop_now(ls->c->loop));
+
+	metric_add(&ls->c->stats.refused_source, 1);
+	if (lines > 0)
+		log_warnx("%s: too many %s that are no node's: refused "
+			  "(%llu times)",
+		    addr_ip_text(from, text), what, (unsigned long long)lines);
 }
 
 /* ---- visitors ---- */
@@ -133,7 +129,7 @@ visitor_close(struct visitor *v)
 	if (v->state == VISITOR_DEAD)
 		return;
 	v->state = VISITOR_DEAD;
-	source_leave(v);
+	leave_source(v);
 	if (v->io != NULL)
 		io_close(v->io);
 	TAILQ_REMOVE(&v->all->live, v, entry);
@@ -164,6 +160,8 @@ reason(int status)
 		return "Method Not Allowed";
 	case 413:
 		return "Content Too Large";
+	case 429:
+		return "Too Many Requests";
 	case 431:
 		return "Request Header Fields Too Large";
 	case 501:
@@ -215,9 +213,8 @@ say_status(struct visitor *v, int status)
 static void
 judge_client(struct visitor *v)
 {
-	if (v->source != NULL && v->proven &&
-	    model_machine(&v->all->c->model, &v->machine) != NULL)
-		source_leave(v);
+	if (v->source != NULL && is_known(v))
+		leave_source(v);
 }
 
 static void
@@ -265,6 +262,12 @@ upgrade(struct visitor *v, const struct http1_request *req)
 	uint16_t version;
 	bool good;
 
+	if (!source_may_shake(v->source, loop_now(c->loop))) {
+		refuse_source(v->all, &v->from, "handshakes");
+		say_status(v, 429);
+		return;
+	}
+	v->shaken = true;
 	randombytes_buf(ephemeral.b, KEY_LEN);
 	good = decode_init(init, http1_find(req, "X-Tailscale-Handshake")) &&
 	    noise_accept(&noise, &c->priv, &c->pub, &ephemeral, init,
@@ -375,20 +378,6 @@ static const struct io_ops ops = {
 /* ---- accepting ---- */
 
 static void
-refuse_source(struct listeners *ls, const struct addr *from)
-{
-	char text[ADDR_TEXT_MAX];
-	uint64_t lines = log_allowed(&ls->log_refused, loop_now(ls->c->loop));
-
-	metric_add(&ls->c->stats.refused_source, 1);
-	if (lines > 0)
-		log_warnx("%s: more than %d connections that are no node's: "
-			  "refused (%llu times)",
-		    addr_ip_text(from, text), STRANGERS_MAX,
-		    (unsigned long long)lines);
-}
-
-static void
 welcome(struct listener *l, int fd, const struct addr *from)
 {
 	struct listeners *ls = l->all;
@@ -400,8 +389,8 @@ welcome(struct listener *l, int fd, const struct addr *from)
 	}
 	v->all = ls;
 	v->from = *from;
-	if (!source_enter(v)) {
-		refuse_source(ls, from);
+	if (!enter_source(v)) {
+		refuse_source(ls, from, "connections");
 		close(fd);
 		free(v);
 		return;
@@ -410,7 +399,7 @@ welcome(struct listener *l, int fd, const struct addr *from)
 	v->io = io_new(ls->c->io, fd, l->tls ? ls->c->tls : NULL, &ops, v);
 	if (v->io == NULL) {
 		close(fd);
-		source_leave(v);
+		leave_source(v);
 		free(v);
 		return;
 	}
@@ -495,7 +484,7 @@ listeners_new(struct coordd *c, char error[static COORDD_ERROR_MAX])
 	ls->log_refused.limit = ls->log_pause.limit = limit_new(SECOND_US, 5);
 	TAILQ_INIT(&ls->live);
 	TAILQ_INIT(&ls->dead);
-	keymap_init(&ls->sources, c->hash_seed);
+	sources_init(&ls->sources, c->hash_seed);
 	ls->v = calloc(conf->listen.n + conf->tls_listen.n, sizeof(*ls->v));
 	ls->resume = timer_new(c->loop, resume_accepting, ls);
 	good = ls->v != NULL && ls->resume != NULL;
@@ -562,6 +551,7 @@ listeners_tick(struct listeners *ls)
 		else if (mono_reached(v->deadline, now))
 			visitor_close(v);
 	}
+	sources_tick(&ls->sources, now);
 }
 
 /* After controls_free: no visitor is a client's any more. */
@@ -578,7 +568,7 @@ listeners_free(struct listeners *ls)
 		visitor_close(v);
 	listeners_turn(ls);
 	timer_free(ls->resume);
-	keymap_clear(&ls->sources);
+	sources_clear(&ls->sources);
 	free(ls->v);
 	free(ls);
 }

@@ -1,4 +1,5 @@
 /* relays: see relays.h. */
+#include <ctype.h>
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -190,10 +191,26 @@ struct relay_url {
 static bool
 read_port(const char *s, size_t n, long *port)
 {
-	char *end;
+	if (n == 0 || n > 5 || strspn(s, "0123456789") < n)
+		return false;
+	*port = strtol(s, NULL, 10);
+	return *port > 0 && *port < 65536;
+}
 
-	*port = strtol(s, &end, 10);
-	return end == s + n && n > 0 && *port > 0 && *port < 65536;
+/* True for a host or domain: labels of letters, digits, - and _, with single
+ * dots between them. */
+static bool
+is_name(const char *s, size_t n)
+{
+	if (n == 0 || n > 253 || s[0] == '.' || s[n - 1] == '.')
+		return false;
+	for (size_t i = 0; i < n; i++)
+		if (!isalnum((unsigned char)s[i]) &&
+		    strchr("-_.", s[i]) == NULL)
+			return false;
+		else if (s[i] == '.' && s[i - 1] == '.')
+			return false;
+	return true;
 }
 
 static bool
@@ -212,11 +229,13 @@ read_parameter(struct relay_url *u, const char *s, size_t n)
 	if (n > 4 && strncmp(s, "pin=", 4) == 0)
 		return copy_span(u->pin, sizeof(u->pin), s + 4, n - 4) &&
 		    strncmp(u->pin, "sha256-raw:", 11) == 0 &&
+		    strspn(u->pin + 11, "0123456789abcdefABCDEF") == 64 &&
 		    strlen(u->pin) == 11 + 64;
 	if (n > 5 && strncmp(s, "stun=", 5) == 0)
 		return read_port(s + 5, n - 5, &u->stun);
 	if (n > 5 && strncmp(s, "name=", 5) == 0)
-		return copy_span(u->name, sizeof(u->name), s + 5, n - 5);
+		return copy_span(u->name, sizeof(u->name), s + 5, n - 5) &&
+		    is_name(u->name, n - 5);
 	return false;
 }
 
@@ -226,6 +245,7 @@ read_url(struct relay_url *u, const char *s)
 {
 	size_t n;
 	const char *end;
+	struct ip ip;
 
 	*u = (struct relay_url){.port = 443, .stun = 3478};
 	if (strncmp(s, "https://", 8) != 0)
@@ -233,9 +253,15 @@ read_url(struct relay_url *u, const char *s)
 	s += 8;
 	if (*s == '[') {
 		n = strcspn(++s, "]");
-		end = s + n + (s[n] == ']');
-	} else
-		end = s + (n = strcspn(s, ":/?"));
+		if (s[n] != ']' || !ip_parse(&ip, s, n))
+			return false;
+		end = s + n + 1;
+	} else {
+		n = strcspn(s, ":/?");
+		if (!is_name(s, n))
+			return false;
+		end = s + n;
+	}
 	if (!copy_span(u->host, sizeof(u->host), s, n))
 		return false;
 	if (*end == ':') {
@@ -341,7 +367,7 @@ is_resolver(const char *s)
 	struct addr a;
 
 	return strncmp(s, "localhost", 9) != 0 && addr_parse(&a, s, 53) &&
-	    !addr_is_any(&a);
+	    !addr_is_any(&a) && addr_port(&a) != 0;
 }
 
 static void
@@ -383,7 +409,8 @@ add_routes(struct text *t, const struct conf_strings *v, char *error)
 
 	for (size_t i = 0; good && i < v->n; i++) {
 		eq = strchr(v->v[i], '=');
-		if (eq == NULL || eq == v->v[i] || !is_resolver(eq + 1)) {
+		if (eq == NULL || !is_name(v->v[i], (size_t)(eq - v->v[i])) ||
+		    !is_resolver(eq + 1)) {
 			say(error,
 			    "dns-split: \"%.100s\" is not DOMAIN=IP such as "
 			    "lab.example=192.0.2.53",
@@ -419,7 +446,7 @@ add_records(struct text *t, const struct conf_strings *v, char *error)
 	text_str(t, ",\"ExtraRecords\":[");
 	for (size_t i = 0; i < v->n; i++) {
 		eq = strchr(v->v[i], '=');
-		if (eq == NULL || eq == v->v[i] ||
+		if (eq == NULL || !is_name(v->v[i], (size_t)(eq - v->v[i])) ||
 		    !ip_parse(&ip, eq + 1, strlen(eq + 1))) {
 			say(error,
 			    "dns-record: \"%.100s\" is not NAME=IP such as "

@@ -64,31 +64,73 @@ days_of(int64_t y, int64_t m, int64_t d)
 	return era * 146097 + yoe * 365 + yoe / 4 - yoe / 100 + doy - 719468;
 }
 
+static bool
+take_number(const char **s, unsigned digits, int64_t *v)
+{
+	for (*v = 0; digits > 0; digits--, (*s)++) {
+		if (**s < '0' || **s > '9')
+			return false;
+		*v = *v * 10 + (**s - '0');
+	}
+	return true;
+}
+
+/* The next character, and then a number. */
+static bool
+take_part(const char **s, char c, unsigned digits, int64_t *v)
+{
+	return *(*s)++ == c && take_number(s, digits, v);
+}
+
+static bool
+take_date(const char **s, int64_t *year, int64_t *days)
+{
+	int64_t m, d;
+
+	if (!take_number(s, 4, year) || *year < 1 ||
+	    !take_part(s, '-', 2, &m) || m < 1 || m > 12 ||
+	    !take_part(s, '-', 2, &d) || d < 1)
+		return false;
+	*days = days_of(*year, m, d);
+	return *days < days_of(*year + m / 12, m % 12 + 1, 1);
+}
+
+/* Z, +hh:mm or -hh:mm, and no more. */
+static bool
+take_zone(const char *s, int64_t *offset)
+{
+	char sign = *s;
+	int64_t h, m;
+
+	*offset = 0;
+	if (strcmp(s, "Z") == 0)
+		return true;
+	if ((sign != '+' && sign != '-') || !take_part(&s, sign, 2, &h) ||
+	    h > 23 || !take_part(&s, ':', 2, &m) || m > 59 || *s != '\0')
+		return false;
+	*offset = (sign == '+' ? 1 : -1) * (h * 3600 + m * 60);
+	return true;
+}
+
 bool
 wire_time(const char *text, int64_t *unix_s)
 {
-	int y, mo, d, h, mi, s, at = 0, oh = 0, om = 0;
-	char sign;
+	int64_t y, days, h, m, s, offset;
+	size_t digits;
 
-	if (sscanf(text, "%4d-%2d-%2dT%2d:%2d:%2d%n", &y, &mo, &d, &h, &mi, &s,
-		&at) != 6 ||
-	    at != 19 || mo < 1 || mo > 12 || d < 1 || d > 31 || h > 23 ||
-	    mi > 59 || s > 60 || y < 1)
+	if (!take_date(&text, &y, &days) || !take_part(&text, 'T', 2, &h) ||
+	    h > 23 || !take_part(&text, ':', 2, &m) || m > 59 ||
+	    !take_part(&text, ':', 2, &s) || s > 60)
 		return false;
-	text += at;
-	if (*text == '.')
-		text += 1 + strspn(text + 1, "0123456789");
-	if (strcmp(text, "Z") == 0)
-		sign = '+';
-	else if (sscanf(text, "%c%2d:%2d%n", &sign, &oh, &om, &at) != 3 ||
-	    text[at] != '\0' || (sign != '+' && sign != '-'))
-		return false;
-	if (y == 1) {
-		*unix_s = 0;
-		return true;
+	if (*text == '.') {
+		digits = strspn(++text, "0123456789");
+		if (digits == 0)
+			return false;
+		text += digits;
 	}
-	*unix_s = days_of(y, mo, d) * 86400 + h * 3600 + mi * 60 + s -
-	    (sign == '+' ? 1 : -1) * (oh * 3600 + om * 60);
+	if (!take_zone(text, &offset))
+		return false;
+	*unix_s = y == 1 ? 0 : days * 86400 + h * 3600 + m * 60 + s - offset;
 	return true;
 }
 
@@ -353,10 +395,14 @@ load_object(const char *json, size_t n, char *error)
 	json_error_t e;
 	json_t *root = json_loadb(json, n, 0, &e);
 
-	if (root == NULL)
+	if (root == NULL) {
 		snprintf(error, WIRE_ERROR_MAX, "body, byte %d: %.80s",
 		    e.position, e.text);
-	else if (!json_is_object(root)) {
+		/* What is quoted of the body is its sender's. */
+		for (char *p = error; *p != '\0'; p++)
+			if ((unsigned char)*p < ' ' || *p == 0x7f)
+				*p = '?';
+	} else if (!json_is_object(root)) {
 		fail(error, "body", "a JSON object");
 		json_decref(root);
 		root = NULL;

@@ -33,3 +33,9 @@ limit_allow(struct limit *l, struct mono now)
 	l->next.us += l->interval_us;
 	return true;
 }
+
+void
+limit_give(struct limit *l)
+{
+	l->next.us -= l->interval_us;
+}

@@ -31,4 +31,7 @@ int64_t limit_interval(double per_second);
 /* Takes a token; false if there is none. */
 bool limit_allow(struct limit *l, struct mono now);
 
+/* Gives a token back that was taken. */
+void limit_give(struct limit *l);
+
 #endif

@@ -398,7 +398,7 @@ fleet_open(struct fleet *f, struct robot *r, bool plain, bool once)
 	s->node = n->id;
 	q->mine = s;
 	q->held = true;
-	memmove(&r->streams[1], &r->streams[0], 3 * sizeof(r->streams[0]));
+	memmove(&r->streams[1], &r->streams[0], 3 * sizeof(void *));
 	r->streams[0] = s;
 	if (!once) {
 		f->presence[n->id].stream = s;

@@ -37,7 +37,7 @@ maptruth_new(struct coordd *c)
 	struct maptruth *t = must(calloc(1, sizeof(*t)));
 	const char *source = policy_source(c->policy);
 	const struct policy_subject **subjects =
-	    must(calloc(c->model.nnodes + 1, sizeof(*subjects)));
+	    must(calloc(c->model.nnodes + 1, sizeof(const void *)));
 	char error[POLICY_ERROR_MAX];
 	size_t words;
 	struct node *n;

@@ -231,6 +231,8 @@ class Client:
         hand = Handshake(
             bytes.fromhex(key.removeprefix("mkey:")), self.machine)
         self.tcp = socket.create_connection(("127.0.0.1", self.port), LIMIT)
+        # Its records are small, and would wait for the answer to the last.
+        self.tcp.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.wire = self.tcp.makefile("rb")
         first = base64.b64encode(hand.first())
         self.tcp.sendall(

@@ -6,21 +6,26 @@ ill, cannot take from the others. Prints TAP.
 The program is $COORDD (default build/release/coordd).
 """
 
+import base64
+import http.client
 import json
 import os
 import pwd
+import socket
 import struct
 import sys
 import tempfile
 
 from coordc import (
-    DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, RST_STREAM,
-    SETTINGS, STATUS, Client, Coordd)
+    DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, LIMIT, RST_STREAM,
+    SETTINGS, STATUS, Client, Coordd, Handshake)
 from ctlfake import Skip, main
 
-# What coordd lets one machine have: coordd/machine.c, login.c, request.c.
+# What coordd lets one machine have: coordd/machine.c, login.c, request.c. And
+# one source of strangers: source.h.
 CONNECTIONS, ASKS, LOGINS = 8, 60, 4
 STRANGER_BODY = 64 * 1024
+HANDSHAKES = 2000
 
 
 def status_of(head):
@@ -118,6 +123,40 @@ def asks():
             answers = {again.update() for _ in range(3 * ASKS)}
             assert 429 in answers, answers
         d.line("asks for too much")
+
+
+def shake(d, first, source):
+    """Begins a handshake and leaves; returns the status."""
+    with socket.create_connection(
+            ("127.0.0.1", d.port), LIMIT, (source, 0)) as tcp:
+        tcp.sendall(
+            b"POST /ts2021 HTTP/1.1\r\nHost: c\r\nConnection: upgrade\r\n"
+            b"Upgrade: tailscale-control-protocol\r\n"
+            b"X-Tailscale-Handshake: " + base64.b64encode(first) +
+            b"\r\n\r\n")
+        return int(tcp.makefile("rb").readline().split()[1])
+
+
+def handshakes():
+    """They cost a stranger little and coordd much: of one source there may be
+    many, but not without end, and other sources do not feel it."""
+    with Coordd() as d:
+        page = http.client.HTTPConnection("127.0.0.1", d.port, LIMIT)
+        page.request("GET", "/key?v=142")
+        key = json.loads(page.getresponse().read())["publicKey"]
+        page.close()
+        first = Handshake(
+            bytes.fromhex(key.removeprefix("mkey:")), os.urandom(32)).first()
+        count = 0
+        while shake(d, first, "127.0.0.9") == 101:
+            count += 1
+            # One hundred come back each second.
+            assert count < 20 * HANDSHAKES, count
+        assert count >= HANDSHAKES, count
+        assert shake(d, first, "127.0.0.8") == 101
+        with Client(d) as client:
+            client.join(d.authkey())
+        d.line(r"127\.0\.0\.9: too many handshakes")
 
 
 def maps_not_taken():
@@ -241,7 +280,7 @@ def state_of_others():
         assert owner == pwd.getpwnam("nobody").pw_uid
 
 
-TESTS = [connections, asks, maps_not_taken, bodies, logins, names_stay,
+TESTS = [connections, asks, handshakes, maps_not_taken, bodies, logins, names_stay,
          relay_map, state_of_others]
 
 

@@ -537,8 +537,9 @@ def not_root(scratch):
         skip("make run without root", "all of the above ran without root")
         return
     top = scratch / "checkout"
-    files = subprocess.run(["git", "ls-files", "-z"], cwd=TOP, check=True,
-                           capture_output=True).stdout.split(b"\0")
+    files = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=TOP, check=True, capture_output=True).stdout.split(b"\0")
     for name in filter(None, map(os.fsdecode, files)):
         if (TOP / name).is_file():
             (top / name).parent.mkdir(parents=True, exist_ok=True)

@@ -131,11 +131,26 @@ test_model(void)
 	ok(same, "40000 random steps as a refilled bucket");
 }
 
+static void
+test_give(void)
+{
+	struct limit l = limit_new(SECOND, 3);
+
+	eq_int(passed(&l, START, 3), 3, "all are taken");
+	limit_give(&l);
+	limit_give(&l);
+	eq_int(passed(&l, START, 10), 2, "what came back is there again");
+	limit_give(&l);
+	eq_int(passed(&l, START + 100 * SECOND, 10), 3,
+	    "and adds nothing to a full bucket");
+}
+
 int
 main(void)
 {
 	test_interval();
 	test_burst();
+	test_give();
 	test_burst_of_one();
 	test_large_burst();
 	test_no_limit();

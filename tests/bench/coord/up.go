@@ -96,7 +96,7 @@ func newLab(dir, ours, theirs string) (l *lab, err error) {
 }
 
 func (l *lab) network() error {
-	// tailscaled writes to /etc and talks to the daemons behind /run: the client has both for itself.
+	// tailscaled writes to /etc and /var/lib and talks to the daemons behind /run: the client has them for itself.
 	etc := filepath.Join(l.dir, "etc")
 	if err := os.Mkdir(etc, 0o755); err != nil {
 		return err
@@ -107,7 +107,8 @@ func (l *lab) network() error {
 		l.client.script("ip link set lo up", "ip addr add "+clientIP+"/24 dev c0", "ip link set c0 up",
 			"ip route add default via "+serverIP, "cp /etc/passwd /etc/group "+etc, "echo 'hosts: files dns' >"+etc+"/nsswitch.conf",
 			"echo '127.0.0.1 localhost' >"+etc+"/hosts", "echo 'nameserver "+serverIP+"' >"+etc+"/resolv.conf",
-			"mount --bind "+etc+" /etc", "mount -t tmpfs none /run"))
+			"mount --bind "+etc+" /etc", "mount -t tmpfs none /run",
+			"mount -t tmpfs none /var/lib"))
 }
 
 // relay starts relayd and stund as `make run` does.
