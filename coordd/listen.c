@@ -335,7 +335,9 @@ visitor_data(void *arg, uint8_t *p, size_t n, size_t *want)
 	head = http1_head_end(p, n, &v->searched);
 	if (head == 0 && n <= HTTP1_HEAD_MAX)
 		return 0;
-	status = head == 0 ? 431 : http1_parse(&req, p, head);
+	status = head == 0 || head > HTTP1_HEAD_MAX
+	    ? 431
+	    : http1_parse(&req, p, head);
 	if (status != 0) {
 		say_status(v, status);
 		return n;

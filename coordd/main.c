@@ -47,6 +47,7 @@ struct program {
 	struct coordd c;
 	struct coordd_conf conf;
 	struct timer *tick, *farewell;
+	bool stopping;
 };
 
 int64_t
@@ -218,6 +219,9 @@ on_stop(void *arg)
 {
 	struct program *p = arg;
 
+	if (p->stopping)
+		return;
+	p->stopping = true;
 	privdrop_notify("STOPPING=1");
 	log_info("stopping: clients are told to come again");
 	listeners_stop(p->c.listeners);

@@ -128,7 +128,8 @@ file_make_dir(const char *path)
 		if (was != '/' && was != '\0')
 			continue;
 		*p = '\0';
-		if (mkdir(dir, 0700) == -1 && errno != EEXIST)
+		if (mkdir(dir, was == '\0' ? 0700 : 0755) == -1 &&
+		    errno != EEXIST)
 			return -1;
 		*p = was;
 		if (was == '\0')

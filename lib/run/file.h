@@ -28,8 +28,9 @@ int file_commit_part(const char *path);
  */
 ssize_t file_read(const char *path, void *p, size_t cap);
 
-/* Makes a folder, and those above it that are missing, for their owner alone.
- * One that is there is left as it is. Returns 0, or -1 with errno. */
+/* Makes a folder for its owner alone, and those above it that are missing for
+ * all to pass. One that is there is left as it is. Returns 0, or -1 with
+ * errno. */
 int file_make_dir(const char *path);
 /* The same for the folder that a file lies in. */
 int file_make_dir_of(const char *path);

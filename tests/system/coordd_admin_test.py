@@ -387,7 +387,7 @@ def descriptors_run_out():
         for _ in range(60):
             held.enter_context(socket.create_connection(
                 ("127.0.0.1", d.admin), LIMIT))
-        d.line("admin: accept: Too many open files")
+        d.line("http: accept: Too many open files")
         held.close()
         assert d.raw("GET", "/healthz", remote=True).status == 200
 

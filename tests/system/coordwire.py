@@ -173,6 +173,7 @@ class Tunnel(Wire):
         self.node_key = "nodekey:" + \
             bindings.crypto_scalarmult_base(self.node).hex()
         self.plain, self.sent, self.received, self.stream = b"", 0, 0, -1
+        self.goaway = None  # the error that came in one
         hand = Handshake(d.public, self.machine)
         self.first = hand.first()
         self.send(upgrade(self.first))
@@ -221,7 +222,10 @@ class Tunnel(Wire):
 
         head = take(9)
         kind, flags, stream = struct.unpack(">BBI", head[3:])
-        return kind, flags, stream, take(int.from_bytes(head[:3], "big"))
+        body = take(int.from_bytes(head[:3], "big"))
+        if kind == GOAWAY:
+            self.goaway = int.from_bytes(body[4:8], "big")
+        return kind, flags, stream, body
 
     def frames(self):
         """All that come until the end, which must come."""
@@ -259,7 +263,7 @@ class Tunnel(Wire):
             kind, flags, number, part = self.read()
             if kind == SETTINGS and not flags & ACK:
                 self.frame(SETTINGS, ACK, 0)
-            assert kind != GOAWAY, part
+            assert kind != GOAWAY or self.goaway == 0, part
             if number != stream:
                 continue
             if kind == RST_STREAM:

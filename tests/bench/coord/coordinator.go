@@ -149,8 +149,8 @@ func (c *coordinator) writeHeadscale() error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(os.WriteFile(c.file("conf.yaml"), text, 0o644), os.WriteFile(c.file("derp.yaml"), yamlMap(c.derpMap), 0o644),
-		os.WriteFile(c.file("policy"), []byte(c.policy), 0o644))
+	return errors.Join(os.WriteFile(c.file("conf.yaml"), text, 0o644),
+		os.WriteFile(c.file("derp.yaml"), yamlMap(c.derpMap), 0o644), os.WriteFile(c.file("policy"), []byte(c.policy), 0o644))
 }
 
 // yamlMap is a DERP map as Headscale reads it: keys in lower case, regions by number.

@@ -51,7 +51,7 @@ func main() {
 	flag.IntVar(&o.changes, "changes", 300, "changes of an endpoint")
 	flag.DurationVar(&o.limit, "limit", 5*time.Minute, "when to give up waiting for maps")
 	flag.BoolVar(&o.oneSource, "one-source", false, "all simulated nodes come from one address, as behind a NAT")
-	flag.BoolVar(&o.quick, "quick", false, "smoke run: a few nodes, no stock clients: shows that everything works, and measures little")
+	flag.BoolVar(&o.quick, "quick", false, "smoke run: few nodes, no stock clients: shows that all works, measures little")
 	flag.StringVar(&o.ours, "programs", "build/release", "folder of relayd and stund")
 	flag.StringVar(&o.theirs, "peers", "build/peers", "folder of tailscale and tailscaled")
 	flag.StringVar(&o.json, "json", "", "also write all figures to this file")

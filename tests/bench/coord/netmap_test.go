@@ -21,30 +21,31 @@ func TestNetmapJudgesMaps(t *testing.T) {
 	announce(2, 1, "c") // of another team
 
 	const first = `{"Node":{"ID":1,"Key":"a","Addresses":["100.64.0.9/32"]},"PacketFilters":{"base":[{}]},"Peers":[PEERS]}`
+	with := func(peers string) string { return strings.Replace(first, "PEERS", peers, 1) }
 	good := `{"ID":2,"Key":"b","DiscoKey":"db","Addresses":["100.64.0.1/32"],"Endpoints":["10.0.0.2:2","10.0.0.1:1"],` +
 		`"HomeDERP":900,"Online":true}`
 	for _, test := range []struct {
 		name, fault string
 		messages    []string
 	}{
-		{"right", "", []string{strings.Replace(first, "PEERS", good, 1)}},
-		{"no peer", "has 0 peers, want 1", []string{strings.Replace(first, "PEERS", "", 1)}},
+		{"right", "", []string{with(good)}},
+		{"no peer", "has 0 peers, want 1", []string{with("")}},
 		{"no filter", "no packet filter", []string{`{"Node":{"ID":1,"Key":"a"},"Peers":[` + good + `]}`}},
-		{"stranger", "a key that no node has", []string{strings.Replace(first, "PEERS", strings.Replace(good, `"b"`, `"x"`, 1), 1)}},
-		{"other team", "sees node 2 of team 1", []string{strings.Replace(first, "PEERS", strings.Replace(good, `"b"`, `"c"`, 1), 1)}},
-		{"itself", "itself is among", []string{strings.Replace(first, "PEERS", strings.Replace(good, `"b"`, `"a"`, 1), 1)}},
-		{"disco key", "wrong disco key", []string{strings.Replace(first, "PEERS", strings.Replace(good, `"db"`, `"dx"`, 1), 1)}},
-		{"endpoint", "wrong endpoints", []string{strings.Replace(first, "PEERS", strings.Replace(good, "2:2", "2:3", 1), 1)}},
-		{"relay", "relay 901", []string{strings.Replace(first, "PEERS", strings.Replace(good, "900", "901", 1), 1)}},
-		{"address", "other addresses", []string{strings.Replace(first, "PEERS", strings.Replace(good, "64.0.1/", "64.0.2/", 1), 1)}},
-		{"offline", "as offline", []string{strings.Replace(first, "PEERS", strings.Replace(good, "true", "false", 1), 1)}},
-		{"patched right", "", []string{strings.Replace(first, "PEERS", strings.Replace(good, "2:2", "2:3", 1), 1),
+		{"stranger", "a key that no node has", []string{with(strings.Replace(good, `"b"`, `"x"`, 1))}},
+		{"other team", "sees node 2 of team 1", []string{with(strings.Replace(good, `"b"`, `"c"`, 1))}},
+		{"itself", "itself is among", []string{with(strings.Replace(good, `"b"`, `"a"`, 1))}},
+		{"disco key", "wrong disco key", []string{with(strings.Replace(good, `"db"`, `"dx"`, 1))}},
+		{"endpoint", "wrong endpoints", []string{with(strings.Replace(good, "2:2", "2:3", 1))}},
+		{"relay", "relay 901", []string{with(strings.Replace(good, "900", "901", 1))}},
+		{"address", "other addresses", []string{with(strings.Replace(good, "64.0.1/", "64.0.2/", 1))}},
+		{"offline", "as offline", []string{with(strings.Replace(good, "true", "false", 1))}},
+		{"patched right", "", []string{with(strings.Replace(good, "2:2", "2:3", 1)),
 			`{"PeersChangedPatch":[{"NodeID":2,"Endpoints":["10.0.0.1:1","10.0.0.2:2"]}]}`}},
-		{"patched wrong", "wrong endpoints", []string{strings.Replace(first, "PEERS", good, 1),
+		{"patched wrong", "wrong endpoints", []string{with(good),
 			`{"PeersChangedPatch":[{"NodeID":2,"Endpoints":["10.0.0.1:1"]}]}`}},
-		{"gone", "has 0 peers, want 1", []string{strings.Replace(first, "PEERS", good, 1), `{"PeersRemoved":[2]}`}},
-		{"joined", "", []string{strings.Replace(first, "PEERS", "", 1), `{"PeersChanged":[` + good + `]}`}},
-		{"online change", "as offline", []string{strings.Replace(first, "PEERS", good, 1), `{"OnlineChange":{"2":false}}`}},
+		{"gone", "has 0 peers, want 1", []string{with(good), `{"PeersRemoved":[2]}`}},
+		{"joined", "", []string{with(""), `{"PeersChanged":[` + good + `]}`}},
+		{"online change", "as offline", []string{with(good), `{"OnlineChange":{"2":false}}`}},
 	} {
 		m := newNetmap(self)
 		for _, text := range test.messages {

@@ -27,7 +27,10 @@ func loads(z size) []load {
 	seen := fmt.Sprintf("%d nodes that all see each other", z.nodes)
 	many := fmt.Sprintf("%d nodes in teams of %d", z.many, z.team)
 	return []load{
-		{"few", few, []row{{"mem_none", "no nodes: memory", "MB", none, none, 46}, {"mem_few", "2 nodes: memory", "MB", 8, none, 50}}},
+		{"few", few, []row{
+			{"mem_none", "no nodes: memory", "MB", none, none, 46},
+			{"mem_few", "2 nodes: memory", "MB", 8, none, 50},
+		}},
 		{"all", all, []row{
 			{"join_time", seen + ", join at once: until all have the right map", "s", 10, none, 0},
 			{"join_failures", "  attempts that failed or timed out", "", 0, none, 0},
@@ -183,10 +186,9 @@ func verdict(row row, v, base table.Spread) string {
 
 func (r *report) printHeader(w io.Writer, z size) {
 	fmt.Fprintf(w, "kernel %s, %d cores (%s), load average %s\n", r.Kernel, r.Cores, r.CPU, r.LoadStart)
-	fmt.Fprintf(w, "swarm: %s, tailscale.com %s, on the same cores; simulated nodes register, announce themselves and hold the map stream, without WireGuard\n",
-		r.Go, r.Tailscale)
-	fmt.Fprintf(w, "%d nodes without a policy: everybody sees everybody; %d nodes with a policy of one rule per team of %d: everybody sees its team\n",
-		z.nodes, z.many, z.team)
+	fmt.Fprintf(w, "swarm: %s, tailscale.com %s, on the same cores. Its nodes register, announce themselves and hold the map\n"+
+		"stream, without WireGuard. %d nodes are without a policy: all see all; %d have one rule per team of %d: each sees its team\n",
+		r.Go, r.Tailscale, z.nodes, z.many, z.team)
 	for _, s := range r.Servers {
 		fmt.Fprintf(w, "%s: version %s\n", s.Name, s.Version)
 	}
@@ -242,7 +244,7 @@ func (r *report) line(m figure) []string {
 			continue
 		}
 		text := "-"
-		if v, ok := m.Values[s.Name]; ok && base > 0 {
+		if v, ok := m.Values[s.Name]; ok && base > 0 && m.Unit != "" {
 			text = table.Hundredths(v.Median / base)
 		}
 		line = append(line, text, m.Verdicts[s.Name])

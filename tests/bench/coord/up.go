@@ -102,7 +102,8 @@ func (l *lab) network() error {
 		return err
 	}
 	return errors.Join(
-		l.server.script("ip link set lo up", fmt.Sprintf("ip link add s0 type veth peer name c0 netns %d", l.client.holder.Process.Pid),
+		l.server.script("ip link set lo up",
+			fmt.Sprintf("ip link add s0 type veth peer name c0 netns %d", l.client.holder.Process.Pid),
 			"ip addr add "+serverIP+"/24 dev s0", "ip link set s0 up"),
 		l.client.script("ip link set lo up", "ip addr add "+clientIP+"/24 dev c0", "ip link set c0 up",
 			"ip route add default via "+serverIP, "cp /etc/passwd /etc/group "+etc, "echo 'hosts: files dns' >"+etc+"/nsswitch.conf",

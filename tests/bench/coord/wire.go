@@ -132,14 +132,15 @@ func (r route) dial(ctx context.Context, machine key.MachinePrivate, server key.
 	return w, nil
 }
 
-func upgrade(ctx context.Context, conn net.Conn, addr string, machine key.MachinePrivate, server key.MachinePublic) (*wire, error) {
+func upgrade(ctx context.Context, conn net.Conn, addr string, machine key.MachinePrivate,
+	server key.MachinePublic) (*wire, error) {
 	first, finish, err := controlbase.ClientDeferred(machine, server, uint16(tailcfg.CurrentCapabilityVersion))
 	if err != nil {
 		return nil, err
 	}
 	conn.SetDeadline(time.Now().Add(dialLimit))
-	if _, err := fmt.Fprintf(conn, "POST /ts2021 HTTP/1.1\r\nHost: %s\r\nUser-Agent: Go-http-client/1.1\r\nContent-Length: 0\r\n"+
-		"Connection: upgrade\r\nUpgrade: tailscale-control-protocol\r\nX-Tailscale-Handshake: %s\r\n\r\n",
+	if _, err := fmt.Fprintf(conn, "POST /ts2021 HTTP/1.1\r\nHost: %s\r\nUser-Agent: Go-http-client/1.1\r\n"+
+		"Content-Length: 0\r\nConnection: upgrade\r\nUpgrade: tailscale-control-protocol\r\nX-Tailscale-Handshake: %s\r\n\r\n",
 		addr, base64.StdEncoding.EncodeToString(first)); err != nil {
 		return nil, err
 	}
