@@ -102,8 +102,8 @@ test_bad_urls(void)
 	    "https://relay:x", "https://relay:+443", "https://relay: 443",
 	    "https://relay/path", "https://relay?",
 	    "https://relay?pin=", "https://relay?pin=sha256",
-	    "https://relay?pin=sha256-raw:00", "https://relay?pin=" PIN "0",
-	    "https://relay?pin=" NO_PIN,
+	    "https://relay?pin=sha256-raw:00", ("https://relay?pin=" PIN "0"),
+	    ("https://relay?pin=" NO_PIN),
 	    "https://relay?stun=", "https://relay?stun=-1",
 	    "https://relay?other=1", "https://relay?name=a&",
 	    "https://[2001:db8::1", "https://[]:1", "https://\xff",
@@ -201,14 +201,14 @@ test_bad_files(void)
 	    "{\"Regions\":{\"900\":{\"RegionID\":900,\"Nodes\":{}}}}",
 	    "{\"Regions\":{\"900\":{\"RegionID\":900,\"Nodes\":[null]}}}",
 	    "{\"Regions\":{\"900\":{\"RegionID\":900,\"Nodes\":[{}]}}}",
-	    "{\"Regions\":{\"900\":{\"RegionID\":900,\"Nodes\":"
-	    "[{\"HostName\":7}]}}}",
-	    "{\"Regions\":{\"900\":{\"RegionID\":900,\"Nodes\":"
-	    "[{\"HostName\":\"h\",\"DERPPort\":\"443\"}]}}}",
-	    "{\"Regions\":{\"900\":{\"RegionID\":900,\"Nodes\":"
-	    "[{\"HostName\":\"h\",\"derpport\":65536}]}}}",
-	    "{\"Regions\":{\"900\":{\"RegionID\":900,\"RegionCode\":1,"
-	    "\"Nodes\":[]}}}",
+	    ("{\"Regions\":{\"900\":{\"RegionID\":900,\"Nodes\":"
+	     "[{\"HostName\":7}]}}}"),
+	    ("{\"Regions\":{\"900\":{\"RegionID\":900,\"Nodes\":"
+	     "[{\"HostName\":\"h\",\"DERPPort\":\"443\"}]}}}"),
+	    ("{\"Regions\":{\"900\":{\"RegionID\":900,\"Nodes\":"
+	     "[{\"HostName\":\"h\",\"derpport\":65536}]}}}"),
+	    ("{\"Regions\":{\"900\":{\"RegionID\":900,\"RegionCode\":1,"
+	     "\"Nodes\":[]}}}"),
 	    "{\"Regions\":{},\"Regions\":{}}",
 	    "{\"Regions\":{},\"omitDefaultRegions\":1}"};
 	char *map;
@@ -319,7 +319,7 @@ test_bad_dns(void)
 	    "\xff=192.0.2.1"};
 
 	memset(long_split, 'a', sizeof(long_split));
-	strcpy(long_split + 254, "=192.0.2.1");
+	memcpy(long_split + 254, "=192.0.2.1", sizeof("=192.0.2.1"));
 	begin();
 	for (size_t i = 0; i < sizeof(bad_ip) / sizeof(bad_ip[0]); i++)
 		refuses_dns(&conf.dns_text, bad_ip[i], "dns-resolver: ");
