@@ -158,6 +158,8 @@ reason(int status)
 		return "Not Found";
 	case 405:
 		return "Method Not Allowed";
+	case 411:
+		return "Length Required";
 	case 413:
 		return "Content Too Large";
 	case 429:
@@ -302,22 +304,44 @@ is_upgrade(const struct http1_request *req)
 
 /* ---- requests ---- */
 
-/* The bytes of body that are announced; 0 without, -1 if that is too much or
- * not told beforehand. */
-static long
-body_length(const struct http1_request *req)
+/* A length in decimal digits; one more than BODY_MAX stands for all that are
+ * larger. False if it is none. */
+static bool
+parse_length(const struct span *s, size_t *n)
 {
-	const struct span *s = http1_find(req, "Content-Length");
-	long n = 0;
-
-	if (s == NULL)
-		return req->has_body ? -1 : 0;
+	*n = 0;
 	for (size_t i = 0; i < s->n; i++) {
-		if (s->p[i] < '0' || s->p[i] > '9' || n > BODY_MAX)
-			return -1;
-		n = n * 10 + (s->p[i] - '0');
+		if (s->p[i] < '0' || s->p[i] > '9')
+			return false;
+		*n = *n * 10 + (size_t)(s->p[i] - '0');
+		if (*n > BODY_MAX)
+			*n = BODY_MAX + 1;
 	}
-	return n > BODY_MAX ? -1 : n;
+	return s->n > 0;
+}
+
+/* How long the announced body is. Returns 0, or the status to refuse it with:
+ * its length must be told beforehand, and once (RFC 9112 section 6.3). */
+static int
+body_length(const struct http1_request *req, size_t *n)
+{
+	bool told = false;
+	size_t more;
+
+	*n = 0;
+	for (size_t i = 0; i < req->nfields; i++) {
+		const struct http1_field *f = &req->fields[i];
+
+		if (span_is_nocase(f->name, "Transfer-Encoding"))
+			return 411;
+		if (!span_is_nocase(f->name, "Content-Length"))
+			continue;
+		if (!parse_length(&f->value, &more) || (told && more != *n))
+			return 400;
+		told = true;
+		*n = more;
+	}
+	return *n > BODY_MAX ? 413 : 0;
 }
 
 static size_t
@@ -326,8 +350,7 @@ visitor_data(void *arg, uint8_t *p, size_t n, size_t *want)
 	struct visitor *v = arg;
 	struct http1_request req;
 	struct site_answer a;
-	size_t head;
-	long body;
+	size_t head, body;
 	int status;
 
 	if (v->state != VISITOR_HTTP)
@@ -346,16 +369,16 @@ visitor_data(void *arg, uint8_t *p, size_t n, size_t *want)
 		upgrade(v, &req);
 		return head;
 	}
-	if ((body = body_length(&req)) == -1) {
-		say_status(v, 413);
+	if ((status = body_length(&req, &body)) != 0) {
+		say_status(v, status);
 		return n;
 	}
-	if (n < head + (size_t)body) {
-		*want = head + (size_t)body;
+	if (n < head + body) {
+		*want = head + body;
 		v->searched = 0;
 		return 0;
 	}
-	site_answer(v->all->c, &req, (const char *)p + head, (size_t)body, &a);
+	site_answer(v->all->c, &req, (const char *)p + head, body, &a);
 	say(v, &a, span_is(req.method, "HEAD"));
 	return n;
 }
