@@ -326,14 +326,16 @@ controls_turn(struct controls *cs)
 	}
 }
 
+/* Why a connection ends now, or NULL; slow: its client does not read. */
 static const char *
-overdue(const struct control *k, struct mono now)
+overdue(const struct control *k, struct mono now, bool *slow)
 {
 	struct mono stalled = io_stalled_since(k->io);
 	const struct request *r;
 	const char *why = NULL;
 
-	if (mono_is_set(stalled) && mono_diff_us(stalled, now) > STALL_US)
+	*slow = mono_is_set(stalled) && mono_diff_us(stalled, now) > STALL_US;
+	if (*slow)
 		return "takes nothing for 30 s";
 	if (!k->proven && mono_diff_us(k->active, now) > PROOF_US)
 		return "no record after the handshake";
@@ -341,7 +343,7 @@ overdue(const struct control *k, struct mono now)
 		return "idle";
 	for (r = LIST_FIRST(&k->requests); r != NULL && why == NULL;
 	     r = LIST_NEXT(r, entry))
-		why = request_overdue(r, now);
+		why = request_overdue(r, now, slow);
 	return why;
 }
 
@@ -351,12 +353,13 @@ controls_tick(struct controls *cs)
 	struct mono now = loop_now(cs->c->loop);
 	struct control *k, *next;
 	const char *why;
+	bool slow;
 
 	for (k = TAILQ_FIRST(&cs->live); k != NULL; k = next) {
 		next = TAILQ_NEXT(k, entry);
-		if ((why = overdue(k, now)) == NULL)
+		if ((why = overdue(k, now, &slow)) == NULL)
 			continue;
-		if (mono_is_set(io_stalled_since(k->io)))
+		if (slow)
 			metric_add(&cs->c->stats.slow_readers, 1);
 		control_close(k, why);
 	}

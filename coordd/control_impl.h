@@ -112,8 +112,9 @@ void machines_clear(struct controls *cs);
 bool requests_set_callbacks(struct controls *cs);
 /* The client, or the connection, is gone: tells who cares. */
 void request_gone(struct request *r);
-/* Why the client has had enough time for it, or NULL. */
-const char *request_overdue(const struct request *r, struct mono now);
+/* Why the client has had enough time for it, or NULL; slow: it does not read. */
+const char *request_overdue(
+    const struct request *r, struct mono now, bool *slow);
 void request_free(struct request *r);
 
 #endif

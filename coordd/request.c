@@ -351,15 +351,14 @@ request_end(struct request *r)
 }
 
 const char *
-request_overdue(const struct request *r, struct mono now)
+request_overdue(const struct request *r, struct mono now, bool *slow)
 {
 	int64_t us = mono_diff_us(r->moved, now);
 
 	if (!r->complete && us > BODY_US)
 		return "a request does not come whole";
-	if (r->count > 0 && us > TAKEN_US)
-		return "an answer is not taken";
-	return NULL;
+	*slow = r->count > 0 && us > TAKEN_US;
+	return *slow ? "an answer is not taken" : NULL;
 }
 
 bool
