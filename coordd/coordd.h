@@ -116,10 +116,19 @@ struct coordd {
 	struct log_limit log_refused;
 	uint32_t address_cursor; /* of alloc_next */
 	int64_t started;
+	int64_t clock_ahead; /* of the monotonic clock, in seconds */
 };
 
 /* Wall-clock time, unix seconds: the one place that asks (main.c). */
 int64_t coordd_time(void);
+
+/*
+ * clock.c
+ */
+/* Once the store is open: whether the clock jumped back while nobody looked. */
+void clock_begin(struct coordd *c);
+/* Once a second. */
+void clock_tick(struct coordd *c);
 
 /*
  * conf.c

@@ -179,6 +179,7 @@ load_state(struct coordd *c, char error[static COORDD_ERROR_MAX])
 	    load_secret(c, "noise-key", &c->priv, true, error) == -1 ||
 	    load_secret(c, "hash-key", &c->hash_key, false, error) == -1)
 		return -1;
+	clock_begin(c);
 	key_public(&c->pub, &c->priv);
 	if (load_cursor(c) == -1 || store_load(c->store, &c->model) == -1) {
 		snprintf(error, COORDD_ERROR_MAX, "%s", store_error(c->store));
@@ -320,6 +321,7 @@ on_tick(void *arg)
 	struct program *p = arg;
 	struct coordd *c = &p->c;
 
+	clock_tick(c);
 	mapper_tick(c);
 	controls_tick(c->controls);
 	listeners_tick(c->listeners);
