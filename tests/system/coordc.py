@@ -292,6 +292,9 @@ class Client:
         self._frame(HEADERS, END_HEADERS, self.stream, b"\x20" + b"".join(
             b"\0" + bytes([len(k)]) + k.encode() + bytes([len(v)]) + v.encode()
             for k, v in fields.items()))
+        while len(body) > 16000:
+            self._frame(DATA, 0, self.stream, body[:16000])
+            body = body[16000:]
         self._frame(DATA, END_STREAM, self.stream, body)
         status, answer = None, b""
         while True:

@@ -20,6 +20,7 @@ from coordapi import Api
 from coordc import (
     ACK, DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, LIMIT, RST_STREAM,
     SETTINGS, STATUS, WINDOW_UPDATE, Client, Handshake, seal, unseal)
+from shiftclock import Clocks
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 PING, CONTINUATION = 6, 9
@@ -38,16 +39,19 @@ def certificate(folder, name="cert"):
 
 
 class Target(Api):
-    """A coordd that tells why it closes connections, plain and with TLS."""
+    """A coordd that tells why it closes connections, plain and with TLS, and
+    whose clocks can be moved."""
 
     def __init__(self, *flags, tls=True, start=True, **options):
         self.certs = tempfile.TemporaryDirectory()
+        self.clocks = Clocks()
         self.tls_port = None
         if tls:
             self.crt, self.key_file = certificate(self.certs.name)
             flags = ("-tls-listen", "127.0.0.1:0", "-tls-cert", self.crt,
                      "-tls-key", self.key_file, *flags)
-        super().__init__("-log", "debug", *flags, start=False, **options)
+        super().__init__("-log", "debug", *flags, start=False,
+                         env=self.clocks.env, **options)
         self.has_tls = tls
         if start:
             self.start()
@@ -76,6 +80,7 @@ class Target(Api):
 
     def __exit__(self, *reason):
         super().__exit__(*reason)
+        self.clocks.close()
         self.certs.cleanup()
 
 
@@ -163,17 +168,27 @@ def ask(d, data, tls=False):
     return status_line(answer), answer.partition(b"\r\n\r\n")[2]
 
 
+class Answer:
+    """What came on a stream so far."""
+
+    def __init__(self):
+        self.status, self.body, self.ended = None, b"", False
+
+
 class Tunnel(Wire):
     """Noise, and HTTP/2 inside it as far as the test wants."""
 
-    def __init__(self, d, machine=None, node=None, tls=False, preface=True):
-        super().__init__(d, tls)
+    def __init__(self, d, machine=None, node=None, tls=False, preface=True,
+                 source="127.0.0.1"):
+        super().__init__(d, tls, source)
         self.machine = machine or os.urandom(32)
+        self.public = bindings.crypto_scalarmult_base(self.machine)
         self.node = node or os.urandom(32)
         self.node_key = "nodekey:" + \
             bindings.crypto_scalarmult_base(self.node).hex()
         self.plain, self.sent, self.received, self.stream = b"", 0, 0, -1
         self.goaway = None  # the error that came in one
+        self.streams, self.reading = {}, True
         hand = Handshake(d.public, self.machine)
         self.first = hand.first()
         self.send(upgrade(self.first))
@@ -255,25 +270,35 @@ class Tunnel(Wire):
             self.frame(DATA, 0, stream, part)
         self.frame(DATA, END_STREAM if end else 0, stream, parts[-1])
 
+    def step(self):
+        """Files the next frame with its stream; what it read may be sent
+        again."""
+        kind, flags, number, part = self.read()
+        if kind == SETTINGS and not flags & ACK:
+            self.frame(SETTINGS, ACK, 0)
+        assert kind != GOAWAY or self.goaway == 0, part
+        stream = self.streams.setdefault(number, Answer())
+        if kind == HEADERS:
+            stream.status = status_of(part)
+        elif kind == DATA:
+            stream.body += part
+        elif kind == RST_STREAM:
+            stream.status, stream.ended = None, True
+            stream.body = int.from_bytes(part, "big")
+        if kind in (HEADERS, DATA) and flags & END_STREAM:
+            stream.ended = True
+        elif kind == DATA and part and self.reading:
+            size = struct.pack(">I", len(part))
+            self.frame(WINDOW_UPDATE, 0, 0, size)
+            self.frame(WINDOW_UPDATE, 0, number, size)
+
     def answer(self, stream):
         """Status and body of an answer that ends; (None, error) if it is
         reset."""
-        status, body = None, b""
-        while True:
-            kind, flags, number, part = self.read()
-            if kind == SETTINGS and not flags & ACK:
-                self.frame(SETTINGS, ACK, 0)
-            assert kind != GOAWAY or self.goaway == 0, part
-            if number != stream:
-                continue
-            if kind == RST_STREAM:
-                return None, int.from_bytes(part, "big")
-            if kind == HEADERS:
-                status = status_of(part)
-            elif kind == DATA:
-                body += part
-            if kind in (HEADERS, DATA) and flags & END_STREAM:
-                return status, body
+        while not self.streams.setdefault(stream, Answer()).ended:
+            self.step()
+        answer = self.streams.pop(stream)
+        return answer.status, answer.body
 
     def post(self, path, value):
         return self.answer(self.begin(path, value))
@@ -285,26 +310,19 @@ class Tunnel(Wire):
     def open_map(self, **more):
         """Opens a stream of maps and reads the first."""
         self.map_stream = self.begin("/machine/map", self.map_request(**more))
-        self.map_bytes = b""
         return self.message()
 
     def message(self):
         """The next message of the stream; None at its end."""
-        while len(self.map_bytes) < 4 or len(self.map_bytes) < 4 + \
-                struct.unpack("<I", self.map_bytes[:4])[0]:
-            kind, flags, stream, part = self.read()
-            if stream == self.map_stream and kind == DATA:
-                self.map_bytes += part
-                if part:
-                    size = struct.pack(">I", len(part))
-                    self.frame(WINDOW_UPDATE, 0, 0, size)
-                    self.frame(WINDOW_UPDATE, 0, stream, size)
-            if stream == self.map_stream and flags & END_STREAM and \
-                    kind in (DATA, HEADERS):
+        stream = self.streams.setdefault(self.map_stream, Answer())
+        while len(stream.body) < 4 or len(stream.body) < 4 + \
+                struct.unpack("<I", stream.body[:4])[0]:
+            if stream.ended:
+                assert (stream.status, stream.body) == (200, b"")
                 return None
-        size, = struct.unpack("<I", self.map_bytes[:4])
-        text = self.map_bytes[4:4 + size]
-        self.map_bytes = self.map_bytes[4 + size:]
+            self.step()
+        size, = struct.unpack("<I", stream.body[:4])
+        text, stream.body = stream.body[4:4 + size], stream.body[4 + size:]
         return json.loads(text)
 
 
