@@ -180,15 +180,18 @@ say(struct visitor *v, struct site_answer *a, bool head_only)
 {
 	struct text out = TEXT_EMPTY;
 
-	text_fmt(&out,
-	    "HTTP/1.1 %d %s\r\n"
-	    "Content-Type: %s\r\n"
-	    "Content-Length: %zu\r\n"
+	text_fmt(&out, "HTTP/1.1 %d %s\r\n", a->status, reason(a->status));
+	/* RFC 9110 section 8.6. */
+	if (a->status != 204)
+		text_fmt(&out,
+		    "Content-Type: %s\r\n"
+		    "Content-Length: %zu\r\n",
+		    a->type, a->body.len);
+	text_str(&out,
 	    "Content-Security-Policy: default-src 'none'\r\n"
 	    "X-Content-Type-Options: nosniff\r\n"
 	    "Referrer-Policy: no-referrer\r\n"
-	    "Connection: close\r\n\r\n",
-	    a->status, reason(a->status), a->type, a->body.len);
+	    "Connection: close\r\n\r\n");
 	if (!head_only && a->body.len > 0)
 		text_add(&out, a->body.p, a->body.len);
 	if (!out.bad && !a->body.bad)
