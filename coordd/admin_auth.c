@@ -4,10 +4,12 @@
  * is told by the Host and Origin that it puts there.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
+#include <unistd.h>
 
 #include <event2/http.h>
 #include <sodium.h>
@@ -33,13 +35,21 @@ make_token(char token[static ADMIN_TOKEN_LEN + 1])
 }
 
 static int
-write_token(const char *path, const char *token)
+write_token(const char *state, const char *path, const char *token)
 {
 	char line[ADMIN_TOKEN_LEN + 2];
 	int n = snprintf(line, sizeof(line), "%s\n", token);
-	int r = file_make(path, 0600, line, (size_t)n);
+	int r = file_make(path, 0600, line, (size_t)n), fd;
 
 	sodium_memzero(line, sizeof(line));
+	if (r == -1)
+		return -1;
+	/* Another start may not be as root. */
+	fd = open(path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd == -1)
+		return -1;
+	r = file_give_to_owner(fd, state);
+	close(fd);
 	return r;
 }
 
@@ -78,7 +88,7 @@ admin_auth_open(struct admin_auth *a, const char *state,
 	r = read_token(path, a->token);
 	if (r == -1 && errno == ENOENT) {
 		make_token(a->token);
-		r = write_token(path, a->token);
+		r = write_token(state, path, a->token);
 	}
 	if (r == -1)
 		snprintf(error, COORDD_ERROR_MAX, "%.400s: %s", path,

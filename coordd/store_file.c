@@ -32,17 +32,6 @@ fail_errno(struct store *s, const char *path, const char *what)
 	return -1;
 }
 
-/* What root makes belongs to the owner of the folder, as whom coordd runs. */
-static int
-give_to_owner(int fd, const char *dir)
-{
-	struct stat st;
-
-	if (geteuid() != 0 || stat(dir, &st) == -1 || st.st_uid == 0)
-		return 0;
-	return fchown(fd, st.st_uid, st.st_gid);
-}
-
 static int
 sync_folder(const char *dir)
 {
@@ -80,7 +69,7 @@ store_take_lock(struct store *s, const char *dir)
 	if (s->lock == -1)
 		return fail_errno(s, path,
 		    "coordd must be able to write in its state folder");
-	if (give_to_owner(s->lock, dir) == -1)
+	if (file_give_to_owner(s->lock, dir) == -1)
 		return fail_errno(s, path, "cannot give it to coordd");
 	if (flock(s->lock, LOCK_EX | LOCK_NB) == 0)
 		return 0;
@@ -131,7 +120,7 @@ store_prepare_file(struct store *s, const char *dir)
 	else
 		r = 0;
 	if (r == 0 && st.st_size == 0) {
-		r = give_to_owner(fd, dir) == 0 ? sync_folder(dir) : -1;
+		r = file_give_to_owner(fd, dir) == 0 ? sync_folder(dir) : -1;
 		if (r == -1)
 			(void)fail_errno(s, dir, "cannot make the database");
 	}
@@ -170,7 +159,7 @@ copy_database(struct store *s, const char *path, const char *owner_dir)
 	if (fd == -1)
 		return fail_errno(s, path, "cannot make the copy");
 	if ((r = vacuum_into(s, path)) == 0) {
-		r = owner_dir == NULL ? 0 : give_to_owner(fd, owner_dir);
+		r = owner_dir == NULL ? 0 : file_give_to_owner(fd, owner_dir);
 		if (r == -1 || (r = fsync(fd)) == -1)
 			(void)fail_errno(s, path, "cannot make the copy");
 	}

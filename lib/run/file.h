@@ -28,6 +28,10 @@ int file_commit_part(const char *path);
  */
 ssize_t file_read(const char *path, void *p, size_t cap);
 
+/* Gives what root has made in a folder to the owner of the folder, as whom a
+ * daemon runs later. Does nothing for others. Returns 0, or -1 with errno. */
+int file_give_to_owner(int fd, const char *dir);
+
 /* Makes a folder for its owner alone, and those above it that are missing for
  * all to pass. One that is there is left as it is. Returns 0, or -1 with
  * errno. */
