@@ -4,8 +4,8 @@
 frames that are cut, wrong, endless or replayed, by name, against the real
 coordd, plain and with TLS. Prints TAP.
 
-After each case two clients that were there all the time still get their maps,
-and no connection or stream is left over. The program is $COORDD (default
+After a case two clients that were there all the time still get their maps, and
+no connection or stream is left over. The program is $COORDD (default
 build/release/coordd).
 """
 
@@ -181,6 +181,45 @@ def heads():
             while more := raw.recv(4096):
                 answer += more
             assert b"mkey" not in answer
+
+
+def pages():
+    """What anybody may ask: each page holds what it should, and nothing of who
+    is in the network."""
+    def get(path, method=b"GET"):
+        with Wire(d, tls) as wire:
+            wire.send(method + b" " + path + b" HTTP/1.1\r\nHost: c\r\n\r\n")
+            head, _, body = wire.rest().partition(b"\r\n\r\n")
+        fields = dict(line.lower().split(b": ", 1)
+                      for line in head.split(b"\r\n")[1:])
+        assert fields[b"content-security-policy"] == b"default-src 'none'"
+        assert fields[b"x-content-type-options"] == b"nosniff"
+        assert not any(word in body for word in (b"robot0", b"100.64."))
+        return status_line(head), fields, body
+
+    with target() as d, Client(d) as waits:
+        url = waits.register(hostname="rover")["AuthURL"]
+        login = url.rpartition("/")[2].encode()
+        assert url.startswith(f"http://127.0.0.1:{d.port}/register/"), url
+        for tls in (False, True):
+            status, fields, body = get(b"/health")
+            assert (status, json.loads(body)) == (200, {"status": "pass"})
+            assert fields[b"content-type"] == b"application/json"
+            assert fields[b"content-length"] == b"%d" % len(body)
+            status, fields, body = get(b"/generate_204")
+            assert (status, body) == (204, b"")
+            assert b"content-length" not in fields  # RFC 9110 section 8.6
+            status, fields, body = get(b"/")
+            assert status == 200 and b"text/html" in fields[b"content-type"]
+            assert b"--login-server http://127.0.0.1:%d<" % d.port in body
+            status, fields, body = get(b"/register/" + login)
+            assert status == 200 and b"text/html" in fields[b"content-type"]
+            assert b"coordctl nodes register --user USER " + login in body
+            assert b"rover" not in body
+            whole = get(b"/register/" + login)
+            status, fields, body = get(b"/register/" + login, b"HEAD")
+            assert (status, body) == (200, b"")
+            assert fields[b"content-length"] == b"%d" % len(whole[2])
 
 
 def verify():
@@ -441,6 +480,27 @@ def requests():
                 assert t.post(path, body)[0] == 400, (path, body[:20])
         assert t.post("/machine/map", t.map_request())[0] == 404
         assert t.answer(t.begin("/machine/map"))[0] == 400
+        # What stock clients may ask for, and is not served.
+        for path in ("tka/init/begin", "tka/init/finish", "tka/bootstrap",
+                     "tka/sync/offer", "tka/sync/send", "tka/disable",
+                     "tka/sign", "set-dns", "id-token", "update-health",
+                     "set-device-attr", "audit-log", "feature/query"):
+            assert t.post("/machine/" + path, {
+                "Version": 142, "NodeKey": t.node_key})[0] == 404, path
+
+
+def streams_told():
+    """How many streams there may be is told first. Who did not read that yet
+    is refused the one that is too much, and keeps the others."""
+    with target() as d, Tunnel(d) as t:
+        kind, _, _, settings = t.read()
+        assert kind == SETTINGS and dict(
+            struct.iter_unpack(">HI", settings))[3] == 32, settings
+        held = [t.begin("/machine/none", end=False) for _ in range(33)]
+        assert t.answer(held.pop()) == (None, 7)  # REFUSED_STREAM
+        for stream in held:
+            t.body(stream, b"{}")
+            assert t.answer(stream)[0] == 404
 
 
 def streams():
@@ -663,9 +723,9 @@ def vanishes():
         assert len(d.json("nodes", "list")) == 2 + 5
 
 
-TESTS = [half_heads, overdue, heads, verify, handshakes, replayed, records, records_cut,
-         frames, fields, requests, streams, floods, never_read,
-         each_apart, vanishes]
+TESTS = [half_heads, overdue, heads, pages, verify, handshakes, replayed,
+         records, records_cut, frames, fields, requests, streams_told, streams,
+         floods, never_read, each_apart, vanishes]
 
 if __name__ == "__main__":
     sys.exit(main(TESTS))

@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 import pathlib
+import pwd
 import re
 import resource
 import signal
@@ -141,6 +142,71 @@ def folders_made():
         for name in inside:
             assert mode(os.path.join(d.state, name)) == 0o600, name
         assert mode(d.socket) == 0o600
+
+
+def not_root():
+    """Started as root it becomes another for good, and owns its state, with
+    which it starts again."""
+    if os.geteuid() != 0:
+        raise Skip("needs root")
+    nobody = pwd.getpwnam("nobody")
+    with Target("-user", "nobody") as d, Client(d) as client:
+        client.join(d.authkey())
+        for _ in range(2):
+            fields = dict(
+                line.split(":\t", 1) for line in pathlib.Path(
+                    f"/proc/{d.child.pid}/status").read_text().splitlines()
+                if ":\t" in line)
+            for name, want in (("Uid", nobody.pw_uid), ("Gid", nobody.pw_gid)):
+                assert fields[name].split() == [str(want)] * 4, fields[name]
+            assert "0" not in fields["Groups"].split(), fields["Groups"]
+            for kind in ("CapInh", "CapPrm", "CapEff", "CapAmb"):
+                assert int(fields[kind], 16) == 0, (kind, fields[kind])
+            assert fields["NoNewPrivs"] == "1"
+            for name in (".", *os.listdir(d.state)):
+                owner = os.stat(os.path.join(d.state, name)).st_uid
+                assert owner == nobody.pw_uid, (name, owner)
+            d.stop()
+            d.start()
+        with Client(d, client.machine, client.node) as again:
+            assert again.map()["Node"]["Key"] == client.node_key
+
+
+def secrets():
+    """No key that lets somebody in stands in the log, in the audit log or, as
+    it was given out, in the state folder."""
+    with Target() as d, Client(d) as client, Tunnel(d) as t:
+        given = [d.authkey("--reusable"), d.authkey(), d.authkey("--ephemeral")]
+        wrong = "cnkey-" + os.urandom(32).hex()
+        client.join(given[1])
+        with Client(d, t.machine, t.node) as joins:
+            joins.join(given[2], "gone")
+        t.open_map()
+        for bad in (wrong, given[1]):
+            with Client(d) as other, contextlib.suppress(PermissionError):
+                other.join(bad)
+                raise AssertionError("a wrong key lets in")
+        assert d.far("GET", "/api/v1/users").status == 200
+        d.works("preauthkeys", "expire", "1")
+        with d.sql() as db:
+            noise = db.execute(
+                "SELECT value FROM settings WHERE name = 'noise-key'"
+            ).fetchone()[0]
+        audit = json.dumps(d.api("GET", "/audit"))
+        token = d.token()
+        d.stop()
+        told = "\n".join(d.lines) + audit
+        assert given[0][:10] in audit and "node join" in told
+        for secret in (*given, wrong, token):
+            tail = secret.removeprefix("cnkey-")
+            assert tail not in told and tail[8:] not in told, secret
+        assert noise.hex() not in told
+        for path in pathlib.Path(d.state).iterdir():
+            data = path.read_bytes()
+            for key in given:
+                tail = key.removeprefix("cnkey-")
+                assert tail.encode() not in data, path
+                assert bytes.fromhex(tail) not in data, path
 
 
 def told():
@@ -568,8 +634,8 @@ def logins():
         assert len(d.json("nodes", "list")) == 2
 
 
-TESTS = [wrong_flags, folders_made, told, port_taken, many_listeners,
-         terminated, interrupted, killed, reread, policy_of_database,
+TESTS = [wrong_flags, folders_made, not_root, secrets, told, port_taken,
+         many_listeners, terminated, interrupted, killed, reread, policy_of_database,
          clock_jumps, descriptors, strangers, logins]
 
 if __name__ == "__main__":
