@@ -587,7 +587,7 @@ def floods():
             with Tunnel(d) as other:
                 assert other.post("/machine/none", {})[0] == 404, make.__name__
             grown = d.rss() - before
-            assert VARIANT != "release" or grown < 16 * MIB, \
+            assert VARIANT != "release" or grown < 8 * MIB, \
                 (make.__name__, grown)
             t.reset()
 
