@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-# tests/run: limit=400
+# tests/run: limit=240
 """coordd_start_test: how coordd starts, is told things while it runs, runs out
 of something, and ends. Prints TAP.
 
