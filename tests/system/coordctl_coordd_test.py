@@ -288,6 +288,8 @@ def copies():
         assert out.stdout.startswith(MAGIC)
         assert d.works("verify") == "The database in use is sound.\n"
         assert ctl("verify", copy, "--coordd", COORDD)[0] == 0
+        assert json.loads(works("verify", copy, "--coordd", COORDD,
+                                "--json")) == {"ok": True}
         d.works("users", "create", "mallory")
         restore = ["restore", copy, "--state", d.state, "--coordd", COORDD]
         status, _, error = ctl(*restore)

@@ -557,6 +557,15 @@ def runs_coordd():
                 (["verify", "a.db", "--coordd", script],
                  "<-verify>\n<a.db>\n")):
             assert ctl(*arguments) == (42, want, "coordd: no\n"), arguments
+            assert ctl("--json", *arguments) == (42, "", "coordd: no\n")
+        works_too = pathlib.Path(folder) / "works"
+        works_too.write_text("#!/bin/sh\necho done\n")
+        works_too.chmod(0o755)
+        assert json.loads(works("verify", "a.db", "--json", "--coordd",
+                                works_too)) == {"ok": True}
+        works_too.write_text("#!/bin/sh\nkill -9 $$\n")
+        fails(1, "verify", "a.db", "--json", "--coordd", works_too,
+              says=["coordd: ended by signal 9"])
         # Beside coordctl, under both names.
         beside = pathlib.Path(folder) / "bin"
         beside.mkdir()
