@@ -246,6 +246,15 @@ def policy():
                        "[fd7a:115c:a1e0::3]:80") == (
             "arm-1 (fd7a:115c:a1e0::1) may not reach leg-1 "
             "(fd7a:115c:a1e0::3) port 80.\nNo line of the policy lets it.\n")
+        for target in ("leg-1", "leg-1:7", "100.64.0.3", "[100.64.0.3]"):
+            assert d.works("policy", "explain", "arm-1", target, "--proto",
+                           "icmp").startswith(
+                "arm-1 (100.64.0.1) may reach leg-1 (100.64.0.3) by icmp.\n"
+                "line 4: "), target
+        assert " by 47.\n" in d.works("policy", "explain", "arm-1",
+                                      "fd7a:115c:a1e0::3", "--proto", "47")
+        fails(2, "policy", "explain", "arm-1", "leg-1", "--proto", "udp",
+              socket=d.socket, says=["leg-1: want NAME:PORT"])
         d.fails("policy", "explain", "arm-1", "leg-1:22", "--proto", "x",
                 says=['"x"'])
         file.write_text(POLICY.replace("accept", "refuse"))

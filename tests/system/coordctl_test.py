@@ -390,6 +390,10 @@ def said():
             (reply(200, {"allowed": True, "line": 0, "text": "",
                          "src": "a", "dst": "b"}), "policy explain a b:22",
              "a may reach b port 22.\nThere is no policy: all may reach all."),
+            (reply(200, {"allowed": True, "line": 4, "text": "x",
+                         "src": "a", "dst": "b"}),
+             "policy explain a b --proto icmp",
+             "a may reach b by icmp.\nline 4: x"),
             (reply(200, {"allowed": False, "line": 0, "text": "",
                          "src": "a", "dst": "b"}), "policy explain a b:9",
              "a may not reach b port 9.\nNo line of the policy lets it.")]:
