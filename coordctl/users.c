@@ -50,7 +50,7 @@ users_list(const struct ctl *ctl)
 		json_array_foreach(users, i, user)
 		{
 			table_value(&t, user, "id");
-			table_value(&t, user, "display_name");
+			table_brief(&t, user, "display_name");
 			table_value(&t, user, "name");
 			table_value(&t, user, "nodes");
 			table_time(&t, user, "created", "-");

@@ -298,6 +298,26 @@ ID  Hostname  Name     User   IP addresses                   Ephemeral  Last see
     assert out == want, out
 
 
+def long_names():
+    """What strangers choose is cut where it would push all else away; `show`
+    has it whole."""
+    for name, cut in (("x" * 255, "x" * 29 + "..."), ("x" * 32, "x" * 32),
+                      ("x" * 33, "x" * 29 + "..."),
+                      ("機" * 255, "機" * 14 + "..."),
+                      ("\x1b" * 255, "\\x1b" * 7 + "\\..."),
+                      ("e\u0301" * 100, "e\u0301" * 29 + "...")):
+        for answer, *line in (
+                ({"nodes": [{**NODE, "hostname": name}]}, "nodes", "list"),
+                ({"users": [{**USER, "display_name": name}]}, "users", "list"),
+                ({"logins": [{"id": "a", "hostname": name}]}, "nodes",
+                 "logins")):
+            out, _ = ask(reply(200, answer), *line)
+            assert f"  {cut}  " in out, (name, out)
+        out, _ = ask(reply(200, {**NODE, "hostname": name}), "nodes", "show",
+                     "3")
+        assert name.replace("\x1b", "\\x1b") in out, out
+
+
 def tables():
     """The other tables and lines."""
     out, _ = ask(reply(200, {"users": [USER, {**USER, "id": 2, "name": "b",
@@ -660,7 +680,7 @@ printf '%s\\n' "${COMPREPLY[@]}"
 
 
 TESTS = [usage, bad_times, help_texts, manual_page, flags_anywhere, requests,
-         expire_from_now, bad_targets, table_of_nodes, tables, said,
+         expire_from_now, bad_targets, table_of_nodes, long_names, tables, said,
          delete_by_id, json_forms, key_alone, escapes, terminal, policy_files,
          runs_coordd, completions, completion_bash]
 
