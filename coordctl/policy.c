@@ -55,9 +55,13 @@ policy_body(const char *path, json_t **body)
 	int status = read_policy(path, &t);
 
 	*body = NULL;
+	/* coordd takes it for no policy, which opens everything. */
+	if (status == STATUS_DONE && t.len == 0)
+		status = fail("%s: it is empty; to let everybody reach "
+			      "everybody write {}",
+		    file_title(path));
 	if (status == STATUS_DONE) {
-		*body = json_pack(
-		    "{s:s%}", "policy", t.p == NULL ? "" : t.p, t.len);
+		*body = json_pack("{s:s%}", "policy", t.p, t.len);
 		if (*body == NULL)
 			status = fail("%s: it is not UTF-8", file_title(path));
 	}

@@ -233,6 +233,7 @@ def policy():
         file.write_text(POLICY)
         assert d.works("policy", "check", file) == f"{file} is good.\n"
         assert d.works("policy", "show") == ""
+        assert d.works("policy", "check") == "the policy in force is good.\n"
         assert d.works("policy", "set", "-", stdin=POLICY.encode()) == \
             "Policy put in force: database.\n"
         assert d.works("policy", "show") == POLICY
@@ -261,6 +262,9 @@ def policy():
         for command in ("check", "set"):
             d.fails("policy", command, file,
                     says=[f"{file}: line 4, column ", "refuse"])
+        file.write_text("")
+        for command in ("check", "set"):
+            d.fails("policy", command, file, says=[f"{file}: it is empty"])
         assert d.works("policy", "show") == POLICY
         d.stop()
         d.start()
@@ -281,6 +285,8 @@ def policy_file():
             assert d.works("policy", "show") == "// new\n{}\n"
             file.write_text("{")
             d.fails("policy", "reload", says=["line 1"])
+            file.write_text("")
+            d.fails("policy", "reload", says=[str(file), "empty"])
             assert d.works("policy", "show") == "// new\n{}\n"
 
 

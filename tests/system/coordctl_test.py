@@ -554,11 +554,14 @@ def policy_files():
         with Fake(reply(409, {"error": "it comes from file:/p"})) as fake:
             assert fails(1, "policy", "set", file, socket=fake.path) == \
                 "coordctl: it comes from file:/p\n"
-        # An empty one and one with a zero are coordd's to judge.
-        for text in ("", "a\0b"):
-            file.write_text(text)
-            _, asked = ask(good, "policy", "set", file)
-            assert asked[0][2] == {"policy": text}
+        # One with a zero is coordd's to judge.
+        file.write_text("a\0b")
+        _, asked = ask(good, "policy", "set", file)
+        assert asked[0][2] == {"policy": "a\0b"}
+        # One without rules opens everything; nobody means that by nothing.
+        for command in ("set", "check"):
+            fails(1, "policy", command, "-", says=["standard input: it is "
+                                                   "empty", "write {}"])
         file.write_bytes(b"{\xff}")
         fails(1, "policy", "set", file, says=[str(file), "not UTF-8"])
         file.write_bytes(b" " * ((1 << 20) + 1))
