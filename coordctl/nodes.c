@@ -299,18 +299,15 @@ nodes_tag(const struct ctl *ctl)
 {
 	json_t *node;
 	char *tags, *did;
+	bool none;
 	int status =
 	    api_send(ctl, "POST", PATH("/nodes/", ctl->args[0], "/tags"),
 		json_pack("{s:o}", "tags", ctl_list(ctl, FLAG_TAGS)), &node);
 
 	tags = value_text(json_object_get(node, "tags"));
-	if (asprintf(&did, "has %s%s",
-		json_array_size(json_object_get(node, "tags")) == 0
-		    ? "no tags"
-		    : "the tags ",
-		json_array_size(json_object_get(node, "tags")) == 0
-		    ? ""
-		    : tags) == -1)
+	none = json_array_size(json_object_get(node, "tags")) == 0;
+	if (asprintf(&did, "has %s%s", none ? "no tags" : "the tags ",
+		none ? "" : tags) == -1)
 		out_of_memory();
 	status = put_done(ctl, status, node, "Node", did);
 	free(tags);

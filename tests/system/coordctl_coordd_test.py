@@ -187,6 +187,8 @@ def nodes():
             "routes"]["approved"] == []
         assert d.works("nodes", "tag", "arm-2", "-t", "tag:b,tag:a") == \
             "Node arm-2 (ID 2) has the tags tag:a, tag:b.\n"
+        assert d.works("nodes", "tag", "arm-1", "-t", "") == \
+            "Node arm-1 (ID 1) has no tags.\n"
         d.fails("nodes", "tag", "arm-2", "-t", "leg", says=['"leg"'])
         assert d.works("nodes", "move", "arm-2", "--user", "bob") == \
             "Node arm-2 (ID 2) moved to user bob.\n"
