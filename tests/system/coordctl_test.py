@@ -19,8 +19,8 @@ import tempfile
 import termios
 import time
 
-from ctlfake import (COORDCTL, KEY, LIMIT, NODE, TOP, USER, Fake, ask, ctl,
-                     environment, fails, main, reply, told, works)
+from ctlfake import (COORDCTL, KEY, LIMIT, NODE, TOP, USER, Fake, Skip, ask,
+                     ctl, environment, fails, main, reply, told, works)
 
 
 def commands():
@@ -682,10 +682,73 @@ printf '%s\\n' "${COMPREPLY[@]}"
         assert complete("nonsense", "") == []
 
 
+def run_shell(shell, script, *words, socket, folder):
+    if shutil.which(shell) is None:
+        raise Skip(f"there is no {shell}; deploy/bootstrap test installs it")
+    options = ["-f"] if shell == "zsh" else ["--no-config"]
+    env = environment(COORDD_SOCKET=socket, HOME=folder)
+    done = subprocess.run(
+        [shell, *options, "-c", script, *words], text=True,
+        capture_output=True, timeout=LIMIT, env=env, cwd=folder)
+    assert (done.returncode, done.stderr) == (0, ""), done
+    return done.stdout.splitlines()
+
+
+def completion_zsh():
+    """The code for zsh, in zsh. What its own functions would show is printed
+    in their place."""
+    script = """
+compdef() { [[ "$*" = "_coordctl coordctl campusnet-coordctl" ]] }
+_describe() { print -l -- "${(@P)2}" }
+_files() { print -- files "$@" }
+eval "$($1 completion zsh)"
+words=("$@")
+CURRENT=$#words
+_coordctl
+"""
+    def complete(*words):
+        return run_shell("zsh", script, "zsh", COORDCTL, *words,
+                         socket=fake.path, folder=folder)
+
+    with Fake(answer_lists) as fake, tempfile.TemporaryDirectory() as folder:
+        assert complete("nodes", "re") == [
+            "register:Let a node in that waits with this ID",
+            "rename:Give a node another name, or again its hostname"]
+        assert complete("nodes", "show", "l") == [
+            "leg-1:100.64.0.1, fd7a:115c:a1e0::1"]
+        assert complete("nodes", "list", "--user", "") == ["alice:Alice"]
+        assert complete("policy", "set", "")[0] == "files"
+        assert complete("restore", "x", "--state", "")[0] == "files -/"
+        assert complete("nonsense", "") == [""]
+
+
+def completion_fish():
+    """The code for fish, in fish."""
+    def complete(line):
+        script = f"""
+function coordctl; {COORDCTL} $argv; end
+coordctl completion fish | source
+complete -C '{line}'
+"""
+        return [word.partition("\t")[0] for word in run_shell(
+            "fish", script, socket=fake.path, folder=folder)]
+
+    with Fake(answer_lists) as fake, tempfile.TemporaryDirectory() as folder:
+        (pathlib.Path(folder) / "p.hujson").touch()
+        (pathlib.Path(folder) / "d").mkdir()
+        assert complete("coordctl nodes re") == ["register", "rename"]
+        assert complete("coordctl nodes show ") == ["arm-1", "leg-1"]
+        assert complete("coordctl nodes list --user al") == ["alice"]
+        assert complete("coordctl policy set p") == ["p.hujson"]
+        assert complete("coordctl restore --state ") == ["d/"]
+        assert complete("coordctl nonsense ") == []
+
+
 TESTS = [usage, bad_times, help_texts, manual_page, flags_anywhere, requests,
          expire_from_now, bad_targets, table_of_nodes, long_names, tables, said,
          delete_by_id, json_forms, key_alone, escapes, terminal, policy_files,
-         runs_coordd, completions, completion_bash]
+         runs_coordd, completions, completion_bash, completion_zsh,
+         completion_fish]
 
 
 if __name__ == "__main__":
