@@ -119,6 +119,7 @@ def users_and_keys():
             "User alice (ID 1) created.\n"
         d.fails("users", "create", "alice", says=["alice", "exists"])
         d.fails("users", "create", "", says=["user name"])
+        d.fails("users", "list", "bob", says=['no user "bob"'])
         assert d.works("users", "list").splitlines()[1].startswith(
             "1   Größe  alice     0      2")
         key = d.works("preauthkeys", "create", "-u", "alice", "--reusable",

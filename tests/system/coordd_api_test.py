@@ -171,6 +171,8 @@ def nodes():
         assert d.api("GET", "/nodes") == {"nodes": [v, other]}
         assert d.api("GET", "/nodes?user=beta") == {"nodes": []}
         assert d.api("GET", "/nodes?user=1&tag=tag%3Aa") == {"nodes": []}
+        d.refuses(400, 'query "tag": "a"; want such as tag:camera',
+                  "GET", "/nodes?tag=a")
         d.api("POST", "/nodes/2/tags", {"tags": ["tag:a"]})
         found = d.api("GET", "/nodes?tag=tag%3Aa")["nodes"]
         assert [n["id"] for n in found] == [2], found
