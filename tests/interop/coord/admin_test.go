@@ -186,6 +186,31 @@ func TestAdvertiseTags(t *testing.T) {
 	}
 }
 
+// TestTagsLater: a node that is in already asks for tags, and gives them back,
+// when it logs in anew; it stays the node that it was.
+func TestTagsLater(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, config{policy: `{
+		"tagOwners": {"tag:robot": ["red@"]},
+		"acls": [{"action": "accept", "src": ["*"], "dst": ["*:*"]}],
+	}`})
+	a, b := w.join("a", "red"), w.join("b", "red")
+	was := w.node("a")
+	ended := a.upAside("--force-reauth", "--advertise-tags=tag:robot")
+	w.approveLogin(a.awaitAuthURL(), "red")
+	if out, err := ended(); err != nil {
+		t.Errorf("tailscale up: %v: %s", err, out)
+	}
+	a.seeTags("", "tag:robot")
+	b.seeTags("a", "tag:robot")
+	b.awaitDirect(a)
+	a.up("--force-reauth", "--advertise-tags=", "--auth-key="+w.key("red"))
+	a.seeTags("")
+	b.seeTags("a")
+	b.awaitDirect(a)
+	sameNode(t, was, w.node("a"))
+}
+
 // TestStatusAgrees: what clients and coordctl tell is the same.
 func TestStatusAgrees(t *testing.T) {
 	t.Parallel()
