@@ -120,7 +120,8 @@ func TestDeletedComesBack(t *testing.T) {
 	was := w.node("a")
 	w.ctl("nodes", "delete", "a")
 	b.seeNoPeer("a")
-	a.up("--force-reauth", "--auth-key="+w.key("robots"))
+	a.awaitState("NeedsLogin")
+	a.up("--auth-key=" + w.key("robots"))
 	awaitTrue(t, "the node is back", func() bool { return w.hasNode("a") })
 	if is := w.node("a"); is.ID == was.ID {
 		t.Errorf("it has the id of the deleted one: %+v", is)
