@@ -30,7 +30,7 @@ add_node(struct table *t, const json_t *node)
 	bool online = is_true(node, "online");
 
 	table_value(t, node, "id");
-	table_value(t, node, "hostname");
+	table_brief(t, node, "hostname");
 	table_value(t, node, "name");
 	table_value(t, node, "user");
 	table_value(t, node, "addresses");
@@ -147,7 +147,7 @@ nodes_logins(const struct ctl *ctl)
 		json_array_foreach(logins, i, login)
 		{
 			table_value(&t, login, "id");
-			table_value(&t, login, "hostname");
+			table_brief(&t, login, "hostname");
 			table_time(&t, login, "created", "-");
 			table_time(&t, login, "expires", "never");
 			table_value(&t, login, "machine_key");
@@ -299,12 +299,15 @@ nodes_tag(const struct ctl *ctl)
 {
 	json_t *node;
 	char *tags, *did;
+	bool none;
 	int status =
 	    api_send(ctl, "POST", PATH("/nodes/", ctl->args[0], "/tags"),
 		json_pack("{s:o}", "tags", ctl_list(ctl, FLAG_TAGS)), &node);
 
 	tags = value_text(json_object_get(node, "tags"));
-	if (asprintf(&did, "has the tags %s", tags) == -1)
+	none = json_array_size(json_object_get(node, "tags")) == 0;
+	if (asprintf(&did, "has %s%s", none ? "no tags" : "the tags ",
+		none ? "" : tags) == -1)
 		out_of_memory();
 	status = put_done(ctl, status, node, "Node", did);
 	free(tags);

@@ -55,9 +55,13 @@ policy_body(const char *path, json_t **body)
 	int status = read_policy(path, &t);
 
 	*body = NULL;
+	/* coordd takes it for no policy, which opens everything. */
+	if (status == STATUS_DONE && t.len == 0)
+		status = fail("%s: it is empty; to let everybody reach "
+			      "everybody write {}",
+		    file_title(path));
 	if (status == STATUS_DONE) {
-		*body = json_pack(
-		    "{s:s%}", "policy", t.p == NULL ? "" : t.p, t.len);
+		*body = json_pack("{s:s%}", "policy", t.p, t.len);
 		if (*body == NULL)
 			status = fail("%s: it is not UTF-8", file_title(path));
 	}
@@ -180,6 +184,39 @@ target_parse(const char *text, char **dst, int64_t *port)
 	return *port >= 1 && *port <= 65535;
 }
 
+/* True for what coordd, too, knows to be protocols without ports. */
+static bool
+is_portless(const char *proto)
+{
+	static const char *const with[] = {
+	    "tcp", "udp", "sctp", "6", "17", "132"};
+
+	for (size_t i = 0; i < sizeof(with) / sizeof(with[0]); i++)
+		if (strcmp(proto, with[i]) == 0)
+			return false;
+	return true;
+}
+
+/* The port may be missing where there are none, and is 0 then. */
+static bool
+target_read(const char *text, const char *proto, char **dst, int64_t *port)
+{
+	size_t n = strlen(text);
+	bool bracketed = n > 2 && text[0] == '[' && text[n - 1] == ']';
+	bool portless = proto != NULL && is_portless(proto);
+	bool good = target_parse(text, dst, port);
+
+	if (portless)
+		*port = 0;
+	if (good || !portless)
+		return good;
+	free(*dst);
+	*dst = strndup(text + bracketed, n - 2 * (size_t)bracketed);
+	if (*dst == NULL)
+		out_of_memory();
+	return true;
+}
+
 static void
 put_explanation(const struct ctl *ctl, const json_t *v, int64_t port)
 {
@@ -187,9 +224,13 @@ put_explanation(const struct ctl *ctl, const json_t *v, int64_t port)
 	bool allowed = is_true(v, "allowed");
 	json_int_t line = json_integer_value(json_object_get(v, "line"));
 
-	say("%s %s reach %s port %d%s%s.", member(v, "src"),
-	    allowed ? "may" : "may not", member(v, "dst"), (int)port,
-	    proto != NULL ? "/" : "", proto != NULL ? proto : "");
+	if (port == 0)
+		say("%s %s reach %s by %s.", member(v, "src"),
+		    allowed ? "may" : "may not", member(v, "dst"), proto);
+	else
+		say("%s %s reach %s port %d%s%s.", member(v, "src"),
+		    allowed ? "may" : "may not", member(v, "dst"), (int)port,
+		    proto != NULL ? "/" : "", proto != NULL ? proto : "");
 	if (line > 0)
 		say("line %lld: %s", (long long)line, member(v, "text"));
 	else
@@ -206,7 +247,7 @@ policy_explain(const struct ctl *ctl)
 	char *dst = NULL;
 	int status;
 
-	if (!target_parse(ctl->args[1], &dst, &port)) {
+	if (!target_read(ctl->args[1], proto, &dst, &port)) {
 		free(dst);
 		return fail_usage("%s: %s: want NAME:PORT, ADDRESS:PORT or "
 				  "[ADDRESS]:PORT",

@@ -74,6 +74,9 @@ void table_init_plain(struct table *t, size_t columns);
 void table_add(struct table *t, const char *text);
 void table_add_coloured(struct table *t, const char *text, enum colour c);
 void table_value(struct table *t, const json_t *object, const char *name);
+/* The same, cut if it is long: what strangers choose shall not push the other
+ * columns out of sight. */
+void table_brief(struct table *t, const json_t *object, const char *name);
 /* yes or no; coloured by whether that is how it should be. */
 void table_yes(struct table *t, bool is, bool should);
 /* A time; none stands for null. */

@@ -1,6 +1,9 @@
 /* store: how coordd is, and its history. Files of the store are coordd's own
  * business: that program is run for them. */
+#include <sys/wait.h>
+
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -138,17 +141,50 @@ find_coordd(char path[static PATH_MAX])
 	return false;
 }
 
-/* Becomes coordd. v[0] is left for its name. */
+/* For programs: waits for coordd, which says what is wrong by itself, and
+ * answers in its place if all is well. */
+static int
+answer_for(const struct ctl *ctl, pid_t child)
+{
+	json_t *v;
+	int how;
+
+	while (waitpid(child, &how, 0) == -1)
+		if (errno != EINTR)
+			return fail("coordd: %s", strerror(errno));
+	if (!WIFEXITED(how))
+		return fail("coordd: ended by signal %d", WTERMSIG(how));
+	if (WEXITSTATUS(how) != 0)
+		return WEXITSTATUS(how);
+	if ((v = json_pack("{s:b}", "ok", 1)) == NULL)
+		out_of_memory();
+	put_if_json(ctl, v);
+	json_decref(v);
+	return STATUS_DONE;
+}
+
+/* Becomes coordd, or awaits it if JSON is asked for. v[0] is left for its
+ * name. */
 static int
 run_coordd(const struct ctl *ctl, const char **v)
 {
 	const char *given = ctl_text(ctl, FLAG_COORDD);
 	char path[PATH_MAX];
+	pid_t child;
+	int null;
 
 	if (given == NULL && !find_coordd(path))
 		return fail("%s: there is no coordd beside coordctl: name it "
 			    "with --coordd",
 		    ctl->command->words);
+	if (ctl->form != FORM_PEOPLE) {
+		if ((child = fork()) == -1)
+			return fail("coordd: %s", strerror(errno));
+		if (child != 0)
+			return answer_for(ctl, child);
+		null = open("/dev/null", O_WRONLY | O_CLOEXEC);
+		dup2(null, STDOUT_FILENO);
+	}
 	v[0] = given != NULL ? given : path;
 	/* execv changes nothing that v points to; its type is older. */
 	execv(v[0], (char *const *)(uintptr_t)v);

@@ -3,10 +3,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+#include <wchar.h>
 
 #include "coordctl/coordctl.h"
 
-#define GAP 2
+#define GAP	  2
+#define BRIEF_MAX 32
 
 void
 table_init_plain(struct table *t, size_t columns)
@@ -61,6 +63,35 @@ table_value(struct table *t, const json_t *object, const char *name)
 
 	table_add(t, s);
 	free(s);
+}
+
+/* Cuts it to BRIEF_MAX columns, the dots included. It holds nothing that moves
+ * the cursor; what goes away takes no fewer bytes than the dots. */
+static void
+cell_cut(struct cell *c)
+{
+	static const char dots[] = "...";
+	size_t left = strlen(c->text), width = 0, n;
+	char *p = c->text;
+	mbstate_t state = {0};
+	wchar_t w;
+
+	if (c->width <= BRIEF_MAX)
+		return;
+	for (; (n = mbrtowc(&w, p, left, &state)) <= left; left -= n, p += n) {
+		if (width + (size_t)wcwidth(w) > BRIEF_MAX - (sizeof(dots) - 1))
+			break;
+		width += (size_t)wcwidth(w);
+	}
+	memcpy(p, dots, sizeof(dots));
+	c->width = width + sizeof(dots) - 1;
+}
+
+void
+table_brief(struct table *t, const json_t *object, const char *name)
+{
+	table_value(t, object, name);
+	cell_cut(&t->cells[t->n - 1]);
 }
 
 void

@@ -43,6 +43,10 @@ users_list(const struct ctl *ctl)
 	for (i = json_array_size(users); ctl->args[0] != NULL && i > 0; i--)
 		if (!user_is(json_array_get(users, i - 1), ctl->args[0]))
 			json_array_remove(users, i - 1);
+	if (ctl->args[0] != NULL && json_array_size(users) == 0) {
+		json_decref(users);
+		return fail("no user \"%s\"", ctl->args[0]);
+	}
 	if (!put_if_json(ctl, users)) {
 		table_init(&t,
 		    (const char *const[]){
@@ -50,7 +54,7 @@ users_list(const struct ctl *ctl)
 		json_array_foreach(users, i, user)
 		{
 			table_value(&t, user, "id");
-			table_value(&t, user, "display_name");
+			table_brief(&t, user, "display_name");
 			table_value(&t, user, "name");
 			table_value(&t, user, "nodes");
 			table_time(&t, user, "created", "-");

@@ -135,7 +135,11 @@ api_read_body(struct api_call *a, const struct api_member *members)
 		if (a->body == NULL)
 			return ops_fail(&a->r, HTTP_BADREQUEST,
 			    "body: line %d, column %d: %s", e.line, e.column,
-			    e.text);
+			    json_error_code(&e) == json_error_null_character ||
+				    json_error_code(&e) ==
+					json_error_null_byte_in_key
+				? "a string holds a zero byte (\\u0000)"
+				: e.text);
 	}
 	if (!json_is_object(a->body))
 		return ops_fail(

@@ -56,12 +56,17 @@ api_nodes_list(struct api_call *a)
 {
 	const char *user = api_query(a, "user"), *tag = api_query(a, "tag");
 	const struct user *only = NULL;
+	char shown[OPS_SHOW_MAX];
 	struct node **v, *n;
 	uint32_t at = 0;
 	size_t count = 0;
 
 	if (user != NULL && (only = api_find_user(a, user)) == NULL)
 		return false;
+	if (tag != NULL && !tag_ok(tag))
+		return ops_fail(&a->r, HTTP_BADREQUEST,
+		    "query \"tag\": \"%s\"; want such as tag:camera",
+		    ops_show(shown, tag));
 	v = calloc(a->c->model.nnodes + 1, sizeof(struct node *));
 	if (v == NULL)
 		return ops_no_memory(&a->r);

@@ -94,8 +94,12 @@ read_proto(struct api_call *a, uint8_t *proto)
 	    ops_show(shown, text));
 }
 
-#define PROTO_ICMP  1
-#define PROTO_ICMP6 58
+/* 0 is TCP or UDP. */
+static bool
+has_ports(uint8_t proto)
+{
+	return proto == 0 || proto == 6 || proto == 17 || proto == 132;
+}
 
 static bool
 read_question(struct api_call *a, struct question *q)
@@ -106,9 +110,8 @@ read_question(struct api_call *a, struct question *q)
 
 	if (!read_proto(a, &q->proto))
 		return false;
-	/* ICMP has no ports. */
-	if (q->proto == PROTO_ICMP || q->proto == PROTO_ICMP6)
-		port = port == 0 ? 1 : port;
+	if (port == 0 && !has_ports(q->proto))
+		port = 1;
 	if (port < 1 || port > 65535)
 		return ops_fail(&a->r, HTTP_BADREQUEST,
 		    "member \"port\": %lld; want 1 to 65535", (long long)port);

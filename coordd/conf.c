@@ -1,5 +1,6 @@
 /* conf: coordd's options. Opens nothing but the -config FILE. */
 #include <string.h>
+#include <strings.h>
 
 #include "coordd/coordd.h"
 
@@ -187,6 +188,17 @@ is_domain(const char *s)
 	    strspn(s, "abcdefghijklmnopqrstuvwxyz0123456789-.") == n;
 }
 
+/* True if the host that the URL names is one of the domain's. */
+static bool
+is_inside(const char *url, const char *domain)
+{
+	const char *host = strstr(url, "://") + 3;
+	size_t n = strcspn(host, ":/?#"), len = strlen(domain);
+
+	return n >= len && strncasecmp(host + n - len, domain, len) == 0 &&
+	    (n == len || host[n - len - 1] == '.');
+}
+
 static bool
 read_names(struct coordd_conf *c, char *error)
 {
@@ -204,6 +216,10 @@ read_names(struct coordd_conf *c, char *error)
 		    "a URL such as http://192.0.2.1:8080");
 	if (strlen(c->url) > 256 || strpbrk(c->url, " \"<>\\") != NULL)
 		return bad(error, "url", c->url, "a plain URL");
+	/* A client that has joined would look for it among the nodes. */
+	if (c->url[0] != '\0' && is_inside(c->url, c->domain))
+		return bad(error, "url", c->url,
+		    "at a host outside of -domain, which is the nodes' own");
 	return true;
 }
 

@@ -2,7 +2,7 @@
  * coordd: a coordinator for stock Tailscale clients. A map of the program:
  *
  *   main.c       wires the rest
- *   conf.c       the table of options, and what their text means
+ *   conf.c       the table of options, and what their text means; check.c: -n
  *
  *   model.c      PURE  users, keys and nodes in memory
  *   names.c      PURE  hostnames to unique DNS labels
@@ -138,6 +138,9 @@ enum conf_result coordd_conf_read(struct coordd_conf *c, int argc, char **argv,
 void coordd_conf_clear(struct coordd_conf *c);
 void coordd_conf_print(const struct coordd_conf *c);
 void coordd_conf_usage(void);
+/* check.c: false, and one line in error, if a start would refuse the rest. */
+bool coordd_check(
+    const struct coordd_conf *conf, char error[static COORDD_ERROR_MAX]);
 
 /*
  * ops.c: every change of users, keys, nodes and policy by an administrator.

@@ -543,6 +543,10 @@ run(struct program *p, int argc, char **argv)
 	if (conf->version)
 		printf("coordd %s\n", campusnet_version);
 	else if (conf->check) {
+		if (!coordd_check(conf, error)) {
+			fprintf(stderr, "coordd: %s\n", error);
+			return STATUS_USAGE;
+		}
 		/* What is printed is a file to serve with. */
 		conf->check = false;
 		coordd_conf_print(conf);

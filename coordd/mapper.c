@@ -125,6 +125,23 @@ mapper_state_changed(struct coordd *c, struct node *n)
 	queue_change(c->mapper, n->mapped);
 }
 
+/* Its client would go on with what it knows and ask for ever: by a key that
+ * has expired it learns that it must log in. */
+static void
+say_deleted(struct stream *s)
+{
+	struct plan p = {.own = true};
+	struct message *message;
+
+	if (!s->first_sent)
+		return;
+	s->node->expiry = 1;
+	s->need_self = true;
+	s->need_filter = s->need_relays = s->need_dns = false;
+	if ((message = write_delta(s, &p)) != NULL)
+		s->ops->deliver(s->arg, message);
+}
+
 void
 mapper_node_gone(struct coordd *c, struct node *n)
 {
@@ -134,6 +151,9 @@ mapper_node_gone(struct coordd *c, struct node *n)
 
 	TAILQ_FOREACH (s, &m->streams, entry)
 		if (!s->closed && s->node == n) {
+			say_deleted(s);
+			if (s->closed)
+				continue;
 			s->ops->cut(s->arg, "the node is deleted");
 			mapper_close(c, s);
 		}

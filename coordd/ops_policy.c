@@ -263,7 +263,13 @@ load_file(struct coordd *c, const struct ops_who *who, struct ops_result *r)
 		return false;
 	}
 	snprintf(from, sizeof(from), "file:%s", path);
-	good = set_policy(c, who, &o, text, (size_t)n, &inner);
+	/* No text is no policy, which opens everything: not what who names a
+	 * file means, but what an editor or a full disk leaves of it. */
+	if (n == 0)
+		good = ops_fail(&inner, 400,
+		    "it is empty; to let everybody reach everybody write {}");
+	else
+		good = set_policy(c, who, &o, text, (size_t)n, &inner);
 	free(text);
 	return good
 	    ? ops_done(r)

@@ -54,6 +54,18 @@ is_hex(struct span s)
 	return s.n > 0;
 }
 
+/* Clients send people here whose device waits for approval. */
+static void
+answer_admin(struct site_answer *a)
+{
+	page_begin(a, "Devices that wait for approval");
+	text_str(&a->body,
+	    "<p>An administrator runs, on the coordinator's host, with the "
+	    "name of the machine:</p>\n"
+	    "<pre>coordctl nodes approve NAME</pre>\n"
+	    "<p>The machine goes on by itself then.</p>\n");
+}
+
 /* Whether the login is known is not told here: the page says what to do. */
 static void
 answer_register(struct site_answer *a, struct span id)
@@ -127,6 +139,8 @@ answer_get(
 		a->status = 204;
 	else if (span_is(req->path, "/"))
 		answer_home(c, a);
+	else if (span_is(req->path, "/admin"))
+		answer_admin(a);
 	else if (under(req->path, "/register/", &rest))
 		answer_register(a, rest);
 	else if (span_is(req->path, "/ts2021")) {

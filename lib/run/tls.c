@@ -99,9 +99,13 @@ const char *
 tls_error(void)
 {
 	static _Thread_local char text[TLS_ERROR_MAX];
-	unsigned long e = ERR_peek_last_error();
+	unsigned long first = ERR_peek_error(), e = ERR_peek_last_error();
 	const char *reason = e == 0 ? NULL : ERR_reason_error_string(e);
 
+	/* A file that cannot be opened: the first error knows why, the last
+	 * only that it was the system. */
+	if (ERR_SYSTEM_ERROR(first))
+		reason = strerror(ERR_GET_REASON(first));
 	snprintf(text, sizeof(text), "%s",
 	    reason == NULL ? "unknown TLS error" : reason);
 	ERR_clear_error();

@@ -358,6 +358,8 @@ test_deleted(void)
 	slot = n->slot;
 	ok(ops_node_delete(&f.sim.c, &who, n, &result), "it is deleted");
 	fleet_changed(&f);
+	ok(json_is_true(json_object_get(stream_of(1)->view.self, "Expired")),
+	    "it is told that it must log in");
 	ok(!coordsim_is_open(stream_of(1)->request), "its stream ends");
 	/* Another takes its place before anybody was told. */
 	(void)join(4, alice);

@@ -119,6 +119,7 @@ def users_and_keys():
             "User alice (ID 1) created.\n"
         d.fails("users", "create", "alice", says=["alice", "exists"])
         d.fails("users", "create", "", says=["user name"])
+        d.fails("users", "list", "bob", says=['no user "bob"'])
         assert d.works("users", "list").splitlines()[1].startswith(
             "1   Größe  alice     0      2")
         key = d.works("preauthkeys", "create", "-u", "alice", "--reusable",
@@ -187,6 +188,8 @@ def nodes():
             "routes"]["approved"] == []
         assert d.works("nodes", "tag", "arm-2", "-t", "tag:b,tag:a") == \
             "Node arm-2 (ID 2) has the tags tag:a, tag:b.\n"
+        assert d.works("nodes", "tag", "arm-1", "-t", "") == \
+            "Node arm-1 (ID 1) has no tags.\n"
         d.fails("nodes", "tag", "arm-2", "-t", "leg", says=['"leg"'])
         assert d.works("nodes", "move", "arm-2", "--user", "bob") == \
             "Node arm-2 (ID 2) moved to user bob.\n"
@@ -233,6 +236,7 @@ def policy():
         file.write_text(POLICY)
         assert d.works("policy", "check", file) == f"{file} is good.\n"
         assert d.works("policy", "show") == ""
+        assert d.works("policy", "check") == "the policy in force is good.\n"
         assert d.works("policy", "set", "-", stdin=POLICY.encode()) == \
             "Policy put in force: database.\n"
         assert d.works("policy", "show") == POLICY
@@ -246,12 +250,24 @@ def policy():
                        "[fd7a:115c:a1e0::3]:80") == (
             "arm-1 (fd7a:115c:a1e0::1) may not reach leg-1 "
             "(fd7a:115c:a1e0::3) port 80.\nNo line of the policy lets it.\n")
+        for target in ("leg-1", "leg-1:7", "100.64.0.3", "[100.64.0.3]"):
+            assert d.works("policy", "explain", "arm-1", target, "--proto",
+                           "icmp").startswith(
+                "arm-1 (100.64.0.1) may reach leg-1 (100.64.0.3) by icmp.\n"
+                "line 4: "), target
+        assert " by 47.\n" in d.works("policy", "explain", "arm-1",
+                                      "fd7a:115c:a1e0::3", "--proto", "47")
+        fails(2, "policy", "explain", "arm-1", "leg-1", "--proto", "udp",
+              socket=d.socket, says=["leg-1: want NAME:PORT"])
         d.fails("policy", "explain", "arm-1", "leg-1:22", "--proto", "x",
                 says=['"x"'])
         file.write_text(POLICY.replace("accept", "refuse"))
         for command in ("check", "set"):
             d.fails("policy", command, file,
                     says=[f"{file}: line 4, column ", "refuse"])
+        file.write_text("")
+        for command in ("check", "set"):
+            d.fails("policy", command, file, says=[f"{file}: it is empty"])
         assert d.works("policy", "show") == POLICY
         d.stop()
         d.start()
@@ -272,6 +288,8 @@ def policy_file():
             assert d.works("policy", "show") == "// new\n{}\n"
             file.write_text("{")
             d.fails("policy", "reload", says=["line 1"])
+            file.write_text("")
+            d.fails("policy", "reload", says=[str(file), "empty"])
             assert d.works("policy", "show") == "// new\n{}\n"
 
 
@@ -288,6 +306,8 @@ def copies():
         assert out.stdout.startswith(MAGIC)
         assert d.works("verify") == "The database in use is sound.\n"
         assert ctl("verify", copy, "--coordd", COORDD)[0] == 0
+        assert json.loads(works("verify", copy, "--coordd", COORDD,
+                                "--json")) == {"ok": True}
         d.works("users", "create", "mallory")
         restore = ["restore", copy, "--state", d.state, "--coordd", COORDD]
         status, _, error = ctl(*restore)

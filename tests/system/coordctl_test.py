@@ -19,8 +19,8 @@ import tempfile
 import termios
 import time
 
-from ctlfake import (COORDCTL, KEY, LIMIT, NODE, TOP, USER, Fake, ask, ctl,
-                     environment, fails, main, reply, told, works)
+from ctlfake import (COORDCTL, KEY, LIMIT, NODE, TOP, USER, Fake, Skip, ask,
+                     ctl, environment, fails, main, reply, told, works)
 
 
 def commands():
@@ -298,6 +298,26 @@ ID  Hostname  Name     User   IP addresses                   Ephemeral  Last see
     assert out == want, out
 
 
+def long_names():
+    """What strangers choose is cut where it would push all else away; `show`
+    has it whole."""
+    for name, cut in (("x" * 255, "x" * 29 + "..."), ("x" * 32, "x" * 32),
+                      ("x" * 33, "x" * 29 + "..."),
+                      ("機" * 255, "機" * 14 + "..."),
+                      ("\x1b" * 255, "\\x1b" * 7 + "\\..."),
+                      ("e\u0301" * 100, "e\u0301" * 29 + "...")):
+        for answer, *line in (
+                ({"nodes": [{**NODE, "hostname": name}]}, "nodes", "list"),
+                ({"users": [{**USER, "display_name": name}]}, "users", "list"),
+                ({"logins": [{"id": "a", "hostname": name}]}, "nodes",
+                 "logins")):
+            out, _ = ask(reply(200, answer), *line)
+            assert f"  {cut}  " in out, (name, out)
+        out, _ = ask(reply(200, {**NODE, "hostname": name}), "nodes", "show",
+                     "3")
+        assert name.replace("\x1b", "\\x1b") in out, out
+
+
 def tables():
     """The other tables and lines."""
     out, _ = ask(reply(200, {"users": [USER, {**USER, "id": 2, "name": "b",
@@ -390,6 +410,10 @@ def said():
             (reply(200, {"allowed": True, "line": 0, "text": "",
                          "src": "a", "dst": "b"}), "policy explain a b:22",
              "a may reach b port 22.\nThere is no policy: all may reach all."),
+            (reply(200, {"allowed": True, "line": 4, "text": "x",
+                         "src": "a", "dst": "b"}),
+             "policy explain a b --proto icmp",
+             "a may reach b by icmp.\nline 4: x"),
             (reply(200, {"allowed": False, "line": 0, "text": "",
                          "src": "a", "dst": "b"}), "policy explain a b:9",
              "a may not reach b port 9.\nNo line of the policy lets it.")]:
@@ -530,11 +554,14 @@ def policy_files():
         with Fake(reply(409, {"error": "it comes from file:/p"})) as fake:
             assert fails(1, "policy", "set", file, socket=fake.path) == \
                 "coordctl: it comes from file:/p\n"
-        # An empty one and one with a zero are coordd's to judge.
-        for text in ("", "a\0b"):
-            file.write_text(text)
-            _, asked = ask(good, "policy", "set", file)
-            assert asked[0][2] == {"policy": text}
+        # One with a zero is coordd's to judge.
+        file.write_text("a\0b")
+        _, asked = ask(good, "policy", "set", file)
+        assert asked[0][2] == {"policy": "a\0b"}
+        # One without rules opens everything; nobody means that by nothing.
+        for command in ("set", "check"):
+            fails(1, "policy", command, "-", says=["standard input: it is "
+                                                   "empty", "write {}"])
         file.write_bytes(b"{\xff}")
         fails(1, "policy", "set", file, says=[str(file), "not UTF-8"])
         file.write_bytes(b" " * ((1 << 20) + 1))
@@ -557,6 +584,15 @@ def runs_coordd():
                 (["verify", "a.db", "--coordd", script],
                  "<-verify>\n<a.db>\n")):
             assert ctl(*arguments) == (42, want, "coordd: no\n"), arguments
+            assert ctl("--json", *arguments) == (42, "", "coordd: no\n")
+        works_too = pathlib.Path(folder) / "works"
+        works_too.write_text("#!/bin/sh\necho done\n")
+        works_too.chmod(0o755)
+        assert json.loads(works("verify", "a.db", "--json", "--coordd",
+                                works_too)) == {"ok": True}
+        works_too.write_text("#!/bin/sh\nkill -9 $$\n")
+        fails(1, "verify", "a.db", "--json", "--coordd", works_too,
+              says=["coordd: ended by signal 9"])
         # Beside coordctl, under both names.
         beside = pathlib.Path(folder) / "bin"
         beside.mkdir()
@@ -646,10 +682,73 @@ printf '%s\\n' "${COMPREPLY[@]}"
         assert complete("nonsense", "") == []
 
 
+def run_shell(shell, script, *words, socket, folder):
+    if shutil.which(shell) is None:
+        raise Skip(f"there is no {shell}; deploy/bootstrap test installs it")
+    options = ["-f"] if shell == "zsh" else ["--no-config"]
+    env = environment(COORDD_SOCKET=socket, HOME=folder)
+    done = subprocess.run(
+        [shell, *options, "-c", script, *words], text=True,
+        capture_output=True, timeout=LIMIT, env=env, cwd=folder)
+    assert (done.returncode, done.stderr) == (0, ""), done
+    return done.stdout.splitlines()
+
+
+def completion_zsh():
+    """The code for zsh, in zsh. What its own functions would show is printed
+    in their place."""
+    script = """
+compdef() { [[ "$*" = "_coordctl coordctl campusnet-coordctl" ]] }
+_describe() { print -l -- "${(@P)2}" }
+_files() { print -- files "$@" }
+eval "$($1 completion zsh)"
+words=("$@")
+CURRENT=$#words
+_coordctl
+"""
+    def complete(*words):
+        return run_shell("zsh", script, "zsh", COORDCTL, *words,
+                         socket=fake.path, folder=folder)
+
+    with Fake(answer_lists) as fake, tempfile.TemporaryDirectory() as folder:
+        assert complete("nodes", "re") == [
+            "register:Let a node in that waits with this ID",
+            "rename:Give a node another name, or again its hostname"]
+        assert complete("nodes", "show", "l") == [
+            "leg-1:100.64.0.1, fd7a:115c:a1e0::1"]
+        assert complete("nodes", "list", "--user", "") == ["alice:Alice"]
+        assert complete("policy", "set", "")[0] == "files"
+        assert complete("restore", "x", "--state", "")[0] == "files -/"
+        assert complete("nonsense", "") == [""]
+
+
+def completion_fish():
+    """The code for fish, in fish."""
+    def complete(line):
+        script = f"""
+function coordctl; {COORDCTL} $argv; end
+coordctl completion fish | source
+complete -C '{line}'
+"""
+        return [word.partition("\t")[0] for word in run_shell(
+            "fish", script, socket=fake.path, folder=folder)]
+
+    with Fake(answer_lists) as fake, tempfile.TemporaryDirectory() as folder:
+        (pathlib.Path(folder) / "p.hujson").touch()
+        (pathlib.Path(folder) / "d").mkdir()
+        assert complete("coordctl nodes re") == ["register", "rename"]
+        assert complete("coordctl nodes show ") == ["arm-1", "leg-1"]
+        assert complete("coordctl nodes list --user al") == ["alice"]
+        assert complete("coordctl policy set p") == ["p.hujson"]
+        assert complete("coordctl restore --state ") == ["d/"]
+        assert complete("coordctl nonsense ") == []
+
+
 TESTS = [usage, bad_times, help_texts, manual_page, flags_anywhere, requests,
-         expire_from_now, bad_targets, table_of_nodes, tables, said,
+         expire_from_now, bad_targets, table_of_nodes, long_names, tables, said,
          delete_by_id, json_forms, key_alone, escapes, terminal, policy_files,
-         runs_coordd, completions, completion_bash]
+         runs_coordd, completions, completion_bash, completion_zsh,
+         completion_fish]
 
 
 if __name__ == "__main__":

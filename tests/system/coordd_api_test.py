@@ -171,6 +171,8 @@ def nodes():
         assert d.api("GET", "/nodes") == {"nodes": [v, other]}
         assert d.api("GET", "/nodes?user=beta") == {"nodes": []}
         assert d.api("GET", "/nodes?user=1&tag=tag%3Aa") == {"nodes": []}
+        d.refuses(400, 'query "tag": "a"; want such as tag:camera',
+                  "GET", "/nodes?tag=a")
         d.api("POST", "/nodes/2/tags", {"tags": ["tag:a"]})
         found = d.api("GET", "/nodes?tag=tag%3Aa")["nodes"]
         assert [n["id"] for n in found] == [2], found
@@ -472,7 +474,8 @@ def bodies():
         refused(b'{"name": "\xff"}', re.compile(
             "^body: line 1, column 10: unable to decode byte 0xff"))
         refused(b'{"name": "\xed\xa0\x80"}', re.compile("^body: "))
-        refused(b'{"name": "a\\u0000b"}', re.compile("^body: "))
+        refused(b'{"name": "a\\u0000b"}', re.compile(
+            r"^body: line 1, column \d+: a string holds a zero byte"))
         refused(b'{"name": "a", "x\\ny": 1}', re.compile(
             r'^member "x\\x0ay": unknown; want name, display_name$'))
         refused(b"[" * 100000, re.compile("^body: "))

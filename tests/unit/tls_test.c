@@ -173,6 +173,10 @@ main(void)
 	ok(tls_context_new(&conf, error) == NULL, "a key that is none");
 	conf.cert_file = "/nonexistent";
 	ok(tls_context_new(&conf, error) == NULL, "no certificate");
+	eq_str(error,
+	    "/nonexistent: no usable PEM certificate: "
+	    "No such file or directory",
+	    "says why");
 	SSL_CTX_free(ctx);
 	unlink(crt);
 	unlink(key);

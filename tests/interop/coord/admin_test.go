@@ -120,7 +120,8 @@ func TestDeletedComesBack(t *testing.T) {
 	was := w.node("a")
 	w.ctl("nodes", "delete", "a")
 	b.seeNoPeer("a")
-	a.up("--force-reauth", "--auth-key="+w.key("robots"))
+	a.awaitState("NeedsLogin")
+	a.up("--auth-key=" + w.key("robots"))
 	awaitTrue(t, "the node is back", func() bool { return w.hasNode("a") })
 	if is := w.node("a"); is.ID == was.ID {
 		t.Errorf("it has the id of the deleted one: %+v", is)
@@ -184,6 +185,31 @@ func TestAdvertiseTags(t *testing.T) {
 	if w.hasNode("c") {
 		t.Errorf("the refused client is a node: %+v", w.node("c"))
 	}
+}
+
+// TestTagsLater: a node that is in already asks for tags, and gives them back,
+// when it logs in anew; it stays the node that it was.
+func TestTagsLater(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, config{policy: `{
+		"tagOwners": {"tag:robot": ["red@"]},
+		"acls": [{"action": "accept", "src": ["*"], "dst": ["*:*"]}],
+	}`})
+	a, b := w.join("a", "red"), w.join("b", "red")
+	was := w.node("a")
+	ended := a.upAside("--force-reauth", "--advertise-tags=tag:robot")
+	w.approveLogin(a.awaitAuthURL(), "red")
+	if out, err := ended(); err != nil {
+		t.Errorf("tailscale up: %v: %s", err, out)
+	}
+	a.seeTags("", "tag:robot")
+	b.seeTags("a", "tag:robot")
+	b.awaitDirect(a)
+	a.up("--force-reauth", "--advertise-tags=", "--auth-key="+w.key("red"))
+	a.seeTags("")
+	b.seeTags("a")
+	b.awaitDirect(a)
+	sameNode(t, was, w.node("a"))
 }
 
 // TestStatusAgrees: what clients and coordctl tell is the same.

@@ -143,9 +143,15 @@ func TestDeviceApproval(t *testing.T) {
 	if n := w.node("a"); n.Approved {
 		t.Errorf("it is approved: %+v", n)
 	}
+	// Where the client sends its user.
+	page, err := w.get(serverURL + "/admin")
+	if err != nil || !strings.Contains(page, "coordctl nodes approve NAME") {
+		t.Errorf("the page does not tell the command: %v\n%s", err, page)
+	}
 	w.ctl("nodes", "approve", "a")
 	a.awaitState("Running")
-	if out, err := endedA(); err != nil {
+	out, err := endedA()
+	if err != nil || !strings.Contains(out, serverURL+"/admin") {
 		t.Errorf("tailscale up: %v: %s", err, out)
 	}
 	if st, err := a.status(); err != nil || peer(st, "b") != nil {
