@@ -3,6 +3,7 @@
  * state, and only then clients are let in. Nothing before that reads a byte
  * from the network.
  */
+#include <sys/prctl.h>
 #include <sys/stat.h>
 
 #include <dirent.h>
@@ -440,6 +441,9 @@ serve(struct program *p)
 	/* A full map for a thousand clients is made and sent once: what it
 	 * took goes back to the system. */
 	mallopt(M_MMAP_THRESHOLD, 128 * 1024);
+	/* Nor is it to be given pages of 2 MiB, of which it would use a tenth:
+	 * see control_memory.c. */
+	prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0);
 	c->conf = &p->conf;
 	c->started = coordd_time();
 	c->log_refused.limit = limit_new(SECOND_US, 20);
