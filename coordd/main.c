@@ -3,13 +3,11 @@
  * state, and only then clients are let in. Nothing before that reads a byte
  * from the network.
  */
-#include <sys/prctl.h>
 #include <sys/stat.h>
 
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <malloc.h>
 #include <pwd.h>
 #include <signal.h>
 #include <stdio.h>
@@ -28,6 +26,7 @@
 #include "coordd/relays.h"
 #include "run/file.h"
 #include "run/io.h"
+#include "run/memory.h"
 #include "run/privdrop.h"
 #include "run/sandbox.h"
 #include "run/tls.h"
@@ -438,12 +437,7 @@ serve(struct program *p)
 	struct coordd *c = &p->c;
 	char error[COORDD_ERROR_MAX];
 
-	/* A full map for a thousand clients is made and sent once: what it
-	 * took goes back to the system. */
-	mallopt(M_MMAP_THRESHOLD, 128 * 1024);
-	/* Nor is it to be given pages of 2 MiB, of which it would use a tenth:
-	 * see control_memory.c. */
-	prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0);
+	memory_begin();
 	c->conf = &p->conf;
 	c->started = coordd_time();
 	c->log_refused.limit = limit_new(SECOND_US, 20);
@@ -468,6 +462,7 @@ serve(struct program *p)
 		OPENSSL_init_crypto(OPENSSL_INIT_LOAD_CONFIG, NULL);
 		sandbox_enter(SANDBOX_DATABASE);
 	}
+	memory_started();
 	report_ready(c);
 	loop_run(c->loop);
 	return 0;
