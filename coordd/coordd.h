@@ -26,8 +26,8 @@
  *   wire.c       PURE  what they send
  *   mapping.c          /machine/map: updates, and the stream of maps
  *   mapdoc.c     PURE  the JSON of maps
- *   mapper.c           who is told what, and when; _view.c: who sees
- *                      whom; _batch.c: changes told; _write.c: messages
+ *   mapper.c           who is told what, and when; _view.c, _class.c: who
+ *                      sees whom; _batch.c: changes told; _write.c: messages
  *   relays.c           the relay map and the DNS settings they get
  *
  *   admin.c            the API's and the web page's listeners
