@@ -118,6 +118,7 @@ UNIT_OBJS_wire_test     := coordd/wire.o
 UNIT_OBJS_source_test   := coordd/source.o
 UNIT_OBJS_mapdoc_test   := coordd/mapdoc.o coordd/model.o
 UNIT_OBJS_relays_test   := coordd/relays.o lib/run/file.o lib/run/addr.o
+UNIT_OBJS_memory_test   := lib/run/memory.o
 UNIT_OBJS_metrics_test  := lib/run/metrics.o
 UNIT_OBJS_sandbox_test  := lib/run/sandbox.o lib/run/log.o
 UNIT_LIBS_sandbox_test   = $(shell $(PKG_CONFIG) --libs libseccomp)

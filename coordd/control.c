@@ -67,6 +67,7 @@ control_free(struct control *k)
 	struct request *r;
 
 	nghttp2_session_del(k->h2);
+	session_memory_clear(&k->memory);
 	while ((r = LIST_FIRST(&k->requests)) != NULL)
 		request_free(r);
 	io_free(k->io);
@@ -87,23 +88,40 @@ tell_sent(struct control *k)
 	}
 }
 
-/* Seals n bytes of plain text behind the `at` sealed ones; what fills the
- * buffer is written. */
-static size_t
-seal(struct control *k, size_t n, size_t at)
+/* Seals what is in cs->plain, and writes what is sealed once no other record
+ * fits behind it. */
+static void
+seal(struct control *k)
 {
 	struct controls *cs = k->all;
-	size_t len = noise_seal(&k->noise, cs->plain, n, cs->sealed + at);
+	size_t len =
+	    noise_seal(&k->noise, cs->plain, cs->fill, cs->sealed + cs->at);
 
-	if (len == 0) {
+	cs->fill = 0;
+	cs->at += len;
+	if (len == 0)
 		control_close(k, "record counter used up");
-		return 0;
+	else if (cs->at + NOISE_RECORD_MAX > sizeof(cs->sealed)) {
+		io_write(k->io, cs->sealed, cs->at);
+		cs->at = 0;
 	}
-	at += len;
-	if (at + NOISE_RECORD_MAX <= sizeof(cs->sealed))
-		return at;
-	io_write(k->io, cs->sealed, at);
-	return 0;
+}
+
+bool
+control_put(struct control *k, const uint8_t *p, size_t n)
+{
+	struct controls *cs = k->all;
+	size_t part;
+
+	for (; n > 0 && !k->dead; n -= part, p += part) {
+		part = sizeof(cs->plain) - cs->fill;
+		part = n < part ? n : part;
+		memcpy(cs->plain + cs->fill, p, part);
+		cs->fill += part;
+		if (cs->fill == sizeof(cs->plain))
+			seal(k);
+	}
+	return !k->dead;
 }
 
 /* Moves what nghttp2 has to say into records, until the kernel is full. */
@@ -111,26 +129,17 @@ static void
 control_flush(struct control *k)
 {
 	struct controls *cs = k->all;
-	size_t fill = 0, at = 0, part;
 	const uint8_t *p = NULL;
 	ssize_t n = 0;
 
-	while (!k->dead && (at > 0 || io_pending(k->io) == 0) &&
+	cs->fill = cs->at = 0;
+	while (!k->dead && io_pending(k->io) == 0 &&
 	    (n = nghttp2_session_mem_send(k->h2, &p)) > 0)
-		for (; n > 0 && !k->dead; n -= (ssize_t)part, p += part) {
-			part = sizeof(cs->plain) - fill;
-			part = (size_t)n < part ? (size_t)n : part;
-			memcpy(cs->plain + fill, p, part);
-			fill += part;
-			if (fill < sizeof(cs->plain))
-				continue;
-			at = seal(k, fill, at);
-			fill = 0;
-		}
-	if (!k->dead && fill > 0)
-		at = seal(k, fill, at);
-	if (!k->dead && at > 0)
-		io_write(k->io, cs->sealed, at);
+		(void)control_put(k, p, (size_t)n);
+	if (!k->dead && cs->fill > 0)
+		seal(k);
+	if (!k->dead && cs->at > 0)
+		io_write(k->io, cs->sealed, cs->at);
 	if (!k->dead && n < 0)
 		control_close(k, nghttp2_strerror((int)n));
 	if (k->dead)
@@ -275,9 +284,10 @@ open_h2(struct control *k)
 	    {NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, REQUEST_FIELDS_MAX},
 	    {NGHTTP2_SETTINGS_HEADER_TABLE_SIZE, 0},
 	};
+	nghttp2_mem memory = session_memory_init(&k->memory);
 
-	return nghttp2_session_server_new2(
-		   &k->h2, k->all->callbacks, k, k->all->option) == 0 &&
+	return nghttp2_session_server_new3(&k->h2, k->all->callbacks, k,
+		   k->all->option, &memory) == 0 &&
 	    nghttp2_submit_settings(k->h2, NGHTTP2_FLAG_NONE, settings, 3) == 0;
 }
 

@@ -1,6 +1,6 @@
 /*
- * control_impl: what control.c (connections), request.c (the requests on them)
- * and machine.c (whose they are) share.
+ * control_impl: what control.c (connections), control_memory.c, request.c (the
+ * requests on them) and machine.c (whose they are) share.
  */
 #ifndef COORDD_CONTROL_IMPL_H
 #define COORDD_CONTROL_IMPL_H
@@ -53,6 +53,11 @@ LIST_HEAD(request_list, request);
 
 struct machine;
 
+struct session_memory {
+	uint8_t *pages; /* NULL: there were none */
+	size_t used;
+};
+
 struct control {
 	struct controls *all;
 	TAILQ_ENTRY(control) entry;
@@ -64,6 +69,7 @@ struct control {
 	struct noise noise;
 	struct key machine;
 	nghttp2_session *h2;
+	struct session_memory memory; /* h2's */
 	struct request_list requests;
 	size_t bodies;
 	struct mono active; /* since it has no request, or was accepted */
@@ -83,14 +89,24 @@ struct controls {
 	struct machine_list idle; /* without one; who left first comes first */
 	struct log_limit log_busy;
 	struct text early; /* what each client is told first */
+	/* Of the connection that is being flushed: fill bytes are to be
+	 * sealed, at bytes are. */
+	size_t fill, at;
 	uint8_t plain[NOISE_PLAIN_MAX];
 	uint8_t sealed[CONTROL_BURST];
 };
 
 /* control.c. It has something to say: written at the end of the turn. */
 void control_dirty(struct control *k);
+/* Adds to the output, within control_flush. False if the connection is dead. */
+bool control_put(struct control *k, const uint8_t *p, size_t n);
 /* The only way out. */
 void control_close(struct control *k, const char *why);
+
+/* control_memory.c. An allocator for one session, which stays where it is. */
+nghttp2_mem session_memory_init(struct session_memory *m);
+/* The session is gone. */
+void session_memory_clear(struct session_memory *m);
 
 /* machine.c. The connection is proven to be its machine's: the oldest one goes
  * if there are too many. False if memory is short: it is not counted. */

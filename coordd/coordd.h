@@ -14,7 +14,8 @@
  *   listen.c           public listeners: HTTP/1.1, the upgrade at /ts2021
  *   source.c     PURE  how much strangers may take, by where they come from
  *   site.c             public pages: /key, /health, /register, /verify
- *   control.c          a client's connection: Noise, and HTTP/2 inside
+ *   control.c          a client's connection: Noise, and HTTP/2 inside;
+ *                      _memory.c: what nghttp2 has of it
  *   request.c          a request on it: body in, answer out
  *   machine.c          how much one machine may have open, and ask
  *   route.c            what the paths inside it mean
@@ -25,8 +26,8 @@
  *   wire.c       PURE  what they send
  *   mapping.c          /machine/map: updates, and the stream of maps
  *   mapdoc.c     PURE  the JSON of maps
- *   mapper.c           who is told what, and when; _view.c: who sees
- *                      whom; _batch.c: changes told; _write.c: messages
+ *   mapper.c           who is told what, and when; _view.c, _class.c: who
+ *                      sees whom; _batch.c: changes told; _write.c: messages
  *   relays.c           the relay map and the DNS settings they get
  *
  *   admin.c            the API's and the web page's listeners

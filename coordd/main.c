@@ -8,7 +8,6 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <malloc.h>
 #include <pwd.h>
 #include <signal.h>
 #include <stdio.h>
@@ -27,6 +26,7 @@
 #include "coordd/relays.h"
 #include "run/file.h"
 #include "run/io.h"
+#include "run/memory.h"
 #include "run/privdrop.h"
 #include "run/sandbox.h"
 #include "run/tls.h"
@@ -439,9 +439,7 @@ serve(struct program *p)
 	struct coordd *c = &p->c;
 	char error[COORDD_ERROR_MAX];
 
-	/* A full map for a thousand clients is made and sent once: what it
-	 * took goes back to the system. */
-	mallopt(M_MMAP_THRESHOLD, 128 * 1024);
+	memory_begin();
 	c->conf = &p->conf;
 	c->started = coordd_time();
 	c->log_refused.limit = limit_new(SECOND_US, 20);
@@ -466,6 +464,7 @@ serve(struct program *p)
 		OPENSSL_init_crypto(OPENSSL_INIT_LOAD_CONFIG, NULL);
 		sandbox_enter(SANDBOX_DATABASE);
 	}
+	memory_started();
 	report_ready(c);
 	loop_run(c->loop);
 	return 0;

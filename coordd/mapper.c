@@ -1,6 +1,6 @@
 /*
- * mapper: see mapper.h. Changes are gathered; a batch looks at each changed
- * node once, to see what of it is new to others, and then at each stream.
+ * mapper: see mapper.h. Changes are gathered, with whom they may concern, and
+ * told by the next batch.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -54,10 +54,8 @@ note_rules(struct mapper *m, const uint64_t *src)
 
 	forget_world(m);
 	policy_forget(m->c->policy, src);
-	for (size_t i = 0; i < words; i++) {
+	for (size_t i = 0; i < words; i++)
 		m->rules[i] |= src[i];
-		m->any_rules |= src[i] != 0;
-	}
 }
 
 bool
@@ -70,17 +68,34 @@ mapper_node_added(struct coordd *c, struct node *n)
 		return false;
 	mn->node = n;
 	n->mapped = mn;
-	if (!view_match(c, n)) {
+	if (!class_enter(c, n)) {
 		n->mapped = NULL;
 		free(mn);
 		return false;
 	}
 	mn->away = loop_now(c->loop);
 	mn->was_expired = node_is_expired(n, coordd_time());
-	note_rules(m, mn->bits);
+	note_rules(m, mn->cl->bits);
 	m->routes_changed |= n->nroutes > 0;
 	queue_change(m, mn);
 	return true;
+}
+
+/* What it may see, and be told of itself, may be different now. */
+static void
+note_needs(struct mapper_node *mn, bool moved)
+{
+	struct stream *s = mn->stream;
+	const struct node *n = mn->node;
+
+	if (s == NULL)
+		return;
+	s->need_self = s->need_filter = true;
+	s->need_view |= moved || n->authorized != s->was_authorized ||
+	    n->user != s->was_user;
+	s->was_authorized = n->authorized;
+	s->was_user = n->user;
+	mn->cl->wanted = true;
 }
 
 void
@@ -88,33 +103,18 @@ mapper_node_changed(struct coordd *c, struct node *n)
 {
 	struct mapper *m = c->mapper;
 	struct mapper_node *mn = n->mapped;
-	size_t bytes = 2 * policy_words(c->policy) * sizeof(uint64_t);
-	uint64_t *old = malloc(bytes);
+	struct key was = mn->cl->hash;
+	bool moved;
 
-	if (old != NULL)
-		memcpy(old, mn->bits, bytes);
-	if (old == NULL || !view_match(c, n))
+	note_rules(m, mn->cl->bits);
+	if (!class_enter(c, n))
 		log_warnx("node %llu: out of memory: its policy is stale",
 		    (unsigned long long)n->id);
-	else {
-		note_rules(m, old);
-		note_rules(m, mn->bits);
-		if (mn->stream != NULL) {
-			mn->stream->need_view |=
-			    memcmp(old, mn->bits, bytes) != 0;
-			mn->stream->need_filter = true;
-		}
-	}
-	free(old);
+	note_rules(m, mn->cl->bits);
+	moved = !key_equal(&mn->cl->hash, &was);
+	mn->moved |= moved;
+	note_needs(mn, moved);
 	m->routes_changed = true;
-	if (mn->stream != NULL) {
-		mn->stream->need_self = true;
-		mn->stream->need_view |=
-		    n->authorized != mn->stream->was_authorized ||
-		    n->user != mn->stream->was_user;
-		mn->stream->was_authorized = n->authorized;
-		mn->stream->was_user = n->user;
-	}
 	queue_change(m, mn);
 }
 
@@ -163,8 +163,9 @@ mapper_node_gone(struct coordd *c, struct node *n)
 		view_learn(s, n, false);
 		text_fmt(&s->removed, "%s%llu", s->removed.len > 0 ? "," : "",
 		    (unsigned long long)n->id);
+		s->node->mapped->cl->wanted = true;
 	}
-	note_rules(m, mn->bits);
+	note_rules(m, mn->cl->bits);
 	m->routes_changed |= n->nroutes > 0;
 	m->nonline -= mn->online;
 	if (mn->queued) {
@@ -172,7 +173,7 @@ mapper_node_gone(struct coordd *c, struct node *n)
 		m->nchanged--;
 	}
 	n->mapped = NULL;
-	free(mn->bits);
+	class_leave(m, mn);
 	free(mn->json);
 	free(mn->primary);
 	free(mn);
@@ -205,13 +206,13 @@ mapper_policy_changed(struct coordd *c)
 		free(m->rules);
 		m->rules = rules;
 	}
-	m->any_rules = false;
 	forget_world(m);
 	for (uint32_t at = 0; (n = model_next(&c->model, &at)) != NULL;)
-		if (rules == NULL || !view_match(c, n))
+		if (rules == NULL || !class_enter(c, n))
 			fatalx("out of memory for a new policy");
 	TAILQ_FOREACH (s, &m->streams, entry)
 		s->need_view = s->need_filter = s->need_self = true;
+	m->all_wanted = true;
 	batch_schedule(m);
 }
 
@@ -222,6 +223,7 @@ mapper_relays_changed(struct coordd *c)
 
 	TAILQ_FOREACH (s, &c->mapper->streams, entry)
 		s->need_relays = true;
+	c->mapper->all_wanted = true;
 	batch_schedule(c->mapper);
 }
 
@@ -232,6 +234,7 @@ mapper_dns_changed(struct coordd *c)
 
 	TAILQ_FOREACH (s, &c->mapper->streams, entry)
 		s->need_dns = true;
+	c->mapper->all_wanted = true;
 	batch_schedule(c->mapper);
 }
 
@@ -478,6 +481,8 @@ mapper_new(struct coordd *c)
 	TAILQ_INIT(&m->streams);
 	TAILQ_INIT(&m->waiting);
 	TAILQ_INIT(&m->changed);
+	TAILQ_INIT(&m->classes);
+	keymap_init(&m->classes_by_hash, c->hash_seed);
 	m->log_unsaved.limit = limit_new(60 * SECOND_US, 3);
 	randombytes_buf(m->hash_key, sizeof(m->hash_key));
 	m->zstd = ZSTD_createCCtx();
@@ -493,11 +498,11 @@ mapper_new(struct coordd *c)
 }
 
 static void
-free_node(struct node *n)
+free_node(struct mapper *m, struct node *n)
 {
 	if (n->mapped == NULL)
 		return;
-	free(n->mapped->bits);
+	class_leave(m, n->mapped);
 	free(n->mapped->json);
 	free(n->mapped->primary);
 	free(n->mapped);
@@ -516,7 +521,7 @@ mapper_free(struct mapper *m)
 		mapper_close(m->c, s);
 	reap_streams(m);
 	for (uint32_t at = 0; (n = model_next(&m->c->model, &at)) != NULL;)
-		free_node(n);
+		free_node(m, n);
 	write_recent_clear(m);
 	message_release(m->keep_alive[0]);
 	message_release(m->keep_alive[1]);
@@ -525,6 +530,7 @@ mapper_free(struct mapper *m)
 	text_clear(&m->attributes);
 	text_clear(&m->profiles);
 	forget_world(m);
+	keymap_clear(&m->classes_by_hash);
 	ZSTD_freeCCtx(m->zstd);
 	free(m->rules);
 	timer_free(m->timer);

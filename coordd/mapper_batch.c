@@ -1,6 +1,7 @@
 /*
  * mapper_batch: the changes of at most 50 ms, told. Looks at each changed node
- * once, to see what of it is new to others, and then at each stream.
+ * once, to see what of it is new to others; then at each class of nodes, and
+ * at the streams of those that may see one of the changed.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -108,12 +109,13 @@ compare_ids(const void *a, const void *b)
 	return x->node->id < y->node->id ? -1 : 1;
 }
 
-/* The changed nodes as items, sorted; they are not queued any more. */
+/* The changed nodes as items, sorted, with room for as many; they are not
+ * queued any more. */
 static struct item *
 take_changes(struct coordd *c, size_t *count)
 {
 	struct mapper *m = c->mapper;
-	struct item *v = calloc(m->nchanged + 1, sizeof(*v));
+	struct item *v = calloc(2 * m->nchanged + 1, sizeof(*v));
 	struct mapper_node *mn;
 
 	*count = 0;
@@ -192,31 +194,14 @@ plan_stream(struct plan *p, struct stream *s, const struct item *v, size_t n,
 	s->need_view = false;
 }
 
-/* True if the sources of a rule for the stream's node are others now. */
-static bool
-filter_concerned(const struct mapper *m, const struct stream *s)
-{
-	struct policy_bits bits = view_bits(m->c, s->node);
-	size_t words = policy_words(m->c->policy);
-
-	if (!m->any_rules)
-		return false;
-	for (size_t i = 0; i < words; i++)
-		if ((m->rules[i] & bits.dst[i]) != 0)
-			return true;
-	return false;
-}
-
 static void
-tell_stream(struct mapper *m, struct stream *s, const struct item *v, size_t n,
-    bool whole)
+tell_stream(struct stream *s, const struct item *v, size_t n, bool whole)
 {
 	struct plan p;
 	struct message *message;
 
 	plan_stream(&p, s, v, n, whole);
-	s->need_filter =
-	    (s->need_filter || filter_concerned(m, s)) && write_filter(s);
+	s->need_filter = s->need_filter && write_filter(s);
 	p.own |=
 	    s->need_self || s->need_filter || s->need_relays || s->need_dns;
 	if (!p.own && p.n == 0 && p.removed.len == 0) {
@@ -233,23 +218,57 @@ tell_stream(struct mapper *m, struct stream *s, const struct item *v, size_t n,
 	batch_set_keep_alive(s);
 }
 
-/* Returns false if some streams still have to see everything anew. */
-static bool
-tell_streams(struct mapper *m, const struct item *v, size_t n)
+/* Those of the changed nodes that may concern the class. */
+static size_t
+pick_items(struct mapper *m, const struct view_class *cl, struct item *picked,
+    const struct item *v, size_t n)
 {
-	size_t pairs = 0;
-	bool all = true, whole;
-	struct stream *s;
+	size_t k = 0;
 
-	TAILQ_FOREACH (s, &m->streams, entry) {
-		if (s->closed || !s->first_sent)
+	for (size_t i = 0; i < n; i++)
+		if (v[i].node->mapped->moved ||
+		    class_may_see(m->c, cl, v[i].node->mapped->cl))
+			picked[k++] = v[i];
+	return k;
+}
+
+/* Returns how many streams still have to see everything anew. */
+static size_t
+tell_class(struct mapper *m, struct view_class *cl, const struct item *v,
+    size_t n, size_t *pairs)
+{
+	bool filter = class_has_destination(m->c, cl, m->rules), whole;
+	struct mapper_node *mn;
+	size_t left = 0;
+
+	if (n == 0 && !filter && !cl->wanted && !m->all_wanted)
+		return 0;
+	cl->wanted = false;
+	TAILQ_FOREACH (mn, &cl->nodes, by_class) {
+		struct stream *s = mn->stream;
+
+		if (s == NULL || !s->first_sent)
 			continue;
-		whole = s->need_view && pairs < PAIRS_MAX;
-		all &= !s->need_view || whole;
-		pairs += whole ? m->c->model.nnodes : 0;
-		tell_stream(m, s, v, n, whole);
+		whole = s->need_view && *pairs < PAIRS_MAX;
+		left += s->need_view && !whole;
+		*pairs += whole ? m->c->model.nnodes : 0;
+		s->need_filter |= filter;
+		tell_stream(s, v, n, whole);
 	}
-	return all;
+	return left;
+}
+
+/* v holds n items, and room for as many. */
+static void
+tell_streams(struct mapper *m, struct item *v, size_t n)
+{
+	struct view_class *cl;
+	size_t pairs = 0, left = 0;
+
+	TAILQ_FOREACH (cl, &m->classes, entry)
+		left += tell_class(
+		    m, cl, v + n, pick_items(m, cl, v + n, v, n), &pairs);
+	m->all_wanted = left > 0;
 }
 
 void
@@ -259,7 +278,6 @@ batch_run(void *arg)
 	struct coordd *c = m->c;
 	struct item *v;
 	size_t n;
-	bool all;
 
 	m->last = loop_now(c->loop);
 	if (m->routes_changed)
@@ -269,16 +287,16 @@ batch_run(void *arg)
 	v = take_changes(c, &n);
 	if (v != NULL) {
 		metric_add(&c->stats.batches, n > 0);
-		all = tell_streams(m, v, n);
-		for (size_t i = 0; i < n; i++)
+		tell_streams(m, v, n);
+		for (size_t i = 0; i < n; i++) {
 			v[i].node->mapped->changes = 0;
+			v[i].node->mapped->moved = false;
+		}
 		memset(
 		    m->rules, 0, policy_words(c->policy) * sizeof(*m->rules));
-		m->any_rules = false;
-	} else
-		all = false;
+	}
 	free(v);
 	write_recent_clear(m);
-	if (!all)
+	if (v == NULL || m->all_wanted)
 		batch_schedule(m);
 }

@@ -1,6 +1,6 @@
 /*
- * mapper_impl: what mapper.c (state, batches), mapper_view.c (who sees whom)
- * and mapper_write.c (messages) share.
+ * mapper_impl: what mapper.c (state), mapper_batch.c, mapper_class.c,
+ * mapper_view.c (who sees whom) and mapper_write.c (messages) share.
  */
 #ifndef COORDD_MAPPER_IMPL_H
 #define COORDD_MAPPER_IMPL_H
@@ -20,20 +20,31 @@ struct told {
 	uint64_t endpoints, rest; /* hashes */
 };
 
+/* Nodes that have the same part in all rules. Never empty. */
+struct view_class {
+	struct key hash; /* of bits */
+	TAILQ_ENTRY(view_class) entry; /* of mapper.classes */
+	TAILQ_HEAD(, mapper_node) nodes;
+	bool wanted; /* one of their streams has needs of its own */
+	uint64_t bits[]; /* policy_words twice: src, dst */
+};
+
 struct mapper_node {
 	struct node *node;
+	struct view_class *cl;
+	TAILQ_ENTRY(mapper_node) by_class;
 	struct stream *stream; /* NULL: none */
 	TAILQ_ENTRY(mapper_node) entry; /* of mapper.changed */
 	bool queued;
 	bool shown; /* by a first map, while queued: ahead of the others */
 	bool uneven; /* and it changed again since: not all know the same */
+	bool moved; /* to another class: who knows it may be of any */
 	bool unsaved; /* state that the store does not have yet */
 	unsigned changes; /* MAPDOC_, of this batch */
 	struct told told;
 	bool online; /* with grace, as others are told */
 	struct mono away; /* since when it has no stream; never: it has one */
 	bool was_expired; /* as was told, or noticed by a tick */
-	uint64_t *bits; /* policy_words twice: src, dst */
 	char *json; /* as a peer, without routes; NULL: to be made */
 	struct ip_prefix *primary; /* routes it serves; no exit routes */
 	size_t nprimary;
@@ -60,6 +71,7 @@ struct stream {
 
 TAILQ_HEAD(stream_list, stream);
 TAILQ_HEAD(changed_list, mapper_node);
+TAILQ_HEAD(class_list, view_class);
 
 /* One node in a message. */
 struct item {
@@ -92,8 +104,11 @@ struct mapper {
 	unsigned in_flight; /* first maps that are not with the kernel yet */
 	struct changed_list changed;
 	size_t nchanged;
+	struct class_list classes;
+	struct keymap classes_by_hash;
 	uint64_t *rules; /* of which the sources changed */
-	bool any_rules, routes_changed;
+	bool all_wanted; /* as if each class were */
+	bool routes_changed;
 	struct timer *timer, *first;
 	struct log_limit log_unsaved;
 	struct mono last; /* batch */
@@ -115,13 +130,26 @@ void batch_run(void *arg);
 void batch_save(struct coordd *c);
 void batch_set_keep_alive(struct stream *s);
 
+/* mapper_class.c */
+/* Puts a node into the class which the policy, as it is, gives it. False if
+ * memory is short: it stays where it was. */
+bool class_enter(struct coordd *c, struct node *n);
+/* The class may be gone after that. */
+void class_leave(struct mapper *m, struct mapper_node *mn);
+struct policy_bits class_bits(
+    const struct coordd *c, const struct view_class *cl);
+/* True if one of the rules has its nodes as destinations. */
+bool class_has_destination(
+    const struct coordd *c, const struct view_class *cl, const uint64_t *rules);
+/* False if no node of a sees one of b, nor the other way round. */
+bool class_may_see(const struct coordd *c, const struct view_class *a,
+    const struct view_class *b);
+
 /* mapper_view.c */
 bool view_sees(
     const struct coordd *c, const struct node *a, const struct node *b);
 bool view_knows(const struct stream *s, const struct node *n);
 bool view_learn(struct stream *s, const struct node *n, bool knows);
-/* Renews the policy's bits of a node. False if memory is short. */
-bool view_match(struct coordd *c, struct node *n);
 /* Which of its routes the receiver may use: as many as fit into v, of
  * n->nroutes. */
 size_t view_routes(const struct coordd *c, const struct node *n,

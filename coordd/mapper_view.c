@@ -1,6 +1,6 @@
 /*
  * mapper_view: who sees whom, and which routes. The bits of the policy are
- * kept per node, so that a pair costs a few instructions.
+ * kept per class of nodes, so that a pair costs a few instructions.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -10,24 +10,7 @@
 struct policy_bits
 view_bits(const struct coordd *c, const struct node *n)
 {
-	uint64_t *b = n->mapped->bits;
-
-	return (struct policy_bits){b, b + policy_words(c->policy)};
-}
-
-bool
-view_match(struct coordd *c, struct node *n)
-{
-	size_t words = policy_words(c->policy);
-	uint64_t *b = calloc(2 * words, sizeof(*b));
-	struct policy_bits bits = {b, b + words};
-
-	if (b == NULL)
-		return false;
-	policy_match(c->policy, &n->subject, &bits);
-	free(n->mapped->bits);
-	n->mapped->bits = b;
-	return true;
+	return class_bits(c, n->mapped->cl);
 }
 
 bool

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "coordd/control_impl.h"
+#include "run/io.h"
 
 /* A body, and all bodies of a connection. */
 #define BODY_MAX   (1024 * 1024)
@@ -15,12 +16,10 @@
 #define STRANGER_MAX (64 * 1024)
 
 /* A body comes in this time, and a part of an answer is taken. */
-#define BODY_US	 (60 * INT64_C(1000000))
-#define TAKEN_US (120 * INT64_C(1000000))
+#define BODY_US		 (60 * INT64_C(1000000))
+#define TAKEN_US	 (120 * INT64_C(1000000))
 
-/* A DATA frame that fills one Noise record: nghttp2 keeps a frame's worth of
- * memory per connection, which a small one leaves untouched. */
-#define FRAME_DATA_MAX (NOISE_PLAIN_MAX - 9)
+#define FRAME_HEADER_LEN 9 /* RFC 9113 section 4.1 */
 
 /* Messages that wait in one request; more is a client that does not read. */
 #define QUEUE_MAX	256
@@ -183,52 +182,54 @@ on_stream_close(nghttp2_session *h2, int32_t id, uint32_t error, void *arg)
 
 /* ---- answers going out ---- */
 
+/*
+ * Says how long the next DATA frame is; send_data gives its bytes. nghttp2 has
+ * memory for a whole frame in each connection, which stays untouched so.
+ */
 static ssize_t
-read_queue(nghttp2_session *h2, int32_t id, uint8_t *out, size_t cap,
+next_data(nghttp2_session *h2, int32_t id, uint8_t *out, size_t cap,
     uint32_t *flags, nghttp2_data_source *source, void *arg)
 {
-	struct request *r = source->ptr;
-	size_t n = 0, part;
-	struct message *m;
+	const struct request *r = source->ptr;
+	size_t n = r->waiting < cap ? r->waiting : cap;
 
 	(void)h2;
 	(void)id;
+	(void)out;
 	(void)arg;
-	while (n < cap && r->count > 0) {
-		m = STAILQ_FIRST(&r->queue)->message;
-		part = m->len - r->at < cap - n ? m->len - r->at : cap - n;
-		memcpy(out + n, m->bytes + r->at, part);
-		n += part;
-		r->at += part;
-		r->waiting -= part;
-		if (r->at == m->len)
-			pop_message(r);
-	}
-	if (n > 0)
-		r->moved = loop_now(r->control->all->c->loop);
-	if (r->count == 0 && r->ending)
+	*flags |= NGHTTP2_DATA_FLAG_NO_COPY;
+	if (n == r->waiting && r->ending)
 		*flags |= NGHTTP2_DATA_FLAG_EOF;
 	else if (n == 0)
 		return NGHTTP2_ERR_DEFERRED;
 	return (ssize_t)n;
 }
 
-static ssize_t
-frame_data_max(nghttp2_session *h2, uint8_t type, int32_t id,
-    int32_t session_window, int32_t stream_window, uint32_t max_frame,
-    void *arg)
+static int
+send_data(nghttp2_session *h2, nghttp2_frame *frame, const uint8_t *header,
+    size_t n, nghttp2_data_source *source, void *arg)
 {
-	ssize_t n = FRAME_DATA_MAX;
+	struct control *k = arg;
+	struct request *r = source->ptr;
+	const struct message *m;
+	size_t part;
 
 	(void)h2;
-	(void)type;
-	(void)id;
-	(void)arg;
-	if (session_window < n)
-		n = session_window;
-	if (stream_window < n)
-		n = stream_window;
-	return max_frame < (uint32_t)n ? (ssize_t)max_frame : n;
+	(void)frame;
+	if (!control_put(k, header, FRAME_HEADER_LEN))
+		return NGHTTP2_ERR_CALLBACK_FAILURE;
+	r->moved = loop_now(k->all->c->loop);
+	for (; n > 0; n -= part) {
+		m = STAILQ_FIRST(&r->queue)->message;
+		part = m->len - r->at < n ? m->len - r->at : n;
+		if (!control_put(k, m->bytes + r->at, part))
+			return NGHTTP2_ERR_CALLBACK_FAILURE;
+		r->at += part;
+		r->waiting -= part;
+		if (r->at == m->len)
+			pop_message(r);
+	}
+	return io_pending(k->io) > 0 ? NGHTTP2_ERR_PAUSE : 0;
 }
 
 static void
@@ -246,7 +247,7 @@ submit(struct request *r, int status, const char *type)
 	    {n_type, t.out, 12, type == NULL ? 0 : strlen(type),
 		NGHTTP2_NV_FLAG_NONE},
 	};
-	nghttp2_data_provider data = {{.ptr = r}, read_queue};
+	nghttp2_data_provider data = {{.ptr = r}, next_data};
 
 	r->answered = true;
 	control_dirty(r->control);
@@ -259,20 +260,19 @@ void
 request_answer(
     struct request *r, int status, const char *type, const char *body, size_t n)
 {
-	struct message *m = malloc(sizeof(*m) + n);
+	struct message *m;
 
-	if (r->answered || r->control->dead) {
-		free(m);
+	if (r->answered || r->control->dead)
 		return;
-	}
-	if (m == NULL) {
-		control_close(r->control, "out of memory");
-		return;
-	}
-	*m = (struct message){.holders = 1, .len = n};
-	if (n > 0)
+	if (n > 0) {
+		if ((m = malloc(sizeof(*m) + n)) == NULL) {
+			control_close(r->control, "out of memory");
+			return;
+		}
+		*m = (struct message){.holders = 1, .len = n};
 		memcpy(m->bytes, body, n);
-	request_push(r, m);
+		request_push(r, m);
+	}
 	r->ending = true;
 	submit(r, status, type);
 }
@@ -377,8 +377,7 @@ requests_set_callbacks(struct controls *cs)
 	nghttp2_session_callbacks_set_on_frame_recv_callback(cb, on_frame);
 	nghttp2_session_callbacks_set_on_stream_close_callback(
 	    cb, on_stream_close);
-	nghttp2_session_callbacks_set_data_source_read_length_callback(
-	    cb, frame_data_max);
+	nghttp2_session_callbacks_set_send_data_callback(cb, send_data);
 	/* Memory that an idle client does not need. */
 	nghttp2_option_set_no_closed_streams(cs->option, 1);
 	nghttp2_option_set_max_deflate_dynamic_table_size(cs->option, 0);

@@ -284,8 +284,10 @@ text_take(struct text *t)
 	char *p = NULL;
 
 	if (text_grow(t, 0)) {
-		p = t->p;
-		p[t->len] = '\0';
+		t->p[t->len] = '\0';
+		/* It may be kept for long. */
+		if ((p = realloc(t->p, t->len + 1)) == NULL)
+			p = t->p;
 		t->p = NULL;
 	}
 	text_clear(t);
