@@ -42,6 +42,7 @@ struct timer {
 
 struct watch {
 	struct event ev;
+	struct event again; /* a timer of zero: libevent's next turn */
 	loop_fn *fn;
 	void *arg;
 	bool on;
@@ -255,12 +256,14 @@ watch_new(struct loop *l, int fd, enum watch_kind kind, loop_fn *fn, void *arg)
 	event_assign(&w->ev, l->base, fd,
 	    (short)((kind == WATCH_READ ? EV_READ : EV_WRITE) | EV_PERSIST),
 	    watch_fired, w);
+	event_assign(&w->again, l->base, -1, 0, watch_fired, w);
 	return w;
 }
 
 void
 watch_on(struct watch *w, bool on)
 {
+	event_del(&w->again);
 	if (w->on == on)
 		return;
 	w->on = on;
@@ -268,6 +271,15 @@ watch_on(struct watch *w, bool on)
 		event_add(&w->ev, NULL);
 	else
 		event_del(&w->ev);
+}
+
+void
+watch_again(struct watch *w)
+{
+	struct timeval at_once = {0, 0};
+
+	watch_on(w, false);
+	event_add(&w->again, &at_once);
 }
 
 void

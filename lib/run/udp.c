@@ -15,8 +15,11 @@
 
 #define BATCH 64
 
-/* Batches for one socket before the loop looks at others again. */
-#define BATCHES_PER_WAKEUP 16
+/* Datagrams for one socket before the loop looks at others again. */
+#define PER_WAKEUP 1024
+
+/* A smaller batch says that the socket is nearly empty. */
+#define FEW 16
 
 /*
  * The kernel charges about 1 kB for a small datagram and doubles the number:
@@ -191,7 +194,7 @@ send_batch(struct udp *u, size_t n)
 	}
 }
 
-/* Returns the datagrams taken: fewer than BATCH when there are no more. */
+/* Returns the datagrams taken. */
 static size_t
 serve_batch(struct udp *u)
 {
@@ -219,10 +222,16 @@ static void
 readable(void *arg)
 {
 	struct udp *u = arg;
+	size_t got, sum = 0;
 
-	for (int i = 0; i < BATCHES_PER_WAKEUP; i++)
-		if (serve_batch(u) < BATCH)
-			return;
+	do {
+		got = serve_batch(u);
+		sum += got;
+	} while (got >= FEW && sum < PER_WAKEUP);
+	if (sum >= PER_WAKEUP)
+		watch_again(u->watch);
+	else
+		watch_on(u->watch, true);
 }
 
 /* ---- life ---- */

@@ -348,8 +348,9 @@ batch_init(struct batch *b, const struct options *o, size_t len)
 }
 
 /*
- * Nothing came. With a core of its own the generator looks again at once, so
- * that the server is not charged with waking it up; but not for long.
+ * Nothing came. With many in flight and a core of its own the generator looks
+ * again at once for a while, so that the server is not charged with waking it
+ * up for each few answers. With one it sleeps, as a client does.
  */
 static void
 rest(struct load *l)
@@ -362,7 +363,7 @@ rest(struct load *l)
 			give_up(l, &l->ring[i]);
 		l->heard = l->now;
 	}
-	if (l->o.core >= 0 && l->now - l->heard < SPIN)
+	if (l->o.core >= 0 && l->o.flight > 1 && l->now - l->heard < SPIN)
 		return;
 	for (long i = 0; i < l->o.sockets; i++)
 		fds[i] = (struct pollfd){l->ends[i].fd, POLLIN, 0};
