@@ -230,8 +230,7 @@ void
 stun_begin_as(struct wr *w, enum stun_class class, uint16_t method,
     uint32_t cookie, const struct stun_txid *txid)
 {
-	wr_u16(w, type_of(class, method));
-	wr_u16(w, 0);
+	wr_u32(w, (uint32_t)type_of(class, method) << 16);
 	wr_u32(w, cookie);
 	wr_bytes(w, txid->b, STUN_TXID_LEN);
 }
@@ -243,13 +242,19 @@ stun_begin(struct wr *w, enum stun_class class, uint16_t method,
 	stun_begin_as(w, class, method, STUN_COOKIE, txid);
 }
 
+static void
+put_header(struct wr *w, uint16_t type, size_t len)
+{
+	wr_u32(w, (uint32_t)type << 16 | (uint16_t)len);
+}
+
 void
 stun_put(struct wr *w, uint16_t type, const void *value, size_t n)
 {
-	wr_u16(w, type);
-	wr_u16(w, (uint16_t)n);
+	put_header(w, type, n);
 	wr_bytes(w, value, n);
-	wr_zero(w, -n % 4);
+	if (n % 4 != 0)
+		wr_zero(w, -n % 4);
 }
 
 static void
@@ -258,13 +263,11 @@ put_masked(struct wr *w, uint16_t type, const struct stun_addr *addr,
 {
 	bool v4 = stun_addr_is_v4(addr);
 	size_t at = v4 ? sizeof(v4_mapped) : 0, n = sizeof(addr->ip) - at;
+	uint32_t family = v4 ? FAMILY_V4 : FAMILY_V6;
 	uint8_t *p;
 
-	wr_u16(w, type);
-	wr_u16(w, (uint16_t)(4 + n));
-	wr_u8(w, 0);
-	wr_u8(w, v4 ? FAMILY_V4 : FAMILY_V6);
-	wr_u16(w, addr->port ^ mask_port(mask));
+	put_header(w, type, 4 + n);
+	wr_u32(w, family << 16 | (uint16_t)(addr->port ^ mask_port(mask)));
 	p = wr_room(w, n);
 	for (size_t i = 0; p != NULL && i < n; i++)
 		p[i] = addr->ip[at + i] ^ mask->b[i];
@@ -273,7 +276,7 @@ put_masked(struct wr *w, uint16_t type, const struct stun_addr *addr,
 void
 stun_put_address(struct wr *w, uint16_t type, const struct stun_addr *addr)
 {
-	struct mask none = {{0}};
+	static const struct mask none;
 
 	put_masked(w, type, addr, &none);
 }
@@ -290,8 +293,7 @@ stun_put_xor_address(
 void
 stun_put_error(struct wr *w, unsigned code)
 {
-	wr_u16(w, STUN_ERROR_CODE);
-	wr_u16(w, 4);
+	put_header(w, STUN_ERROR_CODE, 4);
 	wr_u16(w, 0);
 	wr_u8(w, (uint8_t)(code / 100));
 	wr_u8(w, (uint8_t)(code % 100));
@@ -300,8 +302,7 @@ stun_put_error(struct wr *w, unsigned code)
 void
 stun_put_unknown(struct wr *w, const uint16_t *types, size_t n)
 {
-	wr_u16(w, STUN_UNKNOWN_ATTRIBUTES);
-	wr_u16(w, (uint16_t)(2 * n));
+	put_header(w, STUN_UNKNOWN_ATTRIBUTES, 2 * n);
 	for (size_t i = 0; i < n; i++)
 		wr_u16(w, types[i]);
 	wr_zero(w, n % 2 * 2);
@@ -329,8 +330,7 @@ stun_end_fingerprint(struct wr *w)
 
 	/* The length that is summed counts the FINGERPRINT too. */
 	set_length(w, n + STUN_FINGERPRINT_LEN);
-	wr_u16(w, STUN_FINGERPRINT);
-	wr_u16(w, 4);
+	put_header(w, STUN_FINGERPRINT, 4);
 	wr_u32(w, crc32(w->start, n) ^ FINGERPRINT_XOR);
 	return w->bad ? 0 : wr_len(w);
 }

@@ -433,9 +433,21 @@ enum stunsrv_verdict
 stunsrv_judge(const struct stunsrv_site *site, const struct stunsrv_arrival *a,
     const void *p, size_t n, struct stunsrv_reply *reply)
 {
-	struct request q = {.site = site, .arrival = a, .reply = reply};
+	struct request q;
 
-	*reply = (struct stunsrv_reply){.role = a->role, .port = a->from->port};
+	/* Not as a whole: most of both is written before it is read. */
+	q.site = site;
+	q.arrival = a;
+	q.reply = reply;
+	q.seen = 0;
+	q.change = 0;
+	q.classic = q.bad_fingerprint = q.tailnode = q.bad_value = false;
+	reply->gated = reply->cookie = reply->partner = false;
+	reply->role = a->role;
+	reply->port = a->from->port;
+	reply->delay_ms = 0;
+	reply->want = 0;
+	reply->n_unknown = 0;
 	reply->verdict = judge(&q, p, n);
 	return reply->verdict;
 }
