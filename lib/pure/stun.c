@@ -84,22 +84,19 @@ stun_parse(struct stun_msg *m, const void *p, size_t n)
 	struct stun_msg msg = {.p = p, .len = n};
 	struct rd r;
 	uint16_t type, len;
-	uint32_t cookie;
 
 	rd_init(&r, p, n);
 	type = rd_u16(&r);
 	len = rd_u16(&r);
-	cookie = rd_u32(&r);
+	msg.cookie = rd_u32(&r);
 	rd_copy(&r, msg.txid.b, STUN_TXID_LEN);
 	if (r.bad || (type & 0xc000) != 0 || len % 4 != 0 || len != rd_left(&r))
 		return STUN_FORM_OTHER;
-	if (cookie != STUN_COOKIE)
-		return STUN_FORM_CLASSIC;
 	msg.class = (enum stun_class)((type >> 4 & 1) | (type >> 7 & 2));
 	msg.method = (uint16_t)((type & 0x000f) | (type >> 1 & 0x0070) |
 	    (type >> 2 & 0x0f80));
 	*m = msg;
-	return STUN_FORM_OK;
+	return msg.cookie == STUN_COOKIE ? STUN_FORM_OK : STUN_FORM_CLASSIC;
 }
 
 struct rd
@@ -230,22 +227,58 @@ stun_read_xor_address(const struct stun_attr *a, const struct stun_txid *txid,
 }
 
 void
+stun_begin_as(struct wr *w, enum stun_class class, uint16_t method,
+    uint32_t cookie, const struct stun_txid *txid)
+{
+	wr_u32(w, (uint32_t)type_of(class, method) << 16);
+	wr_u32(w, cookie);
+	wr_bytes(w, txid->b, STUN_TXID_LEN);
+}
+
+void
 stun_begin(struct wr *w, enum stun_class class, uint16_t method,
     const struct stun_txid *txid)
 {
-	wr_u16(w, type_of(class, method));
-	wr_u16(w, 0);
-	wr_u32(w, STUN_COOKIE);
-	wr_bytes(w, txid->b, STUN_TXID_LEN);
+	stun_begin_as(w, class, method, STUN_COOKIE, txid);
+}
+
+static void
+put_header(struct wr *w, uint16_t type, size_t len)
+{
+	wr_u32(w, (uint32_t)type << 16 | (uint16_t)len);
 }
 
 void
 stun_put(struct wr *w, uint16_t type, const void *value, size_t n)
 {
-	wr_u16(w, type);
-	wr_u16(w, (uint16_t)n);
+	put_header(w, type, n);
 	wr_bytes(w, value, n);
-	wr_zero(w, -n % 4);
+	if (n % 4 != 0)
+		wr_zero(w, -n % 4);
+}
+
+static void
+put_masked(struct wr *w, uint16_t type, const struct stun_addr *addr,
+    const struct mask *mask)
+{
+	bool v4 = stun_addr_is_v4(addr);
+	size_t at = v4 ? sizeof(v4_mapped) : 0, n = sizeof(addr->ip) - at;
+	uint32_t family = v4 ? FAMILY_V4 : FAMILY_V6;
+	uint8_t *p;
+
+	put_header(w, type, 4 + n);
+	wr_u32(w, family << 16 | (uint16_t)(addr->port ^ mask_port(mask)));
+	p = wr_room(w, n);
+	for (size_t i = 0; p != NULL && i < n; i++)
+		p[i] = addr->ip[at + i] ^ mask->b[i];
+}
+
+void
+stun_put_address(struct wr *w, uint16_t type, const struct stun_addr *addr)
+{
+	static const struct mask none;
+
+	put_masked(w, type, addr, &none);
 }
 
 void
@@ -253,25 +286,14 @@ stun_put_xor_address(
     struct wr *w, const struct stun_addr *addr, const struct stun_txid *txid)
 {
 	struct mask mask = mask_of(txid);
-	bool v4 = stun_addr_is_v4(addr);
-	size_t at = v4 ? sizeof(v4_mapped) : 0, n = sizeof(addr->ip) - at;
-	uint8_t *p;
 
-	wr_u16(w, STUN_XOR_MAPPED_ADDRESS);
-	wr_u16(w, (uint16_t)(4 + n));
-	wr_u8(w, 0);
-	wr_u8(w, v4 ? FAMILY_V4 : FAMILY_V6);
-	wr_u16(w, addr->port ^ mask_port(&mask));
-	p = wr_room(w, n);
-	for (size_t i = 0; p != NULL && i < n; i++)
-		p[i] = addr->ip[at + i] ^ mask.b[i];
+	put_masked(w, STUN_XOR_MAPPED_ADDRESS, addr, &mask);
 }
 
 void
 stun_put_error(struct wr *w, unsigned code)
 {
-	wr_u16(w, STUN_ERROR_CODE);
-	wr_u16(w, 4);
+	put_header(w, STUN_ERROR_CODE, 4);
 	wr_u16(w, 0);
 	wr_u8(w, (uint8_t)(code / 100));
 	wr_u8(w, (uint8_t)(code % 100));
@@ -280,8 +302,7 @@ stun_put_error(struct wr *w, unsigned code)
 void
 stun_put_unknown(struct wr *w, const uint16_t *types, size_t n)
 {
-	wr_u16(w, STUN_UNKNOWN_ATTRIBUTES);
-	wr_u16(w, (uint16_t)(2 * n));
+	put_header(w, STUN_UNKNOWN_ATTRIBUTES, 2 * n);
 	for (size_t i = 0; i < n; i++)
 		wr_u16(w, types[i]);
 	wr_zero(w, n % 2 * 2);
@@ -309,8 +330,7 @@ stun_end_fingerprint(struct wr *w)
 
 	/* The length that is summed counts the FINGERPRINT too. */
 	set_length(w, n + STUN_FINGERPRINT_LEN);
-	wr_u16(w, STUN_FINGERPRINT);
-	wr_u16(w, 4);
+	put_header(w, STUN_FINGERPRINT, 4);
 	wr_u32(w, crc32(w->start, n) ^ FINGERPRINT_XOR);
 	return w->bad ? 0 : wr_len(w);
 }
