@@ -53,48 +53,48 @@ limits_clear(struct stund_limits *l)
  * multiple of an odd number (2^64 by the golden ratio): sources of one prefix
  * lie apart, and where the prefix lies nobody outside knows.
  */
-struct source_hash {
-	uint64_t prefix, source;
-};
-
-static struct source_hash
+static struct stund_source
 hash_source(const struct stund_limits *l, const struct stun_addr *from)
 {
 	bool v4 = stun_addr_is_v4(from);
 	size_t n = v4 ? 15 : 6;
-	struct source_hash h;
+	struct stund_source h;
 	struct rd r;
 
 	rd_init(&r, from->ip + n, 2);
 	h.prefix = ratetable_hash(l->key, from->ip, n);
-	h.source = h.prefix +
+	h.own = h.prefix +
 	    (1 + (uint64_t)(v4 ? rd_u8(&r) : rd_u16(&r))) *
 		UINT64_C(0x9e3779b97f4a7c15);
+	return h;
+}
+
+struct stund_source
+limits_source(const struct stund_limits *l, const struct stun_addr *from)
+{
+	struct stund_source h = hash_source(l, from);
+
+	ratetable_fetch(l->sources, h.own);
+	ratetable_fetch(l->prefixes, h.prefix);
 	return h;
 }
 
 uint64_t
 limits_hash(const struct stund_limits *l, const struct stun_addr *from)
 {
-	return hash_source(l, from).source;
+	return hash_source(l, from).own;
 }
 
 enum stund_bucket
 limits_take(struct stund_limits *l, const struct stund_policy *policy,
-    const struct stun_addr *from, bool gated, struct mono now)
+    const struct stund_source *from, bool gated, struct mono now)
 {
 	const struct rate *own = gated ? &policy->gated : &policy->source;
-	struct source_hash h;
 
-	if (own->interval != 0 || policy->prefix.interval != 0) {
-		h = hash_source(l, from);
-		if (!ratetable_take(
-			gated ? l->gated : l->sources, own, h.source, now))
-			return gated ? BUCKET_GATED : BUCKET_SOURCE;
-		if (!ratetable_take(
-			l->prefixes, &policy->prefix, h.prefix, now))
-			return BUCKET_PREFIX;
-	}
+	if (!ratetable_take(gated ? l->gated : l->sources, own, from->own, now))
+		return gated ? BUCKET_GATED : BUCKET_SOURCE;
+	if (!ratetable_take(l->prefixes, &policy->prefix, from->prefix, now))
+		return BUCKET_PREFIX;
 	if (!ratebucket_take(&l->total, &policy->total, now))
 		return BUCKET_TOTAL;
 	return BUCKETS;

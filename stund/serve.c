@@ -148,17 +148,19 @@ serve_datagram(
 	    .to = &to,
 	    .now = loop_now(w->loop)};
 	struct stunsrv_reply reply;
+	struct stund_source source;
 	enum stunsrv_verdict verdict = STUNSRV_NOT_STUN;
 	size_t n = 0;
 
 	to_stun(&from, d->from);
+	source = limits_source(&w->env->limits, &from);
 	if (s->place->site.wildcard)
 		to_stun(&to, d->to);
 	if (!d->cut)
 		verdict =
 		    stunsrv_judge(&s->place->site, &a, d->p, d->len, &reply);
 	if (stunsrv_is_answered(verdict)) {
-		if (worker_allow(w, &from, &reply)) {
+		if (worker_allow(w, &source, &reply)) {
 			n = answer(s, d, &a, &reply, out);
 			verdict = reply.verdict;
 		} else

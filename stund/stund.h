@@ -133,14 +133,24 @@ enum stund_bucket {
 	BUCKETS,
 };
 
+/* Whom the buckets know: keyed hashes of a source and of its prefix. */
+struct stund_source {
+	uint64_t own, prefix;
+};
+
 int limits_init(struct stund_limits *l);
 void limits_clear(struct stund_limits *l);
 
 /* Takes a token for an answer to `from`, of each bucket that counts. gated:
  * from the tight bucket instead of the source's own. BUCKETS: granted. */
 enum stund_bucket limits_take(struct stund_limits *l,
-    const struct stund_policy *policy, const struct stun_addr *from, bool gated,
-    struct mono now);
+    const struct stund_policy *policy, const struct stund_source *from,
+    bool gated, struct mono now);
+
+/* For limits_take. Begins to bring the source's buckets from memory, which
+ * takes as long as to judge a request: called before that, it costs little. */
+struct stund_source limits_source(
+    const struct stund_limits *l, const struct stun_addr *from);
 
 /* A source's place (IPv4 address, IPv6 /64) in a table of anything. */
 uint64_t limits_hash(
@@ -216,7 +226,7 @@ void worker_count(struct stund_worker *w, enum stunsrv_transport transport,
     const struct stun_addr *from, enum stunsrv_verdict verdict);
 
 /* Takes the tokens for an answer, and counts; false: no answer. */
-bool worker_allow(struct stund_worker *w, const struct stun_addr *from,
+bool worker_allow(struct stund_worker *w, const struct stund_source *from,
     const struct stunsrv_reply *reply);
 
 /* ---- serve.c ---- */

@@ -114,7 +114,7 @@ worker_count(struct stund_worker *w, enum stunsrv_transport transport,
 }
 
 bool
-worker_allow(struct stund_worker *w, const struct stun_addr *from,
+worker_allow(struct stund_worker *w, const struct stund_source *from,
     const struct stunsrv_reply *reply)
 {
 	const struct stund_policy *policy =

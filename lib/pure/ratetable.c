@@ -112,7 +112,7 @@ find_fullest(const uint64_t *words, uint64_t at, const struct rate *r)
 	int64_t least = INT64_MAX, left;
 	size_t found = 0;
 
-	for (size_t i = 0; i < WAYS; i++) {
+	for (size_t i = 0; i < WAYS && least > 0; i++) {
 		left = time_to_full(words[i], at, r);
 		if (left < least) {
 			least = left;
@@ -135,6 +135,12 @@ look_up(struct set *set, uint64_t *words, uint64_t tag)
 			found = i;
 	}
 	return found;
+}
+
+void
+ratetable_fetch(const struct ratetable *t, uint64_t hash)
+{
+	__builtin_prefetch(&t->sets[hash & t->mask], 1);
 }
 
 bool

@@ -43,6 +43,9 @@ struct ratetable;
 struct ratetable *ratetable_new(unsigned sets_log2);
 void ratetable_free(struct ratetable *t);
 
+/* Begins to bring what ratetable_take will need from memory, and returns. */
+void ratetable_fetch(const struct ratetable *t, uint64_t hash);
+
 /* Takes a token from the bucket of the source with this hash, of which all 64
  * bits count and which strangers cannot compute (ratetable_hash). */
 bool ratetable_take(
