@@ -47,7 +47,7 @@ type entry struct {
 func parseEntry(arg string) (entry, error) {
 	name, rest, ok := strings.Cut(arg, "=")
 	if !ok || name == "" || rest == "" {
-		return entry{}, fmt.Errorf("%q: want NAME=PATH[,FLAG]..., for example stund=build/release/stund,-workers,1", arg)
+		return entry{}, fmt.Errorf("%q: want NAME=PATH[,FLAG]..., for example stund=build/release/stund,-sandbox=false", arg)
 	}
 	parts := strings.Split(rest, ",")
 	path, err := exec.LookPath(parts[0])
@@ -80,7 +80,11 @@ func (e entry) args(dir, port, other string, full bool) []string {
 	case kindTailscale:
 		args = []string{"-stun", net.JoinHostPort(first, port), "-http", net.JoinHostPort(first, other)}
 	case kindStund:
-		args = []string{"-listen", net.JoinHostPort(first, port), "-log", "error"}
+		// Limits are in force, so that they cost what they cost, but too high to be met.
+		args = []string{"-listen", net.JoinHostPort(first, port), "-log", "error", "-workers", "1"}
+		for _, name := range []string{"source-rate", "source-burst", "prefix-rate", "prefix-burst", "total-rate"} {
+			args = append(args, "-"+name, "1000000")
+		}
 		if full {
 			args = append(args, "-behaviour", "always", "-alternate", net.JoinHostPort(second, other))
 		}
