@@ -24,6 +24,7 @@
 #define STUN_TXID_LEN	     12
 #define STUN_FINGERPRINT_LEN 8 /* with its attribute header */
 #define STUN_PORT	     3478
+#define STUN_TLS_PORT	     5349
 
 struct stun_txid {
 	uint8_t b[STUN_TXID_LEN];
