@@ -359,10 +359,10 @@ take(struct partner *p, const uint8_t *d, size_t n)
 
 	pthread_mutex_lock(&p->lock);
 	v = pair_receive(&p->pair, d, n, now, &q);
+	note(p, v);
 	send_owed(p);
 	settle(p);
 	pthread_mutex_unlock(&p->lock);
-	note(p, v);
 	if (v == PAIR_GOT_REQUEST)
 		metric_add(
 		    answer(p, &q) ? &p->counts.answered : &p->counts.refused,
