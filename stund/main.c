@@ -50,6 +50,12 @@ open_metrics(struct stund *env, char error[static STUND_ERROR_MAX])
 	return -1;
 }
 
+static bool
+serves_streams(const struct stund *env)
+{
+	return env->conf.tcp || env->conf.tls_listen.n > 0;
+}
+
 static int
 open_workers(struct stund *env, char error[static STUND_ERROR_MAX])
 {
@@ -64,7 +70,12 @@ open_workers(struct stund *env, char error[static STUND_ERROR_MAX])
 	if (secure_publish(env, &env->conf, error) == -1)
 		return -1;
 	for (unsigned i = 0; i < env->n_workers; i++)
-		if ((env->workers[i] = worker_new(env, i, error)) == NULL)
+		if ((env->workers[env->n_threads++] =
+			    worker_new(env, i, error)) == NULL)
+			return -1;
+	for (unsigned i = 0; i < env->n_workers && serves_streams(env); i++)
+		if ((env->workers[env->n_threads++] =
+			    worker_new_for_streams(env, i, error)) == NULL)
 			return -1;
 	places_settle(&env->places);
 	return 0;
@@ -149,7 +160,7 @@ serve(struct stund *env)
 		fprintf(stderr, "stund: %s\n", error);
 		return STATUS_USAGE;
 	}
-	for (unsigned i = 0; i < env->n_workers; i++)
+	for (unsigned i = 0; i < env->n_threads; i++)
 		if (worker_start(env->workers[i]) == -1)
 			fatal("worker %u: thread", i);
 	report_ready(env);
@@ -195,11 +206,11 @@ main(int argc, char **argv)
 	env.argv = argv;
 	status = run(&env);
 	/* All of them, before the first goes. */
-	for (unsigned i = 0; i < env.n_workers && env.workers[i] != NULL; i++)
+	for (unsigned i = 0; i < env.n_threads && env.workers[i] != NULL; i++)
 		worker_stop(env.workers[i]);
 	metrics_server_free(env.metrics);
 	partner_free(env.partner);
-	for (unsigned i = 0; i < env.n_workers; i++)
+	for (unsigned i = 0; i < env.n_threads; i++)
 		worker_free(env.workers[i]);
 	tls_context_free(atomic_load(&env.tls));
 	places_clear(&env.places);

@@ -32,11 +32,14 @@ sum_up(const struct stund *env, struct sums *sums)
 {
 	const struct stund_worker *w;
 
-	for (unsigned i = 0; i < env->n_workers; i++) {
+	for (unsigned i = 0; i < env->n_threads; i++) {
 		w = env->workers[i];
 		ADD(&sums->counts, &w->counts);
-		ADD(&sums->streams, &w->streams->counts);
-		for (size_t j = 0; j < env->places.n * STUNSRV_ROLES; j++)
+		if (w->streams != NULL)
+			ADD(&sums->streams, &w->streams->counts);
+		for (size_t j = 0;
+		     w->sockets != NULL && j < env->places.n * STUNSRV_ROLES;
+		     j++)
 			if (w->sockets[j].udp != NULL)
 				ADD(&sums->udp, udp_stats(w->sockets[j].udp));
 	}

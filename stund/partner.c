@@ -314,6 +314,8 @@ answer(struct partner *p, const struct pair_request *q)
 	    .role = q->came_to == 0 ? STUNSRV_A2P1 : STUNSRV_A2P2,
 	    .from = &q->client,
 	    .now = loop_now(w->loop)};
+	const struct stund_source source =
+	    limits_source(&w->env->limits, &q->client);
 	struct stunsrv_reply reply;
 	struct udp *udp;
 	struct addr to;
@@ -323,7 +325,7 @@ answer(struct partner *p, const struct pair_request *q)
 		return false;
 	a.rules = serve_rules(w->env, place);
 	if (judge(place, &a, q, &reply) != STUNSRV_SUCCESS ||
-	    !worker_allow(w, &q->client, &reply))
+	    !worker_allow(w, &source, &reply))
 		return false;
 	n = stunsrv_write(&place->site, &a, &reply, out);
 	client_addr(&to, &q->client, q->to_port);

@@ -150,12 +150,14 @@ answer(struct stream *s, const uint8_t *p, size_t n, uint8_t *out,
 	    .from = &s->from,
 	    .to = &s->to,
 	    .now = now_of(s)};
+	const struct stund_source source =
+	    limits_source(&w->env->limits, &s->from);
 	struct stunsrv_reply reply;
 	size_t len = 0;
 
 	*v = stunsrv_judge(site, &a, p, n, &reply);
 	if (stunsrv_is_answered(*v)) {
-		if (worker_allow(w, &s->from, &reply))
+		if (worker_allow(w, &source, &reply))
 			len = stunsrv_write(site, &a, &reply, out);
 		else
 			*v = STUNSRV_LIMITED;

@@ -232,18 +232,24 @@ struct stund_worker {
 	pthread_t thread;
 	bool running;
 	struct loop *loop;
-	/* Place i, role r: sockets[i * STUNSRV_ROLES + r]. */
+	/* For datagrams. Place i, role r: sockets[i * STUNSRV_ROLES + r]. */
 	struct stund_socket *sockets;
 	struct later *later; /* struct stund_answer */
 	struct timer *timer; /* for the first of them */
+	/* Or for connections. */
 	struct streams *streams;
 	struct stund_counts counts;
 };
 
-/* Opens the sockets of all places for worker i of all, the first of them
+/* Opens the UDP sockets of all places for worker i of all, the first of them
  * exclusively, so that a port that is taken is found. NULL and one line in
  * error. */
 struct stund_worker *worker_new(
+    struct stund *env, unsigned i, char error[static STUND_ERROR_MAX]);
+
+/* The like for TCP and TLS, after those for UDP: on a thread of its own, so
+ * that no datagram waits for a handshake. */
+struct stund_worker *worker_new_for_streams(
     struct stund *env, unsigned i, char error[static STUND_ERROR_MAX]);
 int worker_start(struct stund_worker *w);
 void worker_stop(struct stund_worker *w);
@@ -298,8 +304,10 @@ struct stund {
 	struct stund_limits limits;
 	struct stream_shared streams;
 	struct stund_waiting waiting;
-	struct stund_worker *workers[STUND_WORKERS_MAX];
+	/* n_workers for datagrams, then as many for connections, if any. */
+	struct stund_worker *workers[2 * STUND_WORKERS_MAX];
 	unsigned n_workers;
+	unsigned n_threads;
 	struct metrics_server *metrics;
 };
 

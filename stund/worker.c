@@ -164,26 +164,55 @@ worker_allow(struct stund_worker *w, const struct stund_source *from,
 
 /* ---- life ---- */
 
+static struct stund_worker *
+worker_alloc(struct stund *env, unsigned i, struct loop *loop)
+{
+	struct stund_worker *w = aligned_alloc(64, (sizeof(*w) + 63) / 64 * 64);
+
+	if (w == NULL || loop == NULL) {
+		free(w);
+		loop_free(loop);
+		return NULL;
+	}
+	memset(w, 0, sizeof(*w));
+	w->env = env;
+	w->index = i;
+	w->loop = loop;
+	return w;
+}
+
 struct stund_worker *
 worker_new(struct stund *env, unsigned i, char error[static STUND_ERROR_MAX])
 {
-	struct stund_worker *w = aligned_alloc(64, (sizeof(*w) + 63) / 64 * 64);
+	struct stund_worker *w = worker_alloc(env, i, loop_new_small());
 	size_t sockets = env->places.n * STUNSRV_ROLES;
 
 	snprintf(error, STUND_ERROR_MAX, "out of memory");
 	if (w == NULL)
 		return NULL;
-	memset(w, 0, sizeof(*w));
-	w->env = env;
-	w->index = i;
-	w->loop = loop_new();
 	w->sockets = calloc(sockets, sizeof(*w->sockets));
 	w->later = later_new(
 	    WAITING_MAX / env->n_workers, sizeof(struct stund_answer));
-	if (w->loop == NULL || w->sockets == NULL || w->later == NULL ||
+	if (w->sockets == NULL || w->later == NULL ||
 	    (w->timer = timer_new(w->loop, serve_due, w)) == NULL ||
-	    open_sockets(w, error) == -1 ||
-	    (w->streams = streams_new(w, error, STUND_ERROR_MAX)) == NULL) {
+	    open_sockets(w, error) == -1) {
+		worker_free(w);
+		return NULL;
+	}
+	return w;
+}
+
+struct stund_worker *
+worker_new_for_streams(
+    struct stund *env, unsigned i, char error[static STUND_ERROR_MAX])
+{
+	struct stund_worker *w = worker_alloc(env, i, loop_new());
+
+	snprintf(error, STUND_ERROR_MAX, "out of memory");
+	if (w == NULL)
+		return NULL;
+	w->streams = streams_new(w, error, STUND_ERROR_MAX);
+	if (w->streams == NULL) {
 		worker_free(w);
 		return NULL;
 	}

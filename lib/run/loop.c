@@ -42,7 +42,6 @@ struct timer {
 
 struct watch {
 	struct event ev;
-	struct event again; /* a timer of zero: libevent's next turn */
 	loop_fn *fn;
 	void *arg;
 	bool on;
@@ -59,8 +58,8 @@ stop_readable(evutil_socket_t fd, short what, void *arg)
 		return;
 }
 
-struct loop *
-loop_new(void)
+static struct loop *
+loop_create(bool small)
 {
 	struct loop *l = calloc(1, sizeof(*l));
 	struct event_config *conf = event_config_new();
@@ -69,6 +68,8 @@ loop_new(void)
 		goto fail;
 	/* The base is used by one thread only: no locks wanted. */
 	event_config_set_flag(conf, EVENT_BASE_FLAG_NOLOCK);
+	if (small)
+		event_config_avoid_method(conf, "epoll");
 	l->base = event_base_new_with_config(conf);
 	l->stop_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	if (l->base == NULL || l->stop_fd == -1)
@@ -85,6 +86,18 @@ fail:
 		event_base_free(l->base);
 	free(l);
 	return NULL;
+}
+
+struct loop *
+loop_new(void)
+{
+	return loop_create(false);
+}
+
+struct loop *
+loop_new_small(void)
+{
+	return loop_create(true);
 }
 
 void
@@ -256,14 +269,12 @@ watch_new(struct loop *l, int fd, enum watch_kind kind, loop_fn *fn, void *arg)
 	event_assign(&w->ev, l->base, fd,
 	    (short)((kind == WATCH_READ ? EV_READ : EV_WRITE) | EV_PERSIST),
 	    watch_fired, w);
-	event_assign(&w->again, l->base, -1, 0, watch_fired, w);
 	return w;
 }
 
 void
 watch_on(struct watch *w, bool on)
 {
-	event_del(&w->again);
 	if (w->on == on)
 		return;
 	w->on = on;
@@ -271,15 +282,6 @@ watch_on(struct watch *w, bool on)
 		event_add(&w->ev, NULL);
 	else
 		event_del(&w->ev);
-}
-
-void
-watch_again(struct watch *w)
-{
-	struct timeval at_once = {0, 0};
-
-	watch_on(w, false);
-	event_add(&w->again, &at_once);
 }
 
 void

@@ -21,6 +21,13 @@ typedef void loop_fn(void *arg);
 
 /* Returns NULL if the system refuses (errno). */
 struct loop *loop_new(void);
+/*
+ * For a thread that watches a dozen descriptors or fewer, and packets on them:
+ * by poll. epoll hears from the kernel of each packet that arrives at a
+ * watched socket, also while its thread is busy with it, which takes 5 % of
+ * the time of a small datagram; poll listens only while the thread sleeps.
+ */
+struct loop *loop_new_small(void);
 void loop_free(struct loop *l);
 
 /* Runs callbacks until loop_stop. After each turn (all callbacks of one
@@ -52,10 +59,6 @@ enum watch_kind { WATCH_READ, WATCH_WRITE };
 struct watch *watch_new(
     struct loop *l, int fd, enum watch_kind kind, loop_fn *fn, void *arg);
 void watch_on(struct watch *w, bool on);
-/* Switches off, and calls fn once more in the next turn: for a descriptor
- * that is readable all the time. The kernel tells epoll of each packet that
- * arrives at a watched socket, which costs 5 % of a small datagram. */
-void watch_again(struct watch *w);
 void watch_free(struct watch *w);
 
 #endif

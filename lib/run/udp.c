@@ -248,10 +248,6 @@ readable(void *arg)
 		got = serve_batch(u);
 		sum += got;
 	} while (got >= FEW && sum < PER_WAKEUP);
-	if (sum >= PER_WAKEUP)
-		watch_again(u->watch);
-	else
-		watch_on(u->watch, true);
 }
 
 /* ---- life ---- */
