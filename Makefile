@@ -128,6 +128,7 @@ UNIT_OBJS_peers_test    := relayd/peers.o
 UNIT_OBJS_pages_test    := relayd/pages.o
 UNIT_OBJS_mail_test     := relayd/mail.o
 UNIT_OBJS_answer_test   := coordctl/answer.o
+UNIT_OBJS_pair_test     := stund/pair.o
 SIM_OBJS_relay_test     := tests/sim/simio.o \
 	$(patsubst %,relayd/%.o,client web deliver worker session queue peers pages mail pool stats access) \
 	$(patsubst %,lib/run/%.o,log addr metrics version)
@@ -140,7 +141,7 @@ SIM_OBJS_mapper_cases_test := $(SIM_OBJS_mapper_test)
 SIM_LIBS_mapper_cases_test = $(SIM_LIBS_mapper_test)
 units: $(UNITS)
 sims: $(SIMS)
-everything: all units sims
+everything: all units sims loads
 
 .SECONDEXPANSION:
 $(B)/tests/unit/%: $(O)/tests/unit/%.o $$(addprefix $(O)/,$$(UNIT_OBJS_$$*)) $(B)/libpure.a
@@ -157,6 +158,7 @@ $(B)/tests/sim/%: $(O)/tests/sim/%.o $$(addprefix $(O)/,$$(SIM_OBJS_$$*)) $(B)/l
 FUZZERS := $(patsubst %.c,$(B)/%,$(wildcard tests/fuzz/*_fuzz.c))
 FUZZ_OBJS_derp_session_fuzz := relayd/session.o
 FUZZ_OBJS_answer_fuzz       := coordctl/answer.o
+FUZZ_OBJS_pair_fuzz         := stund/pair.o
 FUZZ_OBJS_policy_fuzz       := $(POLICY_OBJS)
 FUZZ_OBJS_wire_fuzz         := coordd/wire.o tests/sim/mapview.o
 FUZZ_OBJS_conf_file_fuzz    := lib/run/conf.o lib/run/conf_value.o lib/run/addr.o
@@ -171,8 +173,8 @@ endif
 # The peers of the interop tests and the bench: Tailscale's own programs, at
 # the version that tests/interop/go.mod names, and the load generators.
 GO    = GOTOOLCHAIN=local CGO_ENABLED=0 $(shell deploy/bootstrap go)
-PEERS = $(addprefix build/peers/,derper derpprobe stunc tailscaled tailscale)
-BENCHES = $(addprefix build/peers/,derpbench coordbench)
+PEERS = $(addprefix build/peers/,derper derpprobe stunc stund tailscaled tailscale)
+BENCHES = $(addprefix build/peers/,derpbench coordbench stunbench)
 peers: $(PEERS) $(BENCHES)
 $(PEERS) &: tests/interop/go.mod tests/interop/go.sum
 	@mkdir -p build/peers
@@ -180,7 +182,15 @@ $(PEERS) &: tests/interop/go.mod tests/interop/go.sum
 	@touch $(PEERS)
 $(BENCHES): $(wildcard $(addprefix tests/bench/,*.go */*.go go.*))
 	@mkdir -p build/peers
-	$(Q)cd tests/bench && $(GO) build -o ../../$@ ./$(if $(filter %/coordbench,$@),coord)
+	$(Q)cd tests/bench && $(GO) build -o ../../$@ ./$(patsubst %bench,%,$(filter-out derpbench,$(@F)))
+
+# The STUN benchmark's generator and its floor, which are C.
+LOADS := $(addprefix $(B)/tests/bench/,stunload floor)
+loads: $(LOADS)
+$(LOADS): $(B)/tests/bench/%: $(O)/tests/bench/stun/c/%.o $(B)/libpure.a
+	$(call SAID,LINK )
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^
 
 # What a person or the CI types. tests/run builds what it runs.
 run:
@@ -203,11 +213,13 @@ nightly:
 	@FUZZ_SECONDS=$(or $(FUZZ_SECONDS),300) tests/run
 bench:
 	@deploy/bootstrap bench
-	@$(MAKE) --no-print-directory all peers
+	@$(MAKE) --no-print-directory all loads peers
 	@build/peers/derpbench $(BENCH_FLAGS) relayd=build/release/relayd \
 		relayd-1w=build/release/relayd,-workers=1 derper=build/peers/derper
 	@build/peers/coordbench $(COORDBENCH_FLAGS) coordd=build/release/coordd \
 		$(if $(HEADSCALE),headscale='$(HEADSCALE)')
+	@build/peers/stunbench $(STUNBENCH_FLAGS) floor=build/release/tests/bench/floor \
+		stund=build/release/stund tailscale=build/peers/stund coturn=turnserver
 
 # Checks of the text of the code. Tracked files only.
 TRACKED = $(wildcard $(shell git ls-files $(1)))
@@ -251,6 +263,6 @@ clean:
 
 -include $(shell find $(B) -name '*.d' 2>/dev/null)
 FORCE:
-.PHONY: all units sims everything fuzzers peers run test asan tsan cov fuzz \
+.PHONY: all units sims loads everything fuzzers peers run test asan tsan cov fuzz \
 	nightly bench format reformat layers lint lint-text lint-c lint-go \
 	install clean FORCE

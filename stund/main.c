@@ -4,11 +4,15 @@
 #include <stdio.h>
 #include <string.h>
 
+#include <sodium.h>
+
 #include "run/log.h"
 #include "run/loop.h"
 #include "run/privdrop.h"
 #include "run/sandbox.h"
+#include "run/tls.h"
 #include "run/version.h"
+#include "stund/partner.h"
 #include "stund/stund.h"
 
 /* Exit statuses: 1 for the system's faults, 2 for usage and configuration. */
@@ -27,8 +31,7 @@ on_stop(void *arg)
 static void
 on_hangup(void *arg)
 {
-	(void)arg;
-	log_info("SIGHUP: nothing in use can be reloaded");
+	policy_reload(arg);
 }
 
 static int
@@ -47,11 +50,56 @@ open_metrics(struct stund *env, char error[static STUND_ERROR_MAX])
 	return -1;
 }
 
+static bool
+serves_streams(const struct stund *env)
+{
+	return env->conf.tcp || env->conf.tls_listen.n > 0;
+}
+
+static int
+open_workers(struct stund *env, char error[static STUND_ERROR_MAX])
+{
+	env->n_workers = (unsigned)env->conf.workers;
+	if (places_init(&env->places, &env->conf) == -1 ||
+	    limits_init(&env->limits) == -1 ||
+	    policy_publish(env, &env->conf) == -1) {
+		snprintf(error, STUND_ERROR_MAX, "out of memory");
+		return -1;
+	}
+	streams_limit(&env->streams, &env->conf, privdrop_raise_files());
+	if (secure_publish(env, &env->conf, error) == -1)
+		return -1;
+	for (unsigned i = 0; i < env->n_workers; i++)
+		if ((env->workers[env->n_threads++] =
+			    worker_new(env, i, error)) == NULL)
+			return -1;
+	for (unsigned i = 0; i < env->n_workers && serves_streams(env); i++)
+		if ((env->workers[env->n_threads++] =
+			    worker_new_for_streams(env, i, error)) == NULL)
+			return -1;
+	places_settle(&env->places);
+	return 0;
+}
+
+static int
+open_partner(struct stund *env, char error[static STUND_ERROR_MAX])
+{
+	struct key k;
+
+	if (env->conf.partner.len == 0)
+		return 0;
+	if (partner_key_read(
+		&k, env->conf.partner_key, error, STUND_ERROR_MAX) == 0)
+		env->partner = partner_new(env, &k, error, STUND_ERROR_MAX);
+	sodium_memzero(&k, sizeof(k));
+	return env->partner == NULL ? -1 : 0;
+}
+
 /* All that needs privileges, then none; the network is read after this. */
 static int
 open_all(struct stund *env, char error[static STUND_ERROR_MAX])
 {
-	if (worker_open(&env->worker, env->loop, &env->conf, error) == -1 ||
+	if (open_workers(env, error) == -1 || open_partner(env, error) == -1 ||
 	    open_metrics(env, error) == -1)
 		return -1;
 	if (privdrop(env->conf.user, error) == -1)
@@ -62,13 +110,33 @@ open_all(struct stund *env, char error[static STUND_ERROR_MAX])
 }
 
 static void
+report_place(const struct stund_place *place, bool tcp)
+{
+	char text[ADDR_TEXT_MAX];
+
+	for (int role = 0; role < STUNSRV_ROLES; role++) {
+		if (place->at[role].len == 0)
+			continue;
+		addr_text(&place->at[role], text);
+		if (!place->tls)
+			log_info("listening udp %s", text);
+		if (!place->tls && tcp)
+			log_info("listening tcp %s", text);
+		if (place->tls)
+			log_info("listening tls %s", text);
+	}
+}
+
+static void
 report_ready(const struct stund *env)
 {
 	char text[ADDR_TEXT_MAX];
 
-	for (size_t i = 0; i < env->worker.n_sockets; i++)
-		log_info("listening udp %s",
-		    addr_text(&env->worker.sockets[i].addr, text));
+	for (size_t i = 0; i < env->places.n; i++)
+		report_place(&env->places.v[i], env->conf.tcp);
+	if (env->partner != NULL)
+		log_info("listening partner %s",
+		    addr_text(&env->conf.partner_listen, text));
 	if (env->metrics != NULL)
 		log_info("listening metrics http://%s/metrics",
 		    addr_text(&env->conf.metrics, text));
@@ -81,7 +149,7 @@ serve(struct stund *env)
 	char error[STUND_ERROR_MAX];
 
 	signal(SIGPIPE, SIG_IGN);
-	if ((env->loop = loop_new()) == NULL ||
+	if (sodium_init() == -1 || (env->loop = loop_new()) == NULL ||
 	    loop_on_signal(env->loop, SIGTERM, on_stop, env) == -1 ||
 	    loop_on_signal(env->loop, SIGINT, on_stop, env) == -1 ||
 	    loop_on_signal(env->loop, SIGHUP, on_hangup, env) == -1) {
@@ -92,17 +160,20 @@ serve(struct stund *env)
 		fprintf(stderr, "stund: %s\n", error);
 		return STATUS_USAGE;
 	}
+	for (unsigned i = 0; i < env->n_threads; i++)
+		if (worker_start(env->workers[i]) == -1)
+			fatal("worker %u: thread", i);
 	report_ready(env);
 	loop_run(env->loop);
 	return 0;
 }
 
 static int
-run(struct stund *env, int argc, char **argv)
+run(struct stund *env)
 {
 	char error[STUND_ERROR_MAX];
 
-	switch (stund_conf_read(&env->conf, argc, argv, error)) {
+	switch (stund_conf_read(&env->conf, env->argc, env->argv, error)) {
 	case CONF_HELP:
 		stund_conf_usage();
 		return 0;
@@ -128,11 +199,23 @@ run(struct stund *env, int argc, char **argv)
 int
 main(int argc, char **argv)
 {
-	struct stund env = {0};
-	int status = run(&env, argc, argv);
+	static struct stund env;
+	int status;
 
+	env.argc = argc;
+	env.argv = argv;
+	status = run(&env);
+	/* All of them, before the first goes. */
+	for (unsigned i = 0; i < env.n_threads && env.workers[i] != NULL; i++)
+		worker_stop(env.workers[i]);
 	metrics_server_free(env.metrics);
-	worker_close(&env.worker);
+	partner_free(env.partner);
+	for (unsigned i = 0; i < env.n_threads; i++)
+		worker_free(env.workers[i]);
+	tls_context_free(atomic_load(&env.tls));
+	places_clear(&env.places);
+	limits_clear(&env.limits);
+	policy_free(atomic_load(&env.policy));
 	loop_free(env.loop);
 	stund_conf_clear(&env.conf);
 	return status;

@@ -24,6 +24,7 @@
 #define STUN_TXID_LEN	     12
 #define STUN_FINGERPRINT_LEN 8 /* with its attribute header */
 #define STUN_PORT	     3478
+#define STUN_TLS_PORT	     5349
 
 struct stun_txid {
 	uint8_t b[STUN_TXID_LEN];
@@ -35,7 +36,12 @@ struct stun_addr {
 	uint16_t port;
 };
 
-bool stun_addr_is_v4(const struct stun_addr *a);
+static inline bool
+stun_addr_is_v4(const struct stun_addr *a)
+{
+	/* ::ffff:0:0/96, RFC 4291 section 2.5.5.2. */
+	return memcmp(a->ip, "\0\0\0\0\0\0\0\0\0\0\xff\xff", 12) == 0;
+}
 
 enum stun_class {
 	STUN_REQUEST,
@@ -50,6 +56,7 @@ enum stun_method { STUN_BINDING = 1 };
  * skipped (RFC 8489 section 14). */
 enum stun_attr_type {
 	STUN_MAPPED_ADDRESS = 0x0001,
+	STUN_RESPONSE_ADDRESS = 0x0002, /* RFC 3489 */
 	STUN_CHANGE_REQUEST = 0x0003, /* RFC 5780 */
 	STUN_SOURCE_ADDRESS = 0x0004, /* RFC 3489 */
 	STUN_CHANGED_ADDRESS = 0x0005, /* RFC 3489 */
@@ -66,11 +73,22 @@ enum stun_attr_type {
 	STUN_USERHASH = 0x001e,
 	STUN_XOR_MAPPED_ADDRESS = 0x0020,
 	STUN_PADDING = 0x0026, /* RFC 5780 */
+	STUN_RESPONSE_PORT = 0x0027, /* RFC 5780 */
 	STUN_OPTIONAL = 0x8000, /* the first that may be skipped */
 	STUN_XOR_MAPPED_ADDRESS_OLD = 0x8020, /* before RFC 5389 */
 	STUN_SOFTWARE = 0x8022,
 	STUN_FINGERPRINT = 0x8028,
+	STUN_RESPONSE_ORIGIN = 0x802b, /* RFC 5780 */
+	STUN_OTHER_ADDRESS = 0x802c, /* RFC 5780 */
+	/* campusnet's own: docs/stun-attributes.md */
+	STUN_CN_COOKIE = 0xca50,
+	STUN_CN_DELAY = 0xca51,
+	STUN_CN_SILENT = 0xca52,
 };
+
+/* The flags of CHANGE-REQUEST (RFC 5780 section 7.2). */
+#define STUN_CHANGE_IP	 0x4u
+#define STUN_CHANGE_PORT 0x2u
 
 /* A message that was read; lends the bytes it was read from. */
 struct stun_msg {
@@ -78,6 +96,7 @@ struct stun_msg {
 	size_t len;
 	enum stun_class class;
 	uint16_t method;
+	uint32_t cookie; /* STUN_COOKIE, or the id's first 4 bytes: RFC 3489 */
 	struct stun_txid txid;
 };
 
@@ -89,10 +108,21 @@ enum stun_form {
 
 /*
  * Reads the header of a message of exactly n bytes, which must stay for as
- * long as m is used. m is filled in only if the form is STUN_FORM_OK. The
+ * long as m is used. m holds nothing of use if the form is STUN_FORM_OTHER. The
  * attributes are not looked at yet.
  */
 enum stun_form stun_parse(struct stun_msg *m, const void *p, size_t n);
+
+/*
+ * Finds the message at the beginning of the n bytes of a stream, whose length
+ * is in its header (RFC 8489 section 6.2.2), max bytes at most.
+ */
+enum stun_frame {
+	STUN_FRAME_WHOLE, /* the first *len bytes are a message */
+	STUN_FRAME_PART, /* *len bytes are needed to tell more */
+	STUN_FRAME_BAD, /* no message can begin like this: end the stream */
+};
+enum stun_frame stun_frame(const void *p, size_t n, size_t max, size_t *len);
 
 struct stun_attr {
 	uint16_t type;
@@ -107,9 +137,32 @@ struct stun_attr {
  * the other and then false. r->bad afterwards says that an attribute ran past
  * the end of the message.
  */
-struct rd stun_attrs(const struct stun_msg *m);
-bool stun_attr_next(
-    const struct stun_msg *m, struct rd *r, struct stun_attr *a);
+static inline struct rd
+stun_attrs(const struct stun_msg *m)
+{
+	struct rd r;
+
+	rd_init(&r, m->p, m->len);
+	rd_skip(&r, STUN_HEADER_LEN);
+	return r;
+}
+
+static inline bool
+stun_attr_next(const struct stun_msg *m, struct rd *r, struct stun_attr *a)
+{
+	size_t left = rd_left(r);
+
+	if (left == 0)
+		return false;
+	a->offset = m->len - left;
+	a->type = rd_u16(r);
+	a->len = rd_u16(r);
+	a->value = rd_bytes(r, a->len);
+	/* Padding is not looked at (section 14). */
+	rd_skip(r, -(size_t)a->len % 4);
+	a->last = rd_left(r) == 0;
+	return !r->bad;
+}
 
 /*
  * True for what may be skipped: the optional types, and those that RFC 8489
@@ -133,7 +186,14 @@ bool stun_read_xor_address(const struct stun_attr *a,
  */
 void stun_begin(struct wr *w, enum stun_class class, uint16_t method,
     const struct stun_txid *txid);
+/* The same with another word where the magic cookie stands: the first of the
+ * 16 bytes of RFC 3489's transaction id. */
+void stun_begin_as(struct wr *w, enum stun_class class, uint16_t method,
+    uint32_t cookie, const struct stun_txid *txid);
 void stun_put(struct wr *w, uint16_t type, const void *value, size_t n);
+/* Of the form of MAPPED-ADDRESS. */
+void stun_put_address(
+    struct wr *w, uint16_t type, const struct stun_addr *addr);
 void stun_put_xor_address(
     struct wr *w, const struct stun_addr *addr, const struct stun_txid *txid);
 /* ERROR-CODE with an empty reason phrase. */

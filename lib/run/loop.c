@@ -58,8 +58,8 @@ stop_readable(evutil_socket_t fd, short what, void *arg)
 		return;
 }
 
-struct loop *
-loop_new(void)
+static struct loop *
+loop_create(bool small)
 {
 	struct loop *l = calloc(1, sizeof(*l));
 	struct event_config *conf = event_config_new();
@@ -68,6 +68,8 @@ loop_new(void)
 		goto fail;
 	/* The base is used by one thread only: no locks wanted. */
 	event_config_set_flag(conf, EVENT_BASE_FLAG_NOLOCK);
+	if (small)
+		event_config_avoid_method(conf, "epoll");
 	l->base = event_base_new_with_config(conf);
 	l->stop_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	if (l->base == NULL || l->stop_fd == -1)
@@ -84,6 +86,18 @@ fail:
 		event_base_free(l->base);
 	free(l);
 	return NULL;
+}
+
+struct loop *
+loop_new(void)
+{
+	return loop_create(false);
+}
+
+struct loop *
+loop_new_small(void)
+{
+	return loop_create(true);
 }
 
 void

@@ -15,8 +15,11 @@
 
 #define BATCH 64
 
-/* Batches for one socket before the loop looks at others again. */
-#define BATCHES_PER_WAKEUP 16
+/* Datagrams for one socket before the loop looks at others again. */
+#define PER_WAKEUP 1024
+
+/* A smaller batch says that the socket is nearly empty. */
+#define FEW 16
 
 /*
  * The kernel charges about 1 kB for a small datagram and doubles the number:
@@ -40,13 +43,13 @@ struct udp_in {
 	struct addr to;
 	struct iovec iov;
 	struct udp_control control;
-	uint8_t bytes[UDP_DATAGRAM_MAX];
+	uint8_t bytes[UDP_IN_MAX];
 };
 
 struct udp_out {
 	struct iovec iov;
 	struct udp_control control;
-	uint8_t bytes[UDP_DATAGRAM_MAX];
+	uint8_t bytes[UDP_OUT_MAX];
 };
 
 struct udp {
@@ -191,7 +194,27 @@ send_batch(struct udp *u, size_t n)
 	}
 }
 
-/* Returns the datagrams taken: fewer than BATCH when there are no more. */
+void
+udp_send(struct udp *u, const struct addr *to, const struct addr *from,
+    uint8_t *p, size_t n)
+{
+	struct addr name = *to;
+	struct iovec iov = {.iov_base = p, .iov_len = n};
+	struct msghdr hdr = {.msg_name = &name.u,
+	    .msg_namelen = name.len,
+	    .msg_iov = &iov,
+	    .msg_iovlen = 1};
+	struct udp_control control;
+
+	if (u->wildcard && from != NULL)
+		write_pktinfo(&hdr, &control, from);
+	if (sendmsg(u->fd, &hdr, MSG_DONTWAIT) == -1)
+		metric_add(&u->stats.send_errors, 1);
+	else
+		metric_add(&u->stats.sent, 1);
+}
+
+/* Returns the datagrams taken. */
 static size_t
 serve_batch(struct udp *u)
 {
@@ -219,10 +242,12 @@ static void
 readable(void *arg)
 {
 	struct udp *u = arg;
+	size_t got, sum = 0;
 
-	for (int i = 0; i < BATCHES_PER_WAKEUP; i++)
-		if (serve_batch(u) < BATCH)
-			return;
+	do {
+		got = serve_batch(u);
+		sum += got;
+	} while (got >= FEW && sum < PER_WAKEUP);
 }
 
 /* ---- life ---- */
@@ -259,7 +284,7 @@ init_headers(struct udp *u)
 		struct msghdr *rx = &u->rx[i].msg_hdr, *tx = &u->tx[i].msg_hdr;
 
 		u->in[i].iov.iov_base = u->in[i].bytes;
-		u->in[i].iov.iov_len = UDP_DATAGRAM_MAX;
+		u->in[i].iov.iov_len = UDP_IN_MAX;
 		rx->msg_name = &u->in[i].from.u;
 		rx->msg_iov = &u->in[i].iov;
 		rx->msg_iovlen = 1;

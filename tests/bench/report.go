@@ -26,15 +26,6 @@ type row struct {
 // machinery is for JSON only: without a title a row is not in the table.
 var machinery = []row{{"generator_cpu", "", "us", 0}, {"others_cores", "", "cores", 0}}
 
-// ratio compares with the base: the value is that of the medians, the extremes are those of single rounds.
-type ratio struct {
-	Value   *float64 `json:"value,omitempty"` // absent when the base has 0
-	Min     float64  `json:"min,omitempty"`
-	Max     float64  `json:"max,omitempty"`
-	Verdict string   `json:"verdict,omitempty"` // met, missed, or absent without a target
-	Unsure  bool     `json:"unsure,omitempty"`  // some rounds say otherwise
-}
-
 type measure struct {
 	Load   string                  `json:"load"`
 	Metric string                  `json:"metric"`
@@ -42,7 +33,7 @@ type measure struct {
 	Unit   string                  `json:"unit"`
 	Target string                  `json:"target,omitempty"`
 	Values map[string]table.Spread `json:"values"`
-	Ratios map[string]ratio        `json:"ratios"`
+	Ratios map[string]table.Ratio  `json:"ratios"`
 }
 
 type serverInfo struct {
@@ -134,7 +125,7 @@ func (r *report) finish(loads []load) {
 }
 
 func (r *report) measure(load, title string, row row) measure {
-	m := measure{Load: load, Metric: row.metric, Unit: row.unit, Values: map[string]table.Spread{}, Ratios: map[string]ratio{}}
+	m := measure{Load: load, Metric: row.metric, Unit: row.unit, Values: map[string]table.Spread{}, Ratios: map[string]table.Ratio{}}
 	if row.title != "" {
 		m.Title = title + ": " + row.title
 	}
@@ -156,31 +147,12 @@ func (r *report) measure(load, title string, row row) measure {
 	return m
 }
 
-func compare(v, base table.Spread, row row) ratio {
-	var q ratio
-	if base.Min > 0 {
-		value := v.Median / base.Median
-		q.Value = &value
-		var each []float64
-		for i := range v.Samples {
-			each = append(each, v.Samples[i]/base.Samples[i])
-		}
-		s := table.SpreadOf(each)
-		q.Min, q.Max = s.Min, s.Max
-	}
-	if row.target == 0 || row.target != notAbove && q.Value == nil {
-		return q
-	}
-	good := func(v, base float64) bool {
-		if row.target == notAbove {
-			return v <= base
-		}
-		return v <= base*row.target
-	}
-	met := good(v.Median, base.Median)
-	q.Verdict = map[bool]string{true: "met", false: "missed"}[met]
-	for i := range v.Samples {
-		q.Unsure = q.Unsure || good(v.Samples[i], base.Samples[i]) != met
+func compare(v, base table.Spread, row row) table.Ratio {
+	q := table.RatioOf(v, base)
+	if row.target == notAbove {
+		q.Judge(v, base, func(v, base float64) bool { return v <= base })
+	} else if row.target != 0 && q.Value != nil {
+		q.Judge(v, base, func(v, base float64) bool { return v <= base*row.target })
 	}
 	return q
 }
@@ -218,14 +190,8 @@ func (r *report) printTable(w io.Writer) {
 			if s.Name == r.Base {
 				continue
 			}
-			q, text := m.Ratios[s.Name], "-"
-			if q.Value != nil {
-				text = table.Cell(*q.Value, q.Min, q.Max, r.Rounds, table.Hundredths)
-			}
-			if q.Unsure {
-				q.Verdict += " ?"
-			}
-			line = append(line, text, q.Verdict)
+			text, verdict := m.Ratios[s.Name].Cells(r.Rounds)
+			line = append(line, text, verdict)
 		}
 		lines = append(lines, append(line, m.Target))
 	}

@@ -39,8 +39,8 @@ type Meter struct {
 
 // Used is what a Meter has seen: CPU time of the process and of us, and how many cores were busy with something else.
 type Used struct {
-	Process, Own time.Duration
-	Others       float64
+	Elapsed, Process, Own time.Duration
+	Others                float64
 }
 
 func Start(pid int) (Meter, error) {
@@ -57,9 +57,9 @@ func (m Meter) Read() (Used, error) {
 	if err != nil {
 		return Used{}, err
 	}
-	u := Used{Process: now.process - m.process, Own: now.own - m.own}
+	u := Used{Elapsed: now.at.Sub(m.at), Process: now.process - m.process, Own: now.own - m.own}
 	others := max(0, now.busy-m.busy-u.Process-u.Own)
-	u.Others = others.Seconds() / now.at.Sub(m.at).Seconds()
+	u.Others = others.Seconds() / u.Elapsed.Seconds()
 	return u, nil
 }
 

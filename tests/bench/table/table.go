@@ -24,6 +24,50 @@ func SpreadOf(samples []float64) Spread {
 	return Spread{(s[(n-1)/2] + s[n/2]) / 2, s[0], s[n-1], samples}
 }
 
+// Ratio compares with a base: the value is that of the medians, the extremes are those of single rounds.
+type Ratio struct {
+	Value   *float64 `json:"value,omitempty"` // absent when the base has 0
+	Min     float64  `json:"min,omitempty"`
+	Max     float64  `json:"max,omitempty"`
+	Verdict string   `json:"verdict,omitempty"` // met, missed, or absent without a target
+	Unsure  bool     `json:"unsure,omitempty"`  // some rounds say otherwise
+}
+
+// RatioOf takes the samples pair by pair: those of one round belong together.
+func RatioOf(v, base Spread) Ratio {
+	if base.Min <= 0 {
+		return Ratio{}
+	}
+	value := v.Median / base.Median
+	var each []float64
+	for i := range v.Samples {
+		each = append(each, v.Samples[i]/base.Samples[i])
+	}
+	s := SpreadOf(each)
+	return Ratio{Value: &value, Min: s.Min, Max: s.Max}
+}
+
+// Judge sets the verdict on the medians, and whether the rounds agree with it.
+func (q *Ratio) Judge(v, base Spread, good func(v, base float64) bool) {
+	met := good(v.Median, base.Median)
+	q.Verdict = map[bool]string{true: "met", false: "missed"}[met]
+	for i := range v.Samples {
+		q.Unsure = q.Unsure || good(v.Samples[i], base.Samples[i]) != met
+	}
+}
+
+// Cells are the ratio over n rounds and the verdict, as text.
+func (q Ratio) Cells(n int) (ratio, verdict string) {
+	ratio, verdict = "-", q.Verdict
+	if q.Value != nil {
+		ratio = Cell(*q.Value, q.Min, q.Max, n, Hundredths)
+	}
+	if q.Unsure {
+		verdict += " ?"
+	}
+	return ratio, verdict
+}
+
 // Cell is the median and, if it says more, the range of n samples.
 func Cell(median, low, high float64, n int, text func(float64) string) string {
 	if n < 2 || low == high {
