@@ -52,6 +52,7 @@ serve(const struct stunsrv_site *site, const struct stunsrv_arrival *a,
     const void *p, size_t n, struct stunsrv_reply *r,
     uint8_t out[static STUNSRV_ANSWER_MAX])
 {
+	memset(out, 0, STUNSRV_ANSWER_MAX);
 	if (!stunsrv_is_answered(stunsrv_judge(site, a, p, n, r)))
 		return 0;
 	return stunsrv_write(site, a, r, out);
