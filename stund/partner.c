@@ -326,6 +326,8 @@ answer(struct partner *p, const struct pair_request *q)
 	    !worker_allow(w, &q->client, &reply))
 		return false;
 	n = stunsrv_write(&place->site, &a, &reply, out);
+	if ((a.rules & STUNSRV_STRICT) != 0 && n > q->request_len)
+		return false;
 	client_addr(&to, &q->client, q->to_port);
 	udp = w->sockets[(size_t)(place - w->env->places.v) * STUNSRV_ROLES +
 		   reply.role]
