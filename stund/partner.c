@@ -446,6 +446,10 @@ open_socket(struct partner *p, char *error, size_t cap)
 	struct addr *a = &p->env->conf.partner_listen;
 	char text[ADDR_TEXT_MAX];
 
+	/* Of :PORT the partner's family: with both, IPv4 has another form. */
+	if (addr_is_any(a))
+		addr_parse(
+		    a, addr_is_v4(&p->peer) ? "0.0.0.0" : "::", addr_port(a));
 	p->fd = addr_bind_udp(a, false);
 	if (p->fd == -1) {
 		snprintf(error, cap, "partner-listen %s: %s",

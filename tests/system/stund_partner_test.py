@@ -264,6 +264,17 @@ def tcp():
                     other.getsockname()
 
 
+def wildcard_channel():
+    """-partner-listen :PORT is every address, of the partner's family."""
+    with contextlib.ExitStack() as stack:
+        p = Pair(stack)
+        p.at[0] = ("", p.ports[2] + 1)
+        p.to[1] = ("127.0.0.1", p.ports[2] + 1)
+        p.start(0)
+        p.start(1)
+        p.wait_up()
+
+
 def many_workers():
     """Requests are handed over from all threads, by many clients."""
     with contextlib.ExitStack() as stack:
@@ -656,7 +667,7 @@ def metrics():
 
 
 TESTS = [mapping, filtering, from_second_port, response_port,
-         fingerprint_and_padding, small_answers, tcp, many_workers, alone,
+         fingerprint_and_padding, small_answers, tcp, wildcard_channel, many_workers, alone,
          killed, stopped, restarts, other_ports, moved, advertised,
          both_families, other_key, replayed, tampered,
          lossy, strangers, bad_options, metrics]
