@@ -86,15 +86,6 @@ partner_key_read(struct key *k, const char *path, char *error, size_t cap)
 
 /* ---- what sites and log say ---- */
 
-const char *
-partner_state_name(enum pair_state state)
-{
-	static const char *const names[] = {
-	    [PAIR_DOWN] = "down", [PAIR_UNFIT] = "unfit", [PAIR_UP] = "up"};
-
-	return names[state];
-}
-
 static enum pair_family
 family_of(const struct stund_place *place)
 {
@@ -282,9 +273,7 @@ judge(const struct stund_place *place, const struct stunsrv_arrival *a,
 	    .txid = q->txid,
 	    .want = q->want,
 	    .request_len = q->request_len,
-	    .extras_max = q->extras_max < STUNSRV_PLAIN_MAX
-		? q->extras_max
-		: STUNSRV_PLAIN_MAX};
+	    .extras_max = q->extras_max};
 	return STUNSRV_SUCCESS;
 }
 
