@@ -32,6 +32,12 @@ static const struct conf_option table[] = {
 	.def = "info",
 	.choices = "quiet|error|info|debug",
 	.help = "LEVEL: what is written to standard error"},
+    {.name = "check",
+	.type = CONF_STRING,
+	.offset = offsetof(struct stund_conf, check_uri),
+	.def = "",
+	.help = "URI: say what the server at stun:HOST[:PORT] or "
+		"stuns:HOST[:PORT] is and does, and exit"},
     {.name = "n",
 	.type = CONF_BOOL,
 	.offset = offsetof(struct stund_conf, check),

@@ -9,6 +9,7 @@
 #include "run/privdrop.h"
 #include "run/sandbox.h"
 #include "run/version.h"
+#include "stund/check_edge.h"
 #include "stund/stund.h"
 
 /* Exit statuses: 1 for the system's faults, 2 for usage and configuration. */
@@ -118,7 +119,9 @@ run(struct stund *env, int argc, char **argv)
 		/* What is printed is a file to serve with. */
 		env->conf.check = false;
 		stund_conf_print(&env->conf);
-	} else {
+	} else if (env->conf.check_uri[0] != '\0')
+		return check_run(env->conf.check_uri);
+	else {
 		log_init("stund", (enum log_level)env->conf.log);
 		return serve(env);
 	}

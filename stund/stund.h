@@ -5,6 +5,7 @@
  *   conf.c   the table of options
  *   serve.c  workers: sockets whose datagrams go through pure/stunsrv
  *   page.c   the metrics page
+ *   check.h  the map of -check, a client that shares nothing with the server
  *
  * Nothing is kept per client. A worker is a loop with its own sockets and
  * its own counters, which only its thread writes; the page sums them up.
@@ -32,6 +33,7 @@ struct stund_conf {
 	char *user;
 	bool sandbox;
 	int log; /* enum log_level */
+	char *check_uri; /* "": serve */
 	bool check;
 	bool version;
 };

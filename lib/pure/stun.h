@@ -66,10 +66,13 @@ enum stun_attr_type {
 	STUN_USERHASH = 0x001e,
 	STUN_XOR_MAPPED_ADDRESS = 0x0020,
 	STUN_PADDING = 0x0026, /* RFC 5780 */
+	STUN_RESPONSE_PORT = 0x0027, /* RFC 5780 */
 	STUN_OPTIONAL = 0x8000, /* the first that may be skipped */
 	STUN_XOR_MAPPED_ADDRESS_OLD = 0x8020, /* before RFC 5389 */
 	STUN_SOFTWARE = 0x8022,
 	STUN_FINGERPRINT = 0x8028,
+	STUN_RESPONSE_ORIGIN = 0x802b, /* RFC 5780 */
+	STUN_OTHER_ADDRESS = 0x802c, /* RFC 5780 */
 };
 
 /* A message that was read; lends the bytes it was read from. */
