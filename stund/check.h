@@ -77,6 +77,7 @@ enum check_probe {
 /* The longest request: PADDING of CHECK_PADDING_LEN. */
 #define CHECK_PADDING_LEN 512
 #define CHECK_REQUEST_MAX (STUN_HEADER_LEN + 4 + CHECK_PADDING_LEN)
+#define CHECK_ID_OFFSET	  4
 #define CHECK_ID_LEN	  16 /* with the cookie's place */
 #define CHECK_SENDS	  3
 
@@ -87,9 +88,6 @@ enum check_probe {
 
 /* The attribute that no server can know, and that none must ignore. */
 #define CHECK_UNKNOWN_TYPE 0x7abc
-
-/* CN-COOKIE, stund's own. */
-#define CHECK_COOKIE_TYPE 0xca50
 
 /* ---- check_answer.c ---- */
 

@@ -6,8 +6,6 @@
 
 #include "stund/check.h"
 
-enum { TYPE_SUCCESS = 0x0101, TYPE_ERROR = 0x0111 };
-
 static void
 read_address(struct check_addr *to, const struct stun_attr *a)
 {
@@ -91,33 +89,33 @@ read_attr(struct check_answer *to, const struct stun_msg *m,
 		to->fingerprint = true;
 		to->fingerprint_bad |= !stun_fingerprint_ok(m, a);
 		break;
-	case CHECK_COOKIE_TYPE:
+	case STUN_CN_COOKIE:
 		to->cookie = a->len == 8;
 		break;
 	}
+}
+
+/* An answer to RFC 3489's request has no magic cookie, and a longer id. */
+static bool
+is_response(const struct stun_msg *m, const uint8_t *id)
+{
+	return m->method == STUN_BINDING &&
+	    (m->class == STUN_SUCCESS || m->class == STUN_ERROR) &&
+	    memcmp(m->p + CHECK_ID_OFFSET, id, CHECK_ID_LEN) == 0;
 }
 
 bool
 check_answer_read(struct check_answer *a, const uint8_t *p, size_t n,
     const uint8_t id[static CHECK_ID_LEN])
 {
-	struct stun_msg m = {.p = p, .len = n, .method = STUN_BINDING};
 	struct stun_attr attr;
-	uint8_t got[CHECK_ID_LEN];
+	struct stun_msg m;
 	struct rd r;
-	uint16_t type, len;
 
-	rd_init(&r, p, n);
-	type = rd_u16(&r);
-	len = rd_u16(&r);
-	rd_copy(&r, got, sizeof(got));
-	if (r.bad || (type != TYPE_SUCCESS && type != TYPE_ERROR) ||
-	    len != rd_left(&r) || memcmp(got, id, sizeof(got)) != 0)
+	if (stun_parse(&m, p, n) == STUN_FORM_OTHER || !is_response(&m, id))
 		return false;
-	/* By hand, since an answer to RFC 3489's has no magic cookie. */
-	memcpy(m.txid.b, got + sizeof(got) - STUN_TXID_LEN, STUN_TXID_LEN);
 	memset(a, 0, sizeof(*a));
-	a->class = type == TYPE_SUCCESS ? CHECK_SUCCESS : CHECK_ERROR;
+	a->class = m.class == STUN_SUCCESS ? CHECK_SUCCESS : CHECK_ERROR;
 	a->len = n;
 	r = stun_attrs(&m);
 	while (stun_attr_next(&m, &r, &attr))

@@ -7,9 +7,6 @@
 
 #include "stund/check.h"
 
-/* CHANGE-REQUEST, RFC 5780 section 7.2. */
-enum { CHANGE_NONE = 0, CHANGE_PORT = 2, CHANGE_IP = 4 };
-
 static const struct {
 	const char *name;
 	enum check_probe socket;
@@ -289,7 +286,7 @@ put_attributes(struct wr *w, const struct check *c, enum check_probe p)
 		stun_put(w, CHECK_UNKNOWN_TYPE, zeros, 4);
 		break;
 	case CHECK_COOKIE:
-		stun_put(w, CHECK_COOKIE_TYPE, zeros, 8);
+		stun_put(w, STUN_CN_COOKIE, zeros, 8);
 		put_long(w);
 		break;
 	case CHECK_EMPTY_PADDING:
@@ -305,16 +302,16 @@ put_attributes(struct wr *w, const struct check *c, enum check_probe p)
 		put_port(w, c, 4);
 		break;
 	case CHECK_CHANGE_NONE:
-		put_change(w, CHANGE_NONE);
+		put_change(w, 0);
 		break;
 	case CHECK_CHANGE_PORT:
-		put_change(w, CHANGE_PORT);
+		put_change(w, STUN_CHANGE_PORT);
 		break;
 	case CHECK_CHANGE_IP:
-		put_change(w, CHANGE_IP);
+		put_change(w, STUN_CHANGE_IP);
 		break;
 	case CHECK_CHANGE_BOTH:
-		put_change(w, CHANGE_IP | CHANGE_PORT);
+		put_change(w, STUN_CHANGE_IP | STUN_CHANGE_PORT);
 		break;
 	default:
 		break;
