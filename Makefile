@@ -172,11 +172,14 @@ endif
 GO    = GOTOOLCHAIN=local CGO_ENABLED=0 $(shell deploy/bootstrap go)
 PEERS = $(addprefix build/peers/,derper derpprobe stunc tailscaled tailscale)
 BENCHES = $(addprefix build/peers/,derpbench coordbench)
-peers: $(PEERS) $(BENCHES)
+peers: $(PEERS) $(BENCHES) build/peers/pionstun
 $(PEERS) &: tests/interop/go.mod tests/interop/go.sum
 	@mkdir -p build/peers
 	$(Q)cd tests/interop && $(GO) build -o ../../build/peers/ $(PEERS:build/peers/%=tailscale.com/cmd/%)
 	@touch $(PEERS)
+build/peers/pionstun: $(wildcard tests/interop/pionstun/*.go) tests/interop/go.mod tests/interop/go.sum
+	@mkdir -p build/peers
+	$(Q)cd tests/interop && $(GO) build -o ../../$@ ./pionstun
 $(BENCHES): $(wildcard $(addprefix tests/bench/,*.go */*.go go.*))
 	@mkdir -p build/peers
 	$(Q)cd tests/bench && $(GO) build -o ../../$@ ./$(if $(filter %/coordbench,$@),coord)

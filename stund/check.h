@@ -245,10 +245,11 @@ bool check_is_misplaced(const struct check *c, enum check_probe p);
 double check_factor(const struct check *c, enum check_probe *which);
 const char *check_program(const struct check *c);
 
-/* Appends why it is not fit, "; " between reasons; nothing: it is. */
-void check_judge_basic(const struct check *c, struct text *why);
-void check_judge_tailscale(const struct check *c, struct text *why);
-void check_judge_behaviour(const struct check *c, struct text *why);
+/* Append why it is not fit, "; " between reasons; nothing: it is. True: what
+ * was appended is only why it could not be told from here. */
+bool check_judge_basic(const struct check *c, struct text *why);
+bool check_judge_tailscale(const struct check *c, struct text *why);
+bool check_judge_behaviour(const struct check *c, struct text *why);
 bool check_is_reachable(const struct check *c);
 /* True if the server sees another address than the requests left with. */
 bool check_nat_is_between(const struct check *c);

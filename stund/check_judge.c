@@ -196,7 +196,7 @@ judge_request(const struct check *c, enum check_probe p, const char *silence,
 		reason(why, "%s", silence);
 }
 
-void
+bool
 check_judge_basic(const struct check *c, struct text *why)
 {
 	const struct check_slot *s = &c->slots[CHECK_BARE];
@@ -206,7 +206,7 @@ check_judge_basic(const struct check *c, struct text *why)
 		if (c->tls_info.untrusted[0] != '\0')
 			reason(why, "clients refuse its certificate: %s",
 			    c->tls_info.untrusted);
-		return;
+		return false;
 	}
 	judge_request(c, CHECK_BARE,
 	    "the 20-byte request that browsers send gets no answer", why);
@@ -215,9 +215,10 @@ check_judge_basic(const struct check *c, struct text *why)
 		reason(why,
 		    "no XOR-MAPPED-ADDRESS, only MAPPED-ADDRESS, "
 		    "which some NATs rewrite");
+	return false;
 }
 
-void
+bool
 check_judge_tailscale(const struct check *c, struct text *why)
 {
 	if (c->tls)
@@ -227,6 +228,7 @@ check_judge_tailscale(const struct check *c, struct text *why)
 		    "their request gets no answer, and without one they take "
 		    "UDP for blocked",
 		    why);
+	return false;
 }
 
 static void
@@ -245,30 +247,65 @@ static void
 judge_change(const struct check *c, enum check_probe p, struct text *why)
 {
 	const struct check_slot *s = &c->slots[p];
+	struct stun_addr want = check_expected(c, p);
 	char from[CHECK_ADDR_TEXT_MAX], at[CHECK_ADDR_TEXT_MAX];
 	const char *name = check_probe_name(c, p);
 
 	if (s->state != CHECK_ANSWERED)
 		reason(why,
-		    "no answer to %s%s: clients take that for a NAT "
-		    "that filters",
-		    name,
-		    check_nat_is_between(c) ? " (or the NAT here drops it)"
-					    : "");
+		    "%s gets no answer: clients take that for a NAT that "
+		    "filters",
+		    name);
 	else if (s->answer.class == CHECK_ERROR)
-		reason(why, "error %u for %s", s->answer.code, name);
-	else if (check_is_misplaced(c, p)) {
-		struct stun_addr want = check_expected(c, p);
-
+		reason(why, "%s gets error %u", name, s->answer.code);
+	else if (check_is_misplaced(c, p))
 		reason(why,
-		    "%s is answered from %s instead of %s: clients "
-		    "take that for a NAT that lets all in",
+		    "%s is answered from %s instead of %s: clients take that "
+		    "for a NAT that lets all in",
 		    name, check_addr_text(&s->from, from),
 		    check_addr_text(&want, at));
-	}
 }
 
-void
+/*
+ * A NAT here that gives a socket another port for each destination keeps the
+ * answers to CHANGE-REQUESTs out, although the socket has asked there before.
+ * One that leaves the port as it is has let them in.
+ */
+static bool
+nat_may_hide(const struct check *c, enum check_probe p)
+{
+	const struct check_slot *s =
+	    check_answered(c, p - CHECK_CHANGE_PORT + CHECK_AT_PORT);
+	const struct stun_addr *mapped =
+	    s == NULL ? NULL : check_answer_mapped(&s->answer);
+
+	return c->slots[p].state != CHECK_ANSWERED && mapped != NULL &&
+	    check_nat_is_between(c) &&
+	    mapped->port != c->ports[check_socket_of(p)];
+}
+
+/* True if nothing is wrong but what may be hidden. */
+static bool
+judge_changes(const struct check *c, struct text *why)
+{
+	size_t before = why->len;
+	bool hidden = false;
+
+	for (enum check_probe p = CHECK_CHANGE_PORT; p <= CHECK_CHANGE_BOTH;
+	     p++)
+		if (nat_may_hide(c, p))
+			hidden = true;
+		else
+			judge_change(c, p, why);
+	if (!hidden || why->len > before)
+		return false;
+	reason(why,
+	    "the NAT here may keep out the answers to CHANGE-REQUEST; check "
+	    "from a host without one");
+	return before == 0;
+}
+
+bool
 check_judge_behaviour(const struct check *c, struct text *why)
 {
 	const struct check_slot *other = check_other(c);
@@ -276,25 +313,25 @@ check_judge_behaviour(const struct check *c, struct text *why)
 
 	if (c->tls)
 		reason(why, "that is done over UDP; check stun: too");
+	else if (!check_is_reachable(c))
+		reason(why, "no answer");
 	else if (check_plain(c) == NULL)
 		reason(why, "no answer with an address to such requests");
 	else if (other == NULL)
 		reason(why,
-		    "no OTHER-ADDRESS: with one address nobody can "
-		    "tell an easy NAT from a hard one");
+		    "no OTHER-ADDRESS: with one address nobody can tell an "
+		    "easy NAT from a hard one");
 	else if (check_other_fault(c) != NULL)
 		reason(why, "OTHER-ADDRESS %s %s",
 		    check_addr_text(&other->answer.other.a, text),
 		    check_other_fault(c));
 	if (why->len > 0)
-		return;
+		return false;
 	if (other != &c->slots[CHECK_BARE])
 		reason(why,
-		    "OTHER-ADDRESS is told to long requests only, and "
-		    "the usual clients send 20 bytes");
+		    "OTHER-ADDRESS is told to long requests only, and the "
+		    "usual clients send 20 bytes");
 	for (enum check_probe p = CHECK_AT_PORT; p <= CHECK_AT_BOTH; p++)
 		judge_alternate(c, p, why);
-	for (enum check_probe p = CHECK_CHANGE_PORT; p <= CHECK_CHANGE_BOTH;
-	     p++)
-		judge_change(c, p, why);
+	return judge_changes(c, why);
 }

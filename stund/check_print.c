@@ -153,18 +153,16 @@ add_facts(struct text *t, const struct check *c)
 
 static bool
 add_verdict(struct text *t, const struct check *c, const char *what,
-    void (*judge)(const struct check *c, struct text *why))
+    bool (*judge)(const struct check *c, struct text *why))
 {
 	struct text why = TEXT_EMPTY;
-	bool fit;
+	bool unclear = judge(c, &why), fit = why.len == 0 && !why.bad;
 
-	judge(c, &why);
-	fit = why.len == 0 && !why.bad;
-	text_fmt(t, "%s  %s%s%s\n", fit ? "fit     " : "not fit ", what,
-	    fit ? "" : ": ",
-	    fit			? ""
-		: why.p == NULL ? "no memory"
-				: why.p);
+	if (fit)
+		text_fmt(t, "fit       %s\n", what);
+	else
+		text_fmt(t, "%s   %s: %s\n", unclear ? "unclear" : "not fit",
+		    what, why.p == NULL ? "no memory" : why.p);
 	text_clear(&why);
 	return fit;
 }
