@@ -126,6 +126,8 @@ UNIT_OBJS_queue_test    := relayd/queue.o
 UNIT_OBJS_peers_test    := relayd/peers.o
 UNIT_OBJS_pages_test    := relayd/pages.o
 UNIT_OBJS_mail_test     := relayd/mail.o
+UNIT_OBJS_check_test    := stund/check.o \
+	$(patsubst %,stund/check_%.o,addr answer fault judge print probe uri)
 UNIT_OBJS_answer_test   := coordctl/answer.o
 SIM_OBJS_relay_test     := tests/sim/simio.o \
 	$(patsubst %,relayd/%.o,client web deliver worker session queue peers pages mail pool stats access) \

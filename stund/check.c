@@ -11,7 +11,7 @@
 /* Sent again after these times since the last time; then given up. */
 static const int64_t patience_us[CHECK_SENDS] = {400000, 600000, 800000};
 /* A stream repeats nothing; time for the handshakes of TCP and TLS. */
-enum { STREAM_PATIENCE_US = 4000000 };
+enum { STREAM_PATIENCE_US = 3000000 };
 
 void
 check_init(struct check *c, const struct stun_addr *server, bool tls,
