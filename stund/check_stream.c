@@ -29,6 +29,7 @@ struct stream {
 	int fd;
 	struct watch *readable, *writable;
 	struct stun_addr to;
+	bool used; /* was opened: a later request must find it open */
 	SSL *ssl;
 	uint8_t in[2048], out[2 * CHECK_REQUEST_MAX];
 	size_t in_n, out_n;
@@ -287,7 +288,7 @@ stream_open(struct stream *s, const struct stun_addr *to)
 
 	check_sockaddr(&a, to);
 	s->to = *to;
-	s->in_n = s->out_n = 0;
+	s->used = true;
 	s->fd = socket(
 	    a.u.sa.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (s->fd == -1) {
@@ -310,7 +311,10 @@ check_streams_send(struct check_streams *all, const struct check_send *request)
 {
 	struct stream *s = &all->v[request->socket];
 
-	if (s->state == CLOSED)
+	if (s->state == CLOSED && s->used)
+		check_failed(
+		    all->c, s->socket, "the server closes the connection");
+	else if (s->state == CLOSED)
 		stream_open(s, &request->to);
 	if (s->state == CLOSED || request->len > sizeof(s->out) - s->out_n)
 		return;
