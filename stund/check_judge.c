@@ -124,12 +124,18 @@ program_by_habit(const struct check *c)
 	return NULL;
 }
 
+static bool
+is_ours(const struct check *c)
+{
+	return c->slots[CHECK_COOKIE].answer.cookie;
+}
+
 const char *
 check_program(const struct check *c)
 {
 	const char *name;
 
-	if (c->slots[CHECK_COOKIE].answer.cookie)
+	if (is_ours(c))
 		return "campusnet's stund";
 	if ((name = program_by_name(c)) != NULL)
 		return name;
@@ -330,7 +336,9 @@ check_judge_behaviour(const struct check *c, struct text *why)
 	if (other != &c->slots[CHECK_BARE])
 		reason(why,
 		    "OTHER-ADDRESS is told to long requests only, and the "
-		    "usual clients send 20 bytes");
+		    "usual clients send 20 bytes%s",
+		    is_ours(c) ? " (stund's -behaviour always changes that)"
+			       : "");
 	for (enum check_probe p = CHECK_AT_PORT; p <= CHECK_AT_BOTH; p++)
 		judge_alternate(c, p, why);
 	return judge_changes(c, why);
