@@ -105,21 +105,34 @@ time_to_full(uint64_t word, uint64_t at, const struct rate *r)
 	return plausible((int64_t)((word - at) & TIME_MASK), r);
 }
 
-/* The source's way, or else the one to give it. */
+/* The way of the bucket that is full first. */
 static size_t
-find_way(const uint64_t *words, uint64_t tag, uint64_t at, const struct rate *r)
+find_fullest(const uint64_t *words, uint64_t at, const struct rate *r)
 {
 	int64_t least = INT64_MAX, left;
 	size_t found = 0;
 
 	for (size_t i = 0; i < WAYS; i++) {
-		if (words[i] >> TIME_BITS == tag)
-			return i;
 		left = time_to_full(words[i], at, r);
 		if (left < least) {
 			least = left;
 			found = i;
 		}
+	}
+	return found;
+}
+
+/* Copies the set; the source's way, or WAYS. */
+static size_t
+look_up(struct set *set, uint64_t *words, uint64_t tag)
+{
+	size_t found = WAYS;
+
+	for (size_t i = 0; i < WAYS; i++) {
+		words[i] =
+		    atomic_load_explicit(&set->way[i], memory_order_relaxed);
+		if (words[i] >> TIME_BITS == tag)
+			found = i;
 	}
 	return found;
 }
@@ -137,13 +150,11 @@ ratetable_take(
 	if (r->interval == 0)
 		return true;
 	for (int tries = 0; tries < TRIES; tries++) {
-		for (i = 0; i < WAYS; i++)
-			words[i] = atomic_load_explicit(
-			    &set->way[i], memory_order_relaxed);
-		i = find_way(words, tag, at, r);
-		left = words[i] >> TIME_BITS == tag
-		    ? time_to_full(words[i], at, r)
-		    : 0;
+		left = 0;
+		if ((i = look_up(set, words, tag)) < WAYS)
+			left = time_to_full(words[i], at, r);
+		else
+			i = find_fullest(words, at, r);
 		if (left > r->ahead)
 			return false;
 		word = tag << TIME_BITS |
