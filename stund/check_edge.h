@@ -21,7 +21,7 @@ void check_sockaddr(struct addr *to, const struct stun_addr *from);
  * for. NULL when memory is short. Events go to c; changed is called after
  * each. */
 struct check_streams *check_streams_new(struct check *c, struct loop *l,
-    const char *host, void (*changed)(void *arg), void *arg);
+    char *host, void (*changed)(void *arg), void *arg);
 void check_streams_free(struct check_streams *all);
 /* Sends, and connects before if it must. */
 void check_streams_send(

@@ -38,7 +38,7 @@ struct stream {
 struct check_streams {
 	struct check *c;
 	struct loop *loop;
-	const char *host;
+	char *host;
 	SSL_CTX *ctx; /* NULL for plain TCP */
 	void (*changed)(void *arg);
 	void *arg;
@@ -325,7 +325,7 @@ check_streams_send(struct check_streams *all, const struct check_send *request)
 }
 
 struct check_streams *
-check_streams_new(struct check *c, struct loop *l, const char *host,
+check_streams_new(struct check *c, struct loop *l, char *host,
     void (*changed)(void *arg), void *arg)
 {
 	struct check_streams *all = calloc(1, sizeof(*all));
