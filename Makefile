@@ -129,6 +129,7 @@ UNIT_OBJS_mail_test     := relayd/mail.o
 UNIT_OBJS_check_test    := stund/check.o \
 	$(patsubst %,stund/check_%.o,addr answer fault judge print probe uri)
 UNIT_OBJS_answer_test   := coordctl/answer.o
+UNIT_OBJS_pair_test     := stund/pair.o
 SIM_OBJS_relay_test     := tests/sim/simio.o \
 	$(patsubst %,relayd/%.o,client web deliver worker session queue peers pages mail pool stats access) \
 	$(patsubst %,lib/run/%.o,log addr metrics version)
@@ -159,6 +160,7 @@ FUZZERS := $(patsubst %.c,$(B)/%,$(wildcard tests/fuzz/*_fuzz.c))
 FUZZ_OBJS_derp_session_fuzz := relayd/session.o
 FUZZ_OBJS_answer_fuzz       := coordctl/answer.o
 FUZZ_OBJS_check_fuzz        := $(UNIT_OBJS_check_test)
+FUZZ_OBJS_pair_fuzz         := stund/pair.o
 FUZZ_OBJS_policy_fuzz       := $(POLICY_OBJS)
 FUZZ_OBJS_wire_fuzz         := coordd/wire.o tests/sim/mapview.o
 FUZZ_OBJS_conf_file_fuzz    := lib/run/conf.o lib/run/conf_value.o lib/run/addr.o

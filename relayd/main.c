@@ -48,8 +48,10 @@ load_tls(const struct relayd *relay, const struct cert *cert, char *error)
 {
 	const char *hostname = relay->conf->hostname;
 	struct addr a;
-	struct tls_conf conf = {cert->crt, cert->key, cert_meta(&relay->pub),
-	    addr_parse(&a, hostname, 0) ? NULL : hostname};
+	struct tls_conf conf = {.cert_file = cert->crt,
+	    .key_file = cert->key,
+	    .last = cert_meta(&relay->pub),
+	    .name = addr_parse(&a, hostname, 0) ? NULL : hostname};
 	struct tls_context *tls = NULL;
 
 	if (conf.last == NULL)

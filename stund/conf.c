@@ -23,6 +23,32 @@ static const struct conf_option table[] = {
 	"told of it; may be given repeatedly"},
     {"deny", CONF_STRINGS, AT(deny), NULL, 0, 0, NULL,
 	"PREFIX: sources that get no answer; may be given repeatedly"},
+    {"partner", CONF_ADDR, AT(partner), "", 0, 1, NULL,
+	"ADDR:PORT: where a second host's -partner-listen is, which has the "
+	"second address of RFC 5780"},
+    {"partner-listen", CONF_ADDR, AT(partner_listen), "", 0, 1, NULL,
+	"ADDR:PORT: hear the partner here"},
+    {"partner-key", CONF_STRING, AT(partner_key), "", 0, 0, NULL,
+	"FILE: 64 hex digits, the same on both hosts"},
+    {"partner-alternate-port", CONF_INT, AT(partner_alternate_port), "0", 0,
+	UINT16_MAX, NULL,
+	"PORT: the second port of RFC 5780, the same on both hosts; 0: the "
+	"one behind that of -listen"},
+    {"tcp", CONF_BOOL, AT(tcp), "true", 0, 0, NULL,
+	"answer over TCP, too, where UDP is answered"},
+    {"tls-listen", CONF_ADDRS, AT(tls_listen), NULL, STUN_TLS_PORT, 0, NULL,
+	"ADDR:PORT: answer over TLS here; may be given repeatedly"},
+    {"certificate", CONF_STRING, AT(certificate), "", 0, 0, NULL,
+	"FILE: the certificate for TLS and those above it, in PEM"},
+    {"key", CONF_STRING, AT(key), "", 0, 0, NULL,
+	"FILE: the private key of the certificate, in PEM"},
+    {"tcp-connections", CONF_INT, AT(tcp_connections), "4096", 1, 1000000, NULL,
+	"N: TCP and TLS connections at a time"},
+    {"tcp-source-connections", CONF_INT, AT(tcp_source_connections), "256", 1,
+	1000000, NULL, "N: and of one source (IPv4 address, IPv6 /64)"},
+    {"tcp-idle", CONF_DURATION, AT(tcp_idle_us), "10m", 0,
+	INT64_C(7 * 86400) * 1000000, NULL,
+	"TIME: end a connection without a request for so long; 0 is never"},
     {"behaviour", CONF_CHOICE, AT(behaviour), "fit", 0, 0, "fit|always",
 	"WHEN: add RFC 5780's addresses to an answer: as far as it is no "
 	"longer than the request, or always"},
@@ -68,7 +94,7 @@ static const struct conf_option table[] = {
 /* What SIGHUP changes. */
 static const char *const live[] = {"behaviour", "classic", "strict",
     "source-rate", "source-burst", "prefix-rate", "prefix-burst", "gated-rate",
-    "total-rate"};
+    "total-rate", "certificate", "key"};
 
 /* ---- what contradicts what ---- */
 
@@ -166,11 +192,12 @@ check_alternates(const struct stund_conf *c, char error[static STUND_ERROR_MAX])
 static bool
 is_served(const struct stund_conf *c, const struct stunsrv_alias *alias)
 {
-	const struct conf_addrs *lists[] = {&c->listen, &c->alternate};
+	const struct conf_addrs *lists[] = {
+	    &c->listen, &c->alternate, &c->tls_listen};
 	struct addr local;
 	uint8_t ip[16];
 
-	for (size_t i = 0; i < 2; i++)
+	for (size_t i = 0; i < 3; i++)
 		for (size_t j = 0; j < lists[i]->n; j++) {
 			local = lists[i]->v[j];
 			addr_ip16(&local, ip);
@@ -225,7 +252,9 @@ check(const struct stund_conf *c, char error[static STUND_ERROR_MAX])
 			    "deny: \"%.100s\" is not a prefix, such as "
 			    "10.0.0.0/8 or 2001:db8::/32",
 			    c->deny.v[i]);
-	return check_alternates(c, error) && check_advertise(c, error);
+	return check_alternates(c, error) && check_advertise(c, error) &&
+	    stund_conf_check_partner(c, error) &&
+	    stund_conf_check_tls(c, error);
 }
 
 enum conf_result

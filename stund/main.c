@@ -10,8 +10,10 @@
 #include "run/loop.h"
 #include "run/privdrop.h"
 #include "run/sandbox.h"
+#include "run/tls.h"
 #include "run/version.h"
 #include "stund/check_edge.h"
+#include "stund/partner.h"
 #include "stund/stund.h"
 
 /* Exit statuses: 1 for the system's faults, 2 for usage and configuration. */
@@ -59,6 +61,9 @@ open_workers(struct stund *env, char error[static STUND_ERROR_MAX])
 		snprintf(error, STUND_ERROR_MAX, "out of memory");
 		return -1;
 	}
+	streams_limit(&env->streams, &env->conf, privdrop_raise_files());
+	if (secure_publish(env, &env->conf, error) == -1)
+		return -1;
 	for (unsigned i = 0; i < env->n_workers; i++)
 		if ((env->workers[i] = worker_new(env, i, error)) == NULL)
 			return -1;
@@ -66,11 +71,26 @@ open_workers(struct stund *env, char error[static STUND_ERROR_MAX])
 	return 0;
 }
 
+static int
+open_partner(struct stund *env, char error[static STUND_ERROR_MAX])
+{
+	struct key k;
+
+	if (env->conf.partner.len == 0)
+		return 0;
+	if (partner_key_read(
+		&k, env->conf.partner_key, error, STUND_ERROR_MAX) == 0)
+		env->partner = partner_new(env, &k, error, STUND_ERROR_MAX);
+	sodium_memzero(&k, sizeof(k));
+	return env->partner == NULL ? -1 : 0;
+}
+
 /* All that needs privileges, then none; the network is read after this. */
 static int
 open_all(struct stund *env, char error[static STUND_ERROR_MAX])
 {
-	if (open_workers(env, error) == -1 || open_metrics(env, error) == -1)
+	if (open_workers(env, error) == -1 || open_partner(env, error) == -1 ||
+	    open_metrics(env, error) == -1)
 		return -1;
 	if (privdrop(env->conf.user, error) == -1)
 		return -1;
@@ -80,16 +100,33 @@ open_all(struct stund *env, char error[static STUND_ERROR_MAX])
 }
 
 static void
+report_place(const struct stund_place *place, bool tcp)
+{
+	char text[ADDR_TEXT_MAX];
+
+	for (int role = 0; role < STUNSRV_ROLES; role++) {
+		if (place->at[role].len == 0)
+			continue;
+		addr_text(&place->at[role], text);
+		if (!place->tls)
+			log_info("listening udp %s", text);
+		if (!place->tls && tcp)
+			log_info("listening tcp %s", text);
+		if (place->tls)
+			log_info("listening tls %s", text);
+	}
+}
+
+static void
 report_ready(const struct stund *env)
 {
 	char text[ADDR_TEXT_MAX];
 
 	for (size_t i = 0; i < env->places.n; i++)
-		for (int role = 0; role < STUNSRV_ROLES; role++)
-			if (env->places.v[i].at[role].len > 0)
-				log_info("listening udp %s",
-				    addr_text(
-					&env->places.v[i].at[role], text));
+		report_place(&env->places.v[i], env->conf.tcp);
+	if (env->partner != NULL)
+		log_info("listening partner %s",
+		    addr_text(&env->conf.partner_listen, text));
 	if (env->metrics != NULL)
 		log_info("listening metrics http://%s/metrics",
 		    addr_text(&env->conf.metrics, text));
@@ -164,8 +201,10 @@ main(int argc, char **argv)
 	for (unsigned i = 0; i < env.n_workers && env.workers[i] != NULL; i++)
 		worker_stop(env.workers[i]);
 	metrics_server_free(env.metrics);
+	partner_free(env.partner);
 	for (unsigned i = 0; i < env.n_workers; i++)
 		worker_free(env.workers[i]);
+	tls_context_free(atomic_load(&env.tls));
 	places_clear(&env.places);
 	limits_clear(&env.limits);
 	policy_free(atomic_load(&env.policy));

@@ -6,12 +6,14 @@
 
 #include "run/udp.h"
 #include "run/version.h"
+#include "stund/partner.h"
 #include "stund/stund.h"
 
 /* All workers' counters, summed up. */
 struct sums {
 	struct stund_counts counts;
 	struct udp_stats udp;
+	struct stream_counts streams;
 };
 
 static void
@@ -21,7 +23,7 @@ add(metric *sum, const metric *v, size_t n)
 		metric_add(&sum[i], metric_get(&v[i]));
 }
 
-/* Both structs hold nothing but metrics. */
+/* The structs hold nothing but metrics. */
 #define ADD(sum, v) \
 	add((metric *)(sum), (const metric *)(v), sizeof(*(v)) / sizeof(metric))
 
@@ -33,6 +35,7 @@ sum_up(const struct stund *env, struct sums *sums)
 	for (unsigned i = 0; i < env->n_workers; i++) {
 		w = env->workers[i];
 		ADD(&sums->counts, &w->counts);
+		ADD(&sums->streams, &w->streams->counts);
 		for (size_t j = 0; j < env->places.n * STUNSRV_ROLES; j++)
 			if (w->sockets[j].udp != NULL)
 				ADD(&sums->udp, udp_stats(w->sockets[j].udp));
@@ -151,6 +154,82 @@ render_udp(struct metrics *m, const struct udp_stats *udp)
 	    &udp->recv_errors);
 }
 
+/* ---- streams ---- */
+
+static void
+by_transport(struct metrics *m, const char *name, enum metrics_type type,
+    const char *help, const metric *v)
+{
+	metrics_family(m, name, type, help);
+	metrics_int(m, name, "transport=\"tcp\"", metric_get(&v[STUNSRV_TCP]));
+	metrics_int(m, name, "transport=\"tls\"", metric_get(&v[STUNSRV_TLS]));
+}
+
+static void
+render_streams(struct metrics *m, const struct stream_counts *c)
+{
+	static const char closed[] = "campusnet_stun_connections_closed_total";
+	char label[64];
+
+	by_transport(m, "campusnet_stun_connections", METRICS_GAUGE,
+	    "Connections now.", c->connected);
+	by_transport(m, "campusnet_stun_connections_total", METRICS_COUNTER,
+	    "Connections that were accepted.", c->accepted);
+	metrics_family(m, closed, METRICS_COUNTER,
+	    "Connections that ended or were refused, by reason.");
+	for (int why = 0; why < STREAM_CLOSES; why++) {
+		snprintf(label, sizeof(label), "reason=\"%s\"",
+		    stream_close_name((enum stream_close)why));
+		metrics_int(m, closed, label, metric_get(&c->closed[why]));
+	}
+	counter(m, "campusnet_stun_accept_pauses_total",
+	    "Times that accepting paused for lack of descriptors or memory.",
+	    &c->pauses);
+}
+
+/* ---- the partner ---- */
+
+static void
+render_partner(struct metrics *m, struct partner *p)
+{
+	static const char up[] = "campusnet_stun_partner_up";
+	static const char rtt[] = "campusnet_stun_partner_round_trip_seconds";
+	static const char got[] = "campusnet_stun_partner_datagrams_total";
+	const struct partner_counts *c = partner_counts(p);
+	int64_t rtt_us;
+	char label[64];
+
+	metrics_family(m, up, METRICS_GAUGE,
+	    "1 while the partner answers and has the other address.");
+	metrics_int(m, up, NULL, partner_state(p, &rtt_us) == PAIR_UP);
+	if (rtt_us >= 0) {
+		metrics_family(m, rtt, METRICS_GAUGE,
+		    "How long the partner's last answer took.");
+		metrics_real(m, rtt, NULL, (double)rtt_us / 1e6);
+	}
+	metrics_family(m, got, METRICS_COUNTER,
+	    "Datagrams from the partner's address, by what they were.");
+	for (int v = 0; v < PAIR_VERDICTS; v++) {
+		snprintf(label, sizeof(label), "outcome=\"%s\"",
+		    pair_verdict_name((enum pair_verdict)v));
+		metrics_int(m, got, label, metric_get(&c->received[v]));
+	}
+	counter(m, "campusnet_stun_partner_strangers_total",
+	    "Datagrams to -partner-listen from another address.",
+	    &c->strangers);
+	counter(m, "campusnet_stun_partner_sent_total",
+	    "Datagrams to the partner.", &c->sent);
+	counter(m, "campusnet_stun_partner_send_errors_total",
+	    "Datagrams to the partner that the kernel did not take.",
+	    &c->send_errors);
+	counter(m, "campusnet_stun_partner_requests_total",
+	    "Requests that the partner was to answer.", &c->asked);
+	counter(m, "campusnet_stun_partner_answers_total",
+	    "Requests answered for the partner.", &c->answered);
+	counter(m, "campusnet_stun_partner_refused_total",
+	    "Requests of the partner that got no answer.", &c->refused);
+}
+
 void
 page_render(struct metrics *m, void *arg)
 {
@@ -163,6 +242,9 @@ page_render(struct metrics *m, void *arg)
 	render_outcomes(m, &sums);
 	render_limits(m, &sums.counts);
 	render_udp(m, &sums.udp);
+	render_streams(m, &sums.streams);
+	if (env->partner != NULL)
+		render_partner(m, env->partner);
 	metrics_family(m, "campusnet_build_info", METRICS_GAUGE,
 	    "Always 1; the labels say what runs.");
 	snprintf(label, sizeof(label), "program=\"stund\",version=\"%.100s\"",

@@ -25,6 +25,14 @@ place_alias_parse(struct stunsrv_alias *alias, const char *text)
 	return true;
 }
 
+static uint16_t
+partner_port(const struct stund_conf *c, const struct addr *a1)
+{
+	if (c->partner_alternate_port != 0)
+		return (uint16_t)c->partner_alternate_port;
+	return (uint16_t)(addr_port(a1) + 1);
+}
+
 static void
 place_init(struct stund_place *p, const struct stund_conf *c, size_t listen)
 {
@@ -34,6 +42,12 @@ place_init(struct stund_place *p, const struct stund_conf *c, size_t listen)
 	p->site.wildcard = addr_is_any(a1);
 	p->site.extras = true;
 	p->site.here = STUNSRV_ROLE_BIT(STUNSRV_A1P1);
+	if (c->partner.len > 0) {
+		p->at[STUNSRV_A1P2] = *a1;
+		addr_set_port(&p->at[STUNSRV_A1P2], partner_port(c, a1));
+		p->site.here |= STUNSRV_ROLE_BIT(STUNSRV_A1P2);
+		p->site.partner = STUNSRV_ALL_ROLES ^ p->site.here;
+	}
 	/* An alternate has one -listen of its family: it is this one. */
 	for (size_t i = 0; i < c->alternate.n; i++) {
 		a2 = &c->alternate.v[i];
@@ -48,6 +62,16 @@ place_init(struct stund_place *p, const struct stund_conf *c, size_t listen)
 	}
 }
 
+static void
+place_init_tls(struct stund_place *p, const struct addr *a)
+{
+	p->tls = true;
+	p->at[STUNSRV_A1P1] = *a;
+	p->site.wildcard = addr_is_any(a);
+	p->site.extras = true;
+	p->site.here = STUNSRV_ROLE_BIT(STUNSRV_A1P1);
+}
+
 static int
 init_lists(struct stund_places *p, const struct stund_conf *c)
 {
@@ -55,7 +79,8 @@ init_lists(struct stund_places *p, const struct stund_conf *c)
 
 	p->aliases = calloc(c->advertise.n + 1, sizeof(*p->aliases));
 	/* Each socket as it is and as it is told. */
-	p->own = calloc(2 * STUNSRV_ROLES * c->listen.n + 1, sizeof(*p->own));
+	p->own = calloc(2 * STUNSRV_ROLES * (c->listen.n + c->tls_listen.n) + 1,
+	    sizeof(*p->own));
 	if (p->aliases == NULL || p->own == NULL)
 		return -1;
 	for (size_t i = 0; i < c->advertise.n; i++)
@@ -75,14 +100,18 @@ places_init(struct stund_places *p, const struct stund_conf *c)
 {
 	uint8_t key[STUNSRV_COOKIE_KEY_LEN];
 
-	p->v = calloc(c->listen.n + 1, sizeof(*p->v));
+	p->v = calloc(c->listen.n + c->tls_listen.n + 1, sizeof(*p->v));
 	if (p->v == NULL || init_lists(p, c) == -1)
 		return -1;
 	randombytes_buf(key, sizeof(key));
-	for (; p->n < c->listen.n; p->n++) {
+	for (; p->n < c->listen.n + c->tls_listen.n; p->n++) {
 		struct stund_place *place = &p->v[p->n];
 
-		place_init(place, c, p->n);
+		if (p->n < c->listen.n)
+			place_init(place, c, p->n);
+		else
+			place_init_tls(
+			    place, &c->tls_listen.v[p->n - c->listen.n]);
 		memcpy(place->site.cookie_key, key, sizeof(key));
 		place->site.aliases = p->aliases;
 		place->site.n_aliases = p->n_aliases;

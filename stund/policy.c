@@ -143,13 +143,15 @@ reload(struct stund *env)
 	struct stund_conf fresh = {0};
 	char error[STUND_ERROR_MAX], stuck[STUND_ERROR_MAX];
 
-	if (stund_conf_read(&fresh, env->argc, env->argv, error) != CONF_OK)
+	if (stund_conf_read(&fresh, env->argc, env->argv, error) != CONF_OK ||
+	    secure_publish(env, &fresh, error) == -1)
 		log_warnx("SIGHUP: all stays as it was: %s", error);
 	else if (policy_publish(env, &fresh) == -1)
 		log_warnx("SIGHUP: all stays as it was: out of memory");
 	else {
 		stund_conf_stuck(&env->conf, &fresh, stuck, sizeof(stuck));
-		log_info("SIGHUP: the new rules and rates hold%s%s",
+		log_info("SIGHUP: the new rules%s and rates hold%s%s",
+		    env->conf.tls_listen.n > 0 ? ", certificate" : "",
 		    stuck[0] == '\0' ? "" : "; these need a restart: ", stuck);
 	}
 	stund_conf_clear(&fresh);

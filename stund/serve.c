@@ -1,10 +1,11 @@
 /*
  * serve: a datagram's way: judged by pure/stunsrv, counted, limited, and then
- * answered from the socket that its reply names, at once or later. Decides
- * nothing about STUN.
+ * answered from the socket that its reply names, at once or later, or by the
+ * partner. Decides nothing about STUN.
  */
 #include "run/loop.h"
 #include "run/udp.h"
+#include "stund/partner.h"
 #include "stund/stund.h"
 
 _Static_assert(STUNSRV_ANSWER_MAX <= UDP_OUT_MAX, "answers fit");
@@ -16,13 +17,13 @@ to_stun(struct stun_addr *to, const struct addr *a)
 	to->port = addr_port(a);
 }
 
-static unsigned
-rules(const struct stund *env)
+unsigned
+serve_rules(const struct stund *env, const struct stund_place *place)
 {
 	const struct stund_policy *policy =
 	    atomic_load_explicit(&env->policy, memory_order_acquire);
 
-	if (atomic_load_explicit(&env->partner_up, memory_order_relaxed))
+	if (atomic_load_explicit(&place->partner_up, memory_order_acquire))
 		return policy->rules | STUNSRV_PARTNER_UP;
 	return policy->rules;
 }
@@ -85,7 +86,7 @@ send_due(const struct stund_answer *answer)
 	const struct stund_socket *s = answer->socket;
 	struct stun_addr from, to;
 	const struct stunsrv_arrival a = {.role = s->role,
-	    .rules = rules(s->worker->env),
+	    .rules = serve_rules(s->worker->env, s->place),
 	    .from = &from,
 	    .to = &to,
 	    .now = loop_now(s->worker->loop)};
@@ -96,6 +97,10 @@ send_due(const struct stund_answer *answer)
 	to_stun(&to, &answer->to);
 	atomic_fetch_sub_explicit(
 	    waiting_count(s->worker, &from), 1, memory_order_relaxed);
+	if (answer->reply.partner) {
+		partner_ask(s->worker->env->partner, &a, &answer->reply);
+		return;
+	}
 	n = stunsrv_write(&s->place->site, &a, &answer->reply, out);
 	send_apart(s, &answer->from, &answer->to, &answer->reply, out, n);
 }
@@ -128,6 +133,11 @@ answer(const struct stund_socket *s, const struct udp_datagram *d,
 			return 0;
 		stunsrv_refuse(a, reply, STUNSRV_BUSY);
 	}
+	if (reply->partner) {
+		if (partner_ask(s->worker->env->partner, a, reply))
+			return 0;
+		stunsrv_refuse(a, reply, STUNSRV_BUSY);
+	}
 	n = stunsrv_write(site, a, reply, out);
 	if (reply->role == s->role && reply->port == a->from->port)
 		return n;
@@ -143,7 +153,7 @@ serve_datagram(
 	struct stund_worker *w = s->worker;
 	struct stun_addr from, to;
 	const struct stunsrv_arrival a = {.role = s->role,
-	    .rules = rules(w->env),
+	    .rules = serve_rules(w->env, s->place),
 	    .from = &from,
 	    .to = &to,
 	    .now = loop_now(w->loop)};

@@ -2,11 +2,14 @@
  * stund: a STUN server (RFC 8489, RFC 5780). A map of the program:
  *
  *   main.c    options, sockets, privileges, threads: wires the rest
- *   conf.c    the table of options, and what contradicts what
+ *   conf.c, conf_check.c the table of options, and what contradicts what
  *   place.c   from options to sockets: which addresses, in which roles
  *   policy.c  what can change while running: rules, rates; SIGHUP
  *   worker.c  a thread with a loop and its own socket at each place
  *   serve.c   a datagram: judged by pure/stunsrv, limited, answered
+ *   accept.c, stream.c   the same for TCP and TLS: see stream.h
+ *   secure.c  the certificate
+ *   partner.c, pair.c    a second host for RFC 5780: see partner.h, pair.h
  *   page.c    the metrics page
  *   check.h   the map of -check, a client that shares nothing with the server
  *
@@ -30,10 +33,14 @@
 #include "run/conf.h"
 #include "run/metrics.h"
 #include "run/udp.h"
+#include "stund/stream.h"
 
 struct loop;
 struct metrics_server;
+struct partner;
+struct streams;
 struct timer;
+struct tls_context;
 
 #define STUND_ERROR_MAX	  CONF_ERROR_MAX
 #define STUND_WORKERS_MAX 64
@@ -47,6 +54,14 @@ struct stund_conf {
 	struct conf_addrs alternate;
 	struct conf_strings advertise; /* LOCAL=PUBLIC */
 	struct conf_strings deny; /* prefixes */
+	struct addr partner, partner_listen; /* len 0: none */
+	char *partner_key;
+	int64_t partner_alternate_port; /* 0: the one behind P1 */
+	bool tcp;
+	struct conf_addrs tls_listen;
+	char *certificate, *key;
+	int64_t tcp_connections, tcp_source_connections;
+	int64_t tcp_idle_us;
 	int behaviour; /* enum stund_behaviour */
 	bool classic;
 	bool strict;
@@ -79,6 +94,15 @@ void stund_conf_usage(void);
 void stund_conf_stuck(const struct stund_conf *old,
     const struct stund_conf *fresh, char *names, size_t cap);
 
+/* ---- conf_check.c ---- */
+
+/* True if the options for a partner, and for TLS, fit together; else one line
+ * in error. */
+bool stund_conf_check_partner(
+    const struct stund_conf *c, char error[static STUND_ERROR_MAX]);
+bool stund_conf_check_tls(
+    const struct stund_conf *c, char error[static STUND_ERROR_MAX]);
+
 /* ---- place.c ---- */
 
 /* Sockets that belong together: one -listen, with its alternate if there is
@@ -86,6 +110,9 @@ void stund_conf_stuck(const struct stund_conf *old,
 struct stund_place {
 	struct stunsrv_site site;
 	struct addr at[STUNSRV_ROLES];
+	bool tls; /* not UDP and TCP, and only A1P1 */
+	/* The partner answers: the site has its address then. */
+	atomic_bool partner_up;
 };
 
 struct stund_places {
@@ -201,6 +228,7 @@ struct stund_worker {
 	struct stund_socket *sockets;
 	struct later *later; /* struct stund_answer */
 	struct timer *timer; /* for the first of them */
+	struct streams *streams;
 	struct stund_counts counts;
 };
 
@@ -221,7 +249,18 @@ void worker_count(struct stund_worker *w, enum stunsrv_transport transport,
 bool worker_allow(struct stund_worker *w, const struct stun_addr *from,
     const struct stunsrv_reply *reply);
 
+/* ---- secure.c ---- */
+
+/* Reads the certificate and key of the options, and publishes them, if there
+ * is a -tls-listen; connections that are there keep theirs. -1 and one line in
+ * error: all stays as it was. */
+int secure_publish(struct stund *env, const struct stund_conf *c,
+    char error[static STUND_ERROR_MAX]);
+
 /* ---- serve.c ---- */
+
+/* The stunsrv_rule that hold now for requests to that place. */
+unsigned serve_rules(const struct stund *env, const struct stund_place *place);
 
 /* An answer and where it goes to: what is needed to write and send it. */
 struct stund_answer {
@@ -246,8 +285,10 @@ struct stund {
 	struct loop *loop; /* the main thread's: signals and metrics */
 	struct stund_places places;
 	_Atomic(struct stund_policy *) policy;
-	atomic_bool partner_up;
+	_Atomic(struct tls_context *) tls; /* NULL: no -tls-listen */
+	struct partner *partner; /* NULL: none */
 	struct stund_limits limits;
+	struct stream_shared streams;
 	struct stund_waiting waiting;
 	struct stund_worker *workers[STUND_WORKERS_MAX];
 	unsigned n_workers;

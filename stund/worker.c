@@ -16,6 +16,8 @@
 #include "run/udp.h"
 #include "stund/stund.h"
 
+#define FREE_PORT_TRIES 20
+
 /* ---- sockets ---- */
 
 /* A kernel without IPv6 has no socket for :PORT to be both families. */
@@ -32,6 +34,25 @@ bind_first(struct addr *a)
 	return addr_bind_udp(a, false);
 }
 
+/* A port of the kernel's choice is to be free for TCP as well. */
+static int
+bind_both(struct addr *a)
+{
+	struct addr tcp;
+	int fd;
+
+	for (int i = 0; i < FREE_PORT_TRIES; i++) {
+		fd = bind_first(a);
+		tcp = *a;
+		if (fd == -1 || addr_tcp_is_free(&tcp) == 0)
+			return fd;
+		close(fd);
+		addr_set_port(a, 0);
+	}
+	errno = EADDRINUSE;
+	return -1;
+}
+
 /*
  * The first worker binds for itself alone, so that a port that somebody else
  * has is an error, also if he would share it; once bound, it shares with the
@@ -44,14 +65,23 @@ open_socket(const struct stund_worker *w, struct addr *a)
 
 	if (w->index > 0)
 		return addr_bind_udp(a, true);
-	fd = bind_first(a);
+	fd = w->env->conf.tcp && addr_port(a) == 0 ? bind_both(a)
+						   : bind_first(a);
 	if (fd != -1 && w->env->n_workers > 1)
 		setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on));
 	return fd;
 }
 
+static const char *
+option_of(const struct stund_conf *c, int role)
+{
+	if (role == STUNSRV_A1P1)
+		return "listen";
+	return c->partner.len > 0 ? "partner-alternate-port" : "alternate";
+}
+
 static int
-failed(char *error, const struct addr *a, int role)
+failed(const struct stund_conf *c, char *error, const struct addr *a, int role)
 {
 	char text[ADDR_TEXT_MAX];
 	const char *hint = "";
@@ -62,9 +92,8 @@ failed(char *error, const struct addr *a, int role)
 		hint = "; ports below 1024 need root or CAP_NET_BIND_SERVICE";
 	else if (errno == EADDRNOTAVAIL)
 		hint = "; it must be an address of this host";
-	snprintf(error, STUND_ERROR_MAX, "%s %s: %s%s",
-	    role == STUNSRV_A1P1 ? "listen" : "alternate", addr_text(a, text),
-	    strerror(errno), hint);
+	snprintf(error, STUND_ERROR_MAX, "%s %s: %s%s", option_of(c, role),
+	    addr_text(a, text), strerror(errno), hint);
 	return -1;
 }
 
@@ -78,15 +107,15 @@ open_role(struct stund_worker *w, struct stund_place *place, int role,
 	s->worker = w;
 	s->place = place;
 	s->role = (enum stunsrv_role)role;
-	if (a->len == 0)
+	if (a->len == 0 || place->tls)
 		return 0;
 	if ((fd = open_socket(w, a)) == -1)
-		return failed(error, a, role);
+		return failed(&w->env->conf, error, a, role);
 	if ((s->udp = udp_new(w->loop, fd, serve_datagram, s)) != NULL)
 		return 0;
 	close(fd);
 	errno = ENOMEM;
-	return failed(error, a, role);
+	return failed(&w->env->conf, error, a, role);
 }
 
 static int
@@ -153,7 +182,8 @@ worker_new(struct stund *env, unsigned i, char error[static STUND_ERROR_MAX])
 	    WAITING_MAX / env->n_workers, sizeof(struct stund_answer));
 	if (w->loop == NULL || w->sockets == NULL || w->later == NULL ||
 	    (w->timer = timer_new(w->loop, serve_due, w)) == NULL ||
-	    open_sockets(w, error) == -1) {
+	    open_sockets(w, error) == -1 ||
+	    (w->streams = streams_new(w, error, STUND_ERROR_MAX)) == NULL) {
 		worker_free(w);
 		return NULL;
 	}
@@ -201,6 +231,7 @@ worker_free(struct stund_worker *w)
 {
 	if (w == NULL)
 		return;
+	streams_free(w->streams);
 	for (size_t i = 0;
 	     w->sockets != NULL && i < w->env->places.n * STUNSRV_ROLES; i++)
 		udp_free(w->sockets[i].udp);

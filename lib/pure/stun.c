@@ -119,6 +119,31 @@ stun_parse(struct stun_msg *m, const void *p, size_t n)
 	return m->cookie == STUN_COOKIE ? STUN_FORM_OK : STUN_FORM_CLASSIC;
 }
 
+/* What is wrong shows with the first byte, the fourth and the eighth: another
+ * protocol does not get to wait for the rest. */
+enum stun_frame
+stun_frame(const void *p, size_t n, size_t max, size_t *len)
+{
+	const uint8_t *head = p;
+	struct rd r;
+	size_t body;
+
+	*len = STUN_HEADER_LEN;
+	rd_init(&r, p, n);
+	if (n > 0 && (head[0] & 0xc0) != 0)
+		return STUN_FRAME_BAD;
+	rd_skip(&r, 2);
+	body = rd_u16(&r);
+	if (!r.bad && (body % 4 != 0 || STUN_HEADER_LEN + body > max))
+		return STUN_FRAME_BAD;
+	if (rd_u32(&r) != STUN_COOKIE && !r.bad)
+		return STUN_FRAME_BAD;
+	if (n < STUN_HEADER_LEN)
+		return STUN_FRAME_PART;
+	*len += body;
+	return n < *len ? STUN_FRAME_PART : STUN_FRAME_WHOLE;
+}
+
 bool
 stun_is_known(uint16_t type)
 {

@@ -24,6 +24,7 @@
 #define STUN_TXID_LEN	     12
 #define STUN_FINGERPRINT_LEN 8 /* with its attribute header */
 #define STUN_PORT	     3478
+#define STUN_TLS_PORT	     5349
 
 struct stun_txid {
 	uint8_t b[STUN_TXID_LEN];
@@ -111,6 +112,17 @@ enum stun_form {
  * attributes are not looked at yet.
  */
 enum stun_form stun_parse(struct stun_msg *m, const void *p, size_t n);
+
+/*
+ * Finds the message at the beginning of the n bytes of a stream, whose length
+ * is in its header (RFC 8489 section 6.2.2), max bytes at most.
+ */
+enum stun_frame {
+	STUN_FRAME_WHOLE, /* the first *len bytes are a message */
+	STUN_FRAME_PART, /* *len bytes are needed to tell more */
+	STUN_FRAME_BAD, /* no message can begin like this: end the stream */
+};
+enum stun_frame stun_frame(const void *p, size_t n, size_t max, size_t *len);
 
 struct stun_attr {
 	uint16_t type;

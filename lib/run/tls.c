@@ -13,10 +13,14 @@
 
 #include "run/tls.h"
 
+#define PROTOCOL_MAX 64
+
 struct tls_context {
 	SSL_CTX *ctx;
 	BIO_METHOD *method;
 	char *name;
+	/* Its length, then the protocol: as ALPN writes a list of one. */
+	uint8_t protocol[PROTOCOL_MAX];
 	struct tls_context *older;
 };
 
@@ -113,12 +117,12 @@ static int
 choose_protocol(SSL *ssl, const unsigned char **out, unsigned char *outlen,
     const unsigned char *in, unsigned int inlen, void *arg)
 {
-	static const unsigned char ours[] = "\x08http/1.1";
+	const struct tls_context *c = arg;
 
 	(void)ssl;
-	(void)arg;
 	if (SSL_select_next_proto((unsigned char **)(uintptr_t)out, outlen,
-		ours, sizeof(ours) - 1, in, inlen) != OPENSSL_NPN_NEGOTIATED)
+		c->protocol, c->protocol[0] + 1u, in,
+		inlen) != OPENSSL_NPN_NEGOTIATED)
 		return SSL_TLSEXT_ERR_ALERT_FATAL;
 	return SSL_TLSEXT_ERR_OK;
 }
@@ -172,7 +176,19 @@ set_policy(SSL_CTX *ctx)
 	    ctx, "ECDHE+AESGCM:ECDHE+CHACHA20:!aNULL:!eNULL:!PSK");
 	SSL_CTX_set1_groups_list(ctx, groups);
 	SSL_CTX_set_msg_callback(ctx, count_message);
-	SSL_CTX_set_alpn_select_cb(ctx, choose_protocol, NULL);
+}
+
+static bool
+set_protocol(struct tls_context *c, const char *protocol)
+{
+	size_t n = strlen(protocol);
+
+	if (n == 0 || n >= PROTOCOL_MAX)
+		return false;
+	c->protocol[0] = (uint8_t)n;
+	memcpy(c->protocol + 1, protocol, n);
+	SSL_CTX_set_alpn_select_cb(c->ctx, choose_protocol, c);
+	return true;
 }
 
 static int
@@ -214,6 +230,11 @@ tls_context_new(const struct tls_conf *conf, char error[static TLS_ERROR_MAX])
 	if (c->method == NULL || c->ctx == NULL)
 		goto fail;
 	set_policy(c->ctx);
+	if (!set_protocol(
+		c, conf->protocol == NULL ? "http/1.1" : conf->protocol)) {
+		snprintf(error, TLS_ERROR_MAX, "ALPN: no such protocol");
+		goto fail;
+	}
 	if (load_files(c->ctx, conf, error) == -1)
 		goto fail;
 	if (conf->name != NULL) {

@@ -28,6 +28,9 @@ struct tls_conf {
 	/* The only server name that may be asked for, and that must be; NULL:
 	 * any or none. */
 	const char *name;
+	/* The protocol (ALPN, RFC 7301) that is spoken here: who offers others
+	 * must offer it. NULL: "http/1.1". */
+	const char *protocol;
 };
 
 /* Shared by all connections and threads. NULL and one line in error if a file

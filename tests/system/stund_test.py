@@ -516,6 +516,10 @@ def config_file():
         status, out, err = run("-config", str(file), "-n", "-log=error")
         assert (status, err) == (0, ""), (status, err)
         assert out == ("listen 127.0.0.1:0\nlisten 127.0.0.2:0\n"
+                       'partner ""\npartner-listen ""\npartner-key ""\n'
+                       "partner-alternate-port 0\ntcp true\n"
+                       'certificate ""\nkey ""\ntcp-connections 4096\n'
+                       "tcp-source-connections 256\ntcp-idle 10m\n"
                        "behaviour fit\nclassic false\nstrict false\n"
                        "source-rate 50\nsource-burst 500\n"
                        "prefix-rate 500\nprefix-burst 5000\n"

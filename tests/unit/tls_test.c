@@ -152,11 +152,42 @@ test_chatter(struct tls_context *c, SSL_CTX *ctx)
 	end_pair(&p);
 }
 
+/* A client that offers protocols must offer the one that is spoken. */
+static void
+test_protocol(const struct tls_conf *files, SSL_CTX *ctx, const char *spoken)
+{
+	static const unsigned char offered[] = "\x08http/1.1\x03stu";
+	struct tls_conf conf = *files;
+	char error[TLS_ERROR_MAX];
+	const unsigned char *chosen;
+	struct tls_context *c;
+	unsigned n = 0;
+	struct pair p;
+	bool good;
+
+	conf.protocol = spoken;
+	c = tls_context_new(&conf, error);
+	SSL_CTX_set_alpn_protos(ctx, offered, sizeof(offered) - 1);
+	good = connect_pair(&p, c, ctx, TLS1_3_VERSION);
+	SSL_get0_alpn_selected(p.client, &chosen, &n);
+	if (spoken == NULL || strcmp(spoken, "stu") == 0) {
+		ok(good, "one of two protocols is spoken");
+		eq_int(n, spoken == NULL ? 8 : 3, "the right one");
+	} else
+		ok(!good, "none of two protocols is spoken");
+	end_pair(&p);
+	SSL_CTX_set_alpn_protos(ctx, NULL, 0);
+	ok(connect_pair(&p, c, ctx, TLS1_3_VERSION),
+	    "a client without a protocol is served");
+	end_pair(&p);
+	tls_context_free(c);
+}
+
 int
 main(void)
 {
 	char error[TLS_ERROR_MAX];
-	struct tls_conf conf = {crt, key, NULL, NULL};
+	struct tls_conf conf = {.cert_file = crt, .key_file = key};
 	SSL_CTX *ctx = SSL_CTX_new(TLS_client_method());
 	struct tls_context *c;
 
@@ -169,6 +200,9 @@ main(void)
 	test_data(c, ctx, TLS1_2_VERSION);
 	test_chatter(c, ctx);
 	tls_context_free(c);
+	test_protocol(&conf, ctx, NULL);
+	test_protocol(&conf, ctx, "stu");
+	test_protocol(&conf, ctx, "stun.nat-discovery");
 	conf.key_file = crt;
 	ok(tls_context_new(&conf, error) == NULL, "a key that is none");
 	conf.cert_file = "/nonexistent";
