@@ -92,6 +92,60 @@ def itself():
     assert check.rows["wrong FINGERPRINT"] == "silence", check.out
 
 
+def two_addresses(*flags):
+    """stund with two addresses: what -check says of it."""
+    port = free_port()
+    uri = f"stun:127.0.0.2:{port}"
+    with child([STUND, "-listen", f"127.0.0.2:{port}", "-alternate",
+                f"127.0.0.3:{port + 1}", *flags], uri):
+        return port, Check(uri)
+
+
+def itself_whole():
+    port, check = two_addresses("-behaviour", "always", "-classic")
+    check.fit(0, behaviour="fit").fact("other", f"127.0.0.3:{port + 1}")
+    check.fact("program", "campusnet's stund")
+    assert [f[:13] for f in check.faults] == ["it amplifies:"], check.faults
+    for name, ending in (("CHANGE-REQUEST port", f"2:{port + 1}"),
+                         ("CHANGE-REQUEST address", f"3:{port}"),
+                         ("CHANGE-REQUEST both", f"3:{port + 1}")):
+        assert check.rows[name].endswith("from 127.0.0." + ending), check.out
+    for name in ("TCP", "TCP, same connection", "TCP at OTHER-ADDRESS"):
+        assert check.rows[name].startswith("address"), check.out
+
+
+def itself_fit():
+    """By default it amplifies nothing, and says so: usual clients of RFC 5780
+    do not learn of the other address."""
+    _, check = two_addresses()
+    check.fit(0).why("NAT behaviour discovery", "told to long requests only")
+    check.why("NAT behaviour discovery", "-behaviour always")
+    assert check.faults == [], check.faults
+    check.fact("program", "campusnet's stund")
+
+
+def itself_strict():
+    _, check = two_addresses("-strict")
+    check.fit(1, "not fit").why("basic STUN (WebRTC)",
+                                "browsers send gets no answer")
+    # What does not fit into 28 bytes.
+    check.fault("420 does not list").fault("asks for no change")
+    assert len(check.faults) == 2, check.faults
+
+
+def itself_tls():
+    with tempfile.TemporaryDirectory() as folder:
+        certificate(folder, "127.0.0.1")
+        port = free_tcp_port()
+        with Stund("-tls-listen", f"127.0.0.1:{port}", "-certificate",
+                   f"{folder}/cert", "-key", f"{folder}/key"):
+            check = Check(f"stuns:127.0.0.1:{port}",
+                          {"SSL_CERT_FILE": f"{folder}/cert"})
+    check.fit(0, tailscale="not fit")
+    check.fact("tls", "certificate trusted, ALPN stun.nat-discovery")
+    assert check.rows["TLS, same connection"].startswith("address"), check.out
+
+
 def itself_v6():
     if not has_ipv6():
         raise Skip("no IPv6 on loopback")
@@ -485,7 +539,8 @@ def one_answer_per_connection():
     check.fault("a second request in the same connection gets no answer")
 
 
-TESTS = [itself, itself_v6, both_families, coturn, derper, honest_is_fit,
+TESTS = [itself, itself_whole, itself_fit, itself_strict, itself_tls,
+         itself_v6, both_families, coturn, derper, honest_is_fit,
          other_address_lies, mapped_lies, two_addresses_differ, answers_twice,
          answers_from_elsewhere, wrong_transaction, says_terrible_things,
          garbage, refused, silent, no_such_name, wrong_uris, tls,

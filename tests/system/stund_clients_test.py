@@ -4,8 +4,8 @@
 Prints TAP.
 
 The clients are coturn's turnutils_natdiscovery and turnutils_stunclient,
-Debian's stun, Tailscale's stunc, pion's library (tests/interop/pionstun) and
-Chromium's WebRTC. They run here, in a network namespace; behind it, in one of
+Debian's stun, Tailscale's stunc, pion's library (tests/interop/pionstun),
+Chromium's WebRTC, and stund's own -check. They run here, in a network namespace; behind it, in one of
 its own each, are a NAT, which is the kernel's, and the server:
 
     client 10.77.1.2 --- 10.77.1.1 NAT 203.0.113.1 --- 203.0.113.10, .11 server
@@ -242,6 +242,19 @@ def pion(kind):
            f"mapped: {re.escape(MAPPED[kind])}:")
 
 
+def check(kind):
+    """stund's own client is one of them. A NAT that hides the answers of
+    another address is no fault of the server's."""
+    said = run(STUND, "-check", f"stun:{SERVER}:{PORT}")
+    expect(said, r"\nyou +" + re.escape(MAPPED[kind]) + r":\d+, by way of "
+           + re.escape(CLIENT) + (" here: no NAT" if kind == "no NAT" else
+                                  " here: a NAT"),
+           r"\nfit +for basic STUN", r"\nfit +for Tailscale clients",
+           r"\nunclear +for NAT behaviour discovery: the NAT here may keep"
+           if kind == "fully-random" else
+           r"\nfit +for NAT behaviour discovery")
+
+
 # Gathers candidates until there are no more; what it found is in found.
 GATHER = """
 window.found = {candidates: [], errors: [], done: false};
@@ -274,7 +287,7 @@ def chromium(kind):
         assert [c[4] for c in reflexive if c[2] == "udp"] == [PUBLIC], found
 
 
-CLIENTS = (natdiscovery, stunclient, stun, stunc, pion, chromium)
+CLIENTS = (natdiscovery, stunclient, stun, stunc, pion, check, chromium)
 NEEDED = {"turnutils_natdiscovery": "coturn", "stun": "stun-client",
           "nft": "nftables", "chromium": "chromium",
           "chromedriver": "chromium-driver", STUND: "make",

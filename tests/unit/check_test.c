@@ -465,8 +465,9 @@ test_lies(void)
 		"the address that it tells, [2001:db8::]:3479, is of"},
 	    {{.bare = true, .mapped_is = &host_zero}, false, false,
 		"203.0.113.9:0, is no address that a host can have"},
-	    {{.bare = true, .mapped_is = &private}, false, false,
-		"192.168.1.1:3479, is private"},
+	    /* A server that is reached without a NAT, or with one inside. */
+	    {{.bare = true, .mapped_is = &private}, true, false,
+		"you       192.168.1.1:3479, by way of 192.0.2.7 here: a NAT"},
 	    {{.bare = true, .mapped_is = &same_ip}, false, false,
 		"198.51.100.10:3479, is the server's own"},
 	    {{.bare = true, .twice = true}, true, false,
