@@ -79,8 +79,13 @@ add_row(struct text *t, const struct check *c, enum check_probe p)
 	if (s->state != CHECK_ANSWERED)
 		text_fmt(t, "%s\n", answer.p);
 	else {
-		text_fmt(t, "%-44s  %5zu  %6.1f", answer.p, s->answer.len,
-		    (double)s->answer.len / (double)s->request_len);
+		text_fmt(t, "%-44s  %5zu  ", answer.p, s->answer.len);
+		/* Nobody can forge the source of a connection. */
+		if (check_is_stream(p))
+			text_fmt(t, "%6s", "");
+		else
+			text_fmt(t, "%6.1f",
+			    (double)s->answer.len / (double)s->request_len);
 		if (s->rtt_us >= 0)
 			text_fmt(t, "  %6.1f", (double)s->rtt_us / 1000);
 		text_char(t, '\n');

@@ -146,6 +146,22 @@ def itself_tls():
     assert check.rows["TLS, same connection"].startswith("address"), check.out
 
 
+def unvarying(text):
+    """The lines without times and the ports that were free."""
+    lines = re.sub(r"(127\.0\.0\.1):\d+", r"\1:PORT", text).splitlines()
+    return [line[:92].rstrip() if line[26:31].strip().isdigit() else line
+            for line in lines]
+
+
+def readme():
+    """What the README shows is what is printed."""
+    with Stund() as d:
+        check = Check(f"stun:127.0.0.1:{d.ports[0]}")
+    shown = re.search(r"```text\n(127\.0\.0\.1 at .*?)```",
+                      (TOP / "README.md").read_text(), re.S)
+    assert unvarying(shown[1]) == unvarying(check.out), check.out
+
+
 def itself_v6():
     if not has_ipv6():
         raise Skip("no IPv6 on loopback")
@@ -539,7 +555,7 @@ def one_answer_per_connection():
     check.fault("a second request in the same connection gets no answer")
 
 
-TESTS = [itself, itself_whole, itself_fit, itself_strict, itself_tls,
+TESTS = [itself, readme, itself_whole, itself_fit, itself_strict, itself_tls,
          itself_v6, both_families, coturn, derper, honest_is_fit,
          other_address_lies, mapped_lies, two_addresses_differ, answers_twice,
          answers_from_elsewhere, wrong_transaction, says_terrible_things,
