@@ -127,6 +127,8 @@ UNIT_OBJS_queue_test    := relayd/queue.o
 UNIT_OBJS_peers_test    := relayd/peers.o
 UNIT_OBJS_pages_test    := relayd/pages.o
 UNIT_OBJS_mail_test     := relayd/mail.o
+UNIT_OBJS_check_test    := stund/check.o \
+	$(patsubst %,stund/check_%.o,addr answer fault judge print probe uri)
 UNIT_OBJS_answer_test   := coordctl/answer.o
 UNIT_OBJS_pair_test     := stund/pair.o
 SIM_OBJS_relay_test     := tests/sim/simio.o \
@@ -158,6 +160,7 @@ $(B)/tests/sim/%: $(O)/tests/sim/%.o $$(addprefix $(O)/,$$(SIM_OBJS_$$*)) $(B)/l
 FUZZERS := $(patsubst %.c,$(B)/%,$(wildcard tests/fuzz/*_fuzz.c))
 FUZZ_OBJS_derp_session_fuzz := relayd/session.o
 FUZZ_OBJS_answer_fuzz       := coordctl/answer.o
+FUZZ_OBJS_check_fuzz        := $(UNIT_OBJS_check_test)
 FUZZ_OBJS_pair_fuzz         := stund/pair.o
 FUZZ_OBJS_policy_fuzz       := $(POLICY_OBJS)
 FUZZ_OBJS_wire_fuzz         := coordd/wire.o tests/sim/mapview.o
@@ -175,11 +178,14 @@ endif
 GO    = GOTOOLCHAIN=local CGO_ENABLED=0 $(shell deploy/bootstrap go)
 PEERS = $(addprefix build/peers/,derper derpprobe stunc stund tailscaled tailscale)
 BENCHES = $(addprefix build/peers/,derpbench coordbench stunbench)
-peers: $(PEERS) $(BENCHES)
+peers: $(PEERS) $(BENCHES) build/peers/pionstun
 $(PEERS) &: tests/interop/go.mod tests/interop/go.sum
 	@mkdir -p build/peers
 	$(Q)cd tests/interop && $(GO) build -o ../../build/peers/ $(PEERS:build/peers/%=tailscale.com/cmd/%)
 	@touch $(PEERS)
+build/peers/pionstun: $(wildcard tests/interop/pionstun/*.go) tests/interop/go.mod tests/interop/go.sum
+	@mkdir -p build/peers
+	$(Q)cd tests/interop && $(GO) build -o ../../$@ ./pionstun
 $(BENCHES): $(wildcard $(addprefix tests/bench/,*.go */*.go go.*))
 	@mkdir -p build/peers
 	$(Q)cd tests/bench && $(GO) build -o ../../$@ ./$(patsubst %bench,%,$(filter-out derpbench,$(@F)))

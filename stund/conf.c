@@ -81,6 +81,9 @@ static const struct conf_option table[] = {
 	"debuggers"},
     {"log", CONF_CHOICE, AT(log), "info", 0, 0, "quiet|error|info|debug",
 	"LEVEL: what is written to standard error"},
+    {"check", CONF_STRING, AT(check_uri), "", 0, 0, NULL,
+	"URI: say what the server at stun:HOST[:PORT] or stuns:HOST[:PORT] is "
+	"and does, and exit"},
     {"n", CONF_BOOL, AT(check), "false", 0, 0, NULL,
 	"check the configuration, print it and exit"},
     {"version", CONF_BOOL, AT(version), "false", 0, 0, NULL,

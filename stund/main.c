@@ -12,6 +12,7 @@
 #include "run/sandbox.h"
 #include "run/tls.h"
 #include "run/version.h"
+#include "stund/check_edge.h"
 #include "stund/partner.h"
 #include "stund/stund.h"
 
@@ -189,7 +190,9 @@ run(struct stund *env)
 		/* What is printed is a file to serve with. */
 		env->conf.check = false;
 		stund_conf_print(&env->conf);
-	} else {
+	} else if (env->conf.check_uri[0] != '\0')
+		return check_run(env->conf.check_uri);
+	else {
 		log_init("stund", (enum log_level)env->conf.log);
 		return serve(env);
 	}

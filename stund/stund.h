@@ -11,6 +11,7 @@
  *   secure.c  the certificate
  *   partner.c, pair.c    a second host for RFC 5780: see partner.h, pair.h
  *   page.c    the metrics page
+ *   check.h   the map of -check, a client that shares nothing with the server
  *
  * Nothing is kept per client but tokens in a table of fixed size, answers that
  * were asked for later, and connections, which are counted. Workers share no
@@ -73,6 +74,7 @@ struct stund_conf {
 	char *user;
 	bool sandbox;
 	int log; /* enum log_level */
+	char *check_uri; /* "": serve */
 	bool check;
 	bool version;
 };

@@ -88,6 +88,21 @@ check "it asks nothing and installs just these" \
 	said "noninteractive: .*-y.* install .*recommends libevent-dev libjansson-dev$"
 
 fresh_path
+echo "echo \"apt-get \$*\" >>$scratch/asked" | stand_in apt-get
+echo "echo \"systemctl \$*\" >>$scratch/asked" | stand_in systemctl
+echo 'echo go1.26.6' | stand_in go
+stand_in dpkg-query <<'TEXT'
+for last; do :; done
+[ $last = coturn ] || echo installed
+TEXT
+rm -f "$scratch/asked"
+bootstrap test
+check "coturn is missing: status 0" is "$status" 0
+check "coturn is missing: its server is masked before it is installed" \
+	is "$(sed -n 's/^systemctl //p;s/^apt-get .* install .*coturn$/install/p' \
+		"$scratch/asked" | tr '\n' ' ')" "mask coturn.service install "
+
+fresh_path
 stand_in apt-get <<'TEXT'
 echo "E: no such mirror"; exit 100
 TEXT

@@ -1,0 +1,30 @@
+/* check_edge: what the files of a check share that do touch the network. */
+#ifndef STUND_CHECK_EDGE_H
+#define STUND_CHECK_EDGE_H
+
+#include "stund/check.h"
+
+struct addr;
+struct check_streams;
+struct loop;
+
+/* ---- check_run.c ---- */
+
+/* All of it, for a person at a terminal: returns the exit status. */
+int check_run(const char *uri);
+
+void check_sockaddr(struct addr *to, const struct stun_addr *from);
+
+/* ---- check_stream.c ---- */
+
+/* Connections of one check; host, which is lent, is the name that TLS asks
+ * for. NULL when memory is short. Events go to c; changed is called after
+ * each. */
+struct check_streams *check_streams_new(struct check *c, struct loop *l,
+    char *host, void (*changed)(void *arg), void *arg);
+void check_streams_free(struct check_streams *all);
+/* Sends, and connects before if it must. */
+void check_streams_send(
+    struct check_streams *all, const struct check_send *request);
+
+#endif
