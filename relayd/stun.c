@@ -8,6 +8,10 @@
 #include "relayd/relayd.h"
 #include "run/udp.h"
 
+/* One address, and nothing of RFC 5780. */
+static const struct stunsrv_site site = {
+    .here = STUNSRV_ROLE_BIT(STUNSRV_A1P1)};
+
 struct stun_service {
 	struct udp *udp;
 	struct stats_shared *shared;
@@ -19,20 +23,24 @@ on_datagram(void *arg, const struct udp_datagram *d,
 {
 	struct stun_service *s = arg;
 	struct stun_addr from;
+	const struct stunsrv_arrival arrival = {.from = &from};
 	enum stunsrv_verdict verdict;
-	size_t n;
+	struct stunsrv_reply reply;
 
 	addr_ip16(d->from, from.ip);
 	from.port = addr_port(d->from);
-	verdict = stunsrv_answer(d->p, d->cut ? 0 : d->len, &from, out, &n);
-	if (verdict != STUNSRV_SUCCESS) {
+	verdict =
+	    stunsrv_judge(&site, &arrival, d->p, d->cut ? 0 : d->len, &reply);
+	if (verdict == STUNSRV_SUCCESS) {
+		metric_add(&s->shared->stun_success, 1);
+		metric_add(stun_addr_is_v4(&from) ? &s->shared->stun_v4
+						  : &s->shared->stun_v6,
+		    1);
+	} else
 		metric_add(&s->shared->stun_not_stun, 1);
-		return n;
-	}
-	metric_add(&s->shared->stun_success, 1);
-	metric_add(
-	    addr_is_v4(d->from) ? &s->shared->stun_v4 : &s->shared->stun_v6, 1);
-	return n;
+	return stunsrv_is_answered(verdict)
+	    ? stunsrv_write(&site, &arrival, &reply, out)
+	    : 0;
 }
 
 struct stun_service *

@@ -14,6 +14,9 @@
 
 _Static_assert(STUNSRV_ANSWER_MAX <= UDP_DATAGRAM_MAX, "answers fit");
 
+static const struct stunsrv_site site = {
+    .here = STUNSRV_ROLE_BIT(STUNSRV_A1P1)};
+
 static size_t
 answer(void *arg, const struct udp_datagram *d,
     uint8_t out[static UDP_DATAGRAM_MAX])
@@ -21,16 +24,19 @@ answer(void *arg, const struct udp_datagram *d,
 	struct stund_worker *w = arg;
 	enum stunsrv_verdict verdict = STUNSRV_NOT_STUN;
 	struct stun_addr from;
-	size_t len = 0;
+	const struct stunsrv_arrival arrival = {.from = &from};
+	struct stunsrv_reply reply;
 
 	addr_ip16(d->from, from.ip);
 	from.port = addr_port(d->from);
 	if (!d->cut)
-		verdict = stunsrv_answer(d->p, d->len, &from, out, &len);
+		verdict = stunsrv_judge(&site, &arrival, d->p, d->len, &reply);
 	metric_add(&w->verdicts[verdict], 1);
 	if (verdict == STUNSRV_SUCCESS)
 		metric_add(stun_addr_is_v4(&from) ? &w->v4 : &w->v6, 1);
-	return len;
+	return stunsrv_is_answered(verdict)
+	    ? stunsrv_write(&site, &arrival, &reply, out)
+	    : 0;
 }
 
 /* A kernel without IPv6 has no socket for :PORT to be both families. */

@@ -84,22 +84,19 @@ stun_parse(struct stun_msg *m, const void *p, size_t n)
 	struct stun_msg msg = {.p = p, .len = n};
 	struct rd r;
 	uint16_t type, len;
-	uint32_t cookie;
 
 	rd_init(&r, p, n);
 	type = rd_u16(&r);
 	len = rd_u16(&r);
-	cookie = rd_u32(&r);
+	msg.cookie = rd_u32(&r);
 	rd_copy(&r, msg.txid.b, STUN_TXID_LEN);
 	if (r.bad || (type & 0xc000) != 0 || len % 4 != 0 || len != rd_left(&r))
 		return STUN_FORM_OTHER;
-	if (cookie != STUN_COOKIE)
-		return STUN_FORM_CLASSIC;
 	msg.class = (enum stun_class)((type >> 4 & 1) | (type >> 7 & 2));
 	msg.method = (uint16_t)((type & 0x000f) | (type >> 1 & 0x0070) |
 	    (type >> 2 & 0x0f80));
 	*m = msg;
-	return STUN_FORM_OK;
+	return msg.cookie == STUN_COOKIE ? STUN_FORM_OK : STUN_FORM_CLASSIC;
 }
 
 struct rd
@@ -230,13 +227,20 @@ stun_read_xor_address(const struct stun_attr *a, const struct stun_txid *txid,
 }
 
 void
-stun_begin(struct wr *w, enum stun_class class, uint16_t method,
-    const struct stun_txid *txid)
+stun_begin_as(struct wr *w, enum stun_class class, uint16_t method,
+    uint32_t cookie, const struct stun_txid *txid)
 {
 	wr_u16(w, type_of(class, method));
 	wr_u16(w, 0);
-	wr_u32(w, STUN_COOKIE);
+	wr_u32(w, cookie);
 	wr_bytes(w, txid->b, STUN_TXID_LEN);
+}
+
+void
+stun_begin(struct wr *w, enum stun_class class, uint16_t method,
+    const struct stun_txid *txid)
+{
+	stun_begin_as(w, class, method, STUN_COOKIE, txid);
 }
 
 void
@@ -248,23 +252,39 @@ stun_put(struct wr *w, uint16_t type, const void *value, size_t n)
 	wr_zero(w, -n % 4);
 }
 
+static void
+put_masked(struct wr *w, uint16_t type, const struct stun_addr *addr,
+    const struct mask *mask)
+{
+	bool v4 = stun_addr_is_v4(addr);
+	size_t at = v4 ? sizeof(v4_mapped) : 0, n = sizeof(addr->ip) - at;
+	uint8_t *p;
+
+	wr_u16(w, type);
+	wr_u16(w, (uint16_t)(4 + n));
+	wr_u8(w, 0);
+	wr_u8(w, v4 ? FAMILY_V4 : FAMILY_V6);
+	wr_u16(w, addr->port ^ mask_port(mask));
+	p = wr_room(w, n);
+	for (size_t i = 0; p != NULL && i < n; i++)
+		p[i] = addr->ip[at + i] ^ mask->b[i];
+}
+
+void
+stun_put_address(struct wr *w, uint16_t type, const struct stun_addr *addr)
+{
+	struct mask none = {{0}};
+
+	put_masked(w, type, addr, &none);
+}
+
 void
 stun_put_xor_address(
     struct wr *w, const struct stun_addr *addr, const struct stun_txid *txid)
 {
 	struct mask mask = mask_of(txid);
-	bool v4 = stun_addr_is_v4(addr);
-	size_t at = v4 ? sizeof(v4_mapped) : 0, n = sizeof(addr->ip) - at;
-	uint8_t *p;
 
-	wr_u16(w, STUN_XOR_MAPPED_ADDRESS);
-	wr_u16(w, (uint16_t)(4 + n));
-	wr_u8(w, 0);
-	wr_u8(w, v4 ? FAMILY_V4 : FAMILY_V6);
-	wr_u16(w, addr->port ^ mask_port(&mask));
-	p = wr_room(w, n);
-	for (size_t i = 0; p != NULL && i < n; i++)
-		p[i] = addr->ip[at + i] ^ mask.b[i];
+	put_masked(w, STUN_XOR_MAPPED_ADDRESS, addr, &mask);
 }
 
 void

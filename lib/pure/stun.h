@@ -50,6 +50,7 @@ enum stun_method { STUN_BINDING = 1 };
  * skipped (RFC 8489 section 14). */
 enum stun_attr_type {
 	STUN_MAPPED_ADDRESS = 0x0001,
+	STUN_RESPONSE_ADDRESS = 0x0002, /* RFC 3489 */
 	STUN_CHANGE_REQUEST = 0x0003, /* RFC 5780 */
 	STUN_SOURCE_ADDRESS = 0x0004, /* RFC 3489 */
 	STUN_CHANGED_ADDRESS = 0x0005, /* RFC 3489 */
@@ -66,11 +67,22 @@ enum stun_attr_type {
 	STUN_USERHASH = 0x001e,
 	STUN_XOR_MAPPED_ADDRESS = 0x0020,
 	STUN_PADDING = 0x0026, /* RFC 5780 */
+	STUN_RESPONSE_PORT = 0x0027, /* RFC 5780 */
 	STUN_OPTIONAL = 0x8000, /* the first that may be skipped */
 	STUN_XOR_MAPPED_ADDRESS_OLD = 0x8020, /* before RFC 5389 */
 	STUN_SOFTWARE = 0x8022,
 	STUN_FINGERPRINT = 0x8028,
+	STUN_RESPONSE_ORIGIN = 0x802b, /* RFC 5780 */
+	STUN_OTHER_ADDRESS = 0x802c, /* RFC 5780 */
+	/* campusnet's own: docs/stun-attributes.md */
+	STUN_CN_COOKIE = 0xca50,
+	STUN_CN_DELAY = 0xca51,
+	STUN_CN_SILENT = 0xca52,
 };
+
+/* The flags of CHANGE-REQUEST (RFC 5780 section 7.2). */
+#define STUN_CHANGE_IP	 0x4u
+#define STUN_CHANGE_PORT 0x2u
 
 /* A message that was read; lends the bytes it was read from. */
 struct stun_msg {
@@ -78,6 +90,7 @@ struct stun_msg {
 	size_t len;
 	enum stun_class class;
 	uint16_t method;
+	uint32_t cookie; /* STUN_COOKIE, or the id's first 4 bytes: RFC 3489 */
 	struct stun_txid txid;
 };
 
@@ -89,7 +102,7 @@ enum stun_form {
 
 /*
  * Reads the header of a message of exactly n bytes, which must stay for as
- * long as m is used. m is filled in only if the form is STUN_FORM_OK. The
+ * long as m is used. m is filled in unless the form is STUN_FORM_OTHER. The
  * attributes are not looked at yet.
  */
 enum stun_form stun_parse(struct stun_msg *m, const void *p, size_t n);
@@ -133,7 +146,14 @@ bool stun_read_xor_address(const struct stun_attr *a,
  */
 void stun_begin(struct wr *w, enum stun_class class, uint16_t method,
     const struct stun_txid *txid);
+/* The same with another word where the magic cookie stands: the first of the
+ * 16 bytes of RFC 3489's transaction id. */
+void stun_begin_as(struct wr *w, enum stun_class class, uint16_t method,
+    uint32_t cookie, const struct stun_txid *txid);
 void stun_put(struct wr *w, uint16_t type, const void *value, size_t n);
+/* Of the form of MAPPED-ADDRESS. */
+void stun_put_address(
+    struct wr *w, uint16_t type, const struct stun_addr *addr);
 void stun_put_xor_address(
     struct wr *w, const struct stun_addr *addr, const struct stun_txid *txid);
 /* ERROR-CODE with an empty reason phrase. */

@@ -1,23 +1,44 @@
-/* stunsrv: the rules by which a datagram is answered. Keeps no state. */
+/*
+ * stunsrv: the rules by which a request is answered. Judging reads each
+ * attribute once; writing needs no more of the request. Keeps no state.
+ */
 #include <string.h>
+
+#include <sodium.h>
 
 #include "pure/stunsrv.h"
 
-/* The flags of CHANGE-REQUEST: change IP, change port (RFC 5780 7.2). */
-#define CHANGE_FLAGS 0x6u
+_Static_assert(STUNSRV_COOKIE_LEN == crypto_shorthash_BYTES, "cookie");
+_Static_assert(STUNSRV_COOKIE_KEY_LEN == crypto_shorthash_KEYBYTES, "key");
 
-/* What the attributes of a request ask for. */
+#define ERROR_LEN	8 /* ERROR-CODE without a phrase, and its header */
+#define COOKIE_ATTR_LEN (4 + STUNSRV_COOKIE_LEN)
+#define PORT_MIN	1024 /* of RESPONSE-PORT */
+
+/* Attributes of which the first counts: bits of `seen`. */
+enum {
+	SEEN_CHANGE = 1,
+	SEEN_SOFTWARE = 2,
+	SEEN_INTEGRITY = 4,
+	SEEN_PADDING = 8,
+	SEEN_PORT = 16,
+	SEEN_COOKIE = 32,
+	SEEN_DELAY = 64,
+	SEEN_SILENT = 128,
+};
+
+/* A request while it is read. */
 struct request {
+	const struct stunsrv_site *site;
+	const struct stunsrv_arrival *arrival;
+	struct stunsrv_reply *reply;
 	struct stun_msg msg;
-	bool fingerprint;
+	unsigned seen;
+	bool classic;
 	bool bad_fingerprint;
 	bool tailnode;
 	bool bad_value;
-	bool seen_change;
-	bool seen_software;
-	bool seen_integrity;
-	uint16_t unknown[STUNSRV_UNKNOWN_MAX];
-	size_t n_unknown;
+	uint32_t change; /* the flags of CHANGE-REQUEST */
 };
 
 const char *
@@ -27,6 +48,7 @@ stunsrv_verdict_name(enum stunsrv_verdict verdict)
 	    [STUNSRV_SUCCESS] = "success",
 	    [STUNSRV_BAD_REQUEST] = "bad_request",
 	    [STUNSRV_UNKNOWN_ATTRIBUTE] = "unknown_attribute",
+	    [STUNSRV_BUSY] = "busy",
 	    [STUNSRV_NOT_STUN] = "not_stun",
 	    [STUNSRV_CLASSIC] = "classic",
 	    [STUNSRV_NOT_REQUEST] = "not_request",
@@ -35,15 +57,21 @@ stunsrv_verdict_name(enum stunsrv_verdict verdict)
 	    [STUNSRV_BAD_FINGERPRINT] = "bad_fingerprint",
 	    [STUNSRV_ZERO_TXID] = "zero_txid",
 	    [STUNSRV_BAD_SOURCE] = "bad_source",
+	    [STUNSRV_DENIED_SOURCE] = "denied_source",
+	    [STUNSRV_SILENCE_ASKED] = "silence_asked",
+	    [STUNSRV_TOO_SHORT] = "too_short",
+	    [STUNSRV_LIMITED] = "limited",
 	};
 
 	return names[verdict];
 }
 
-/* Port 0, and addresses that are no source (RFC 1122 3.2.1.3, RFC 4291 2.7):
- * "this network", multicast and broadcast. */
+/* ---- sources ---- */
+
+/* Addresses that are no source (RFC 1122 3.2.1.3, RFC 4291 2.7): "this
+ * network", multicast and broadcast. */
 static bool
-source_bad(const struct stun_addr *from)
+source_is_martian(const struct stun_addr *from)
 {
 	static const uint8_t zero[16];
 
@@ -54,70 +82,221 @@ source_bad(const struct stun_addr *from)
 	return from->ip[0] == 0xff || memcmp(from->ip, zero, 16) == 0;
 }
 
-static void
-add_unknown(struct request *q, uint16_t type)
+static bool
+is_own(const struct stunsrv_site *site, const struct stunsrv_arrival *a)
 {
-	for (size_t i = 0; i < q->n_unknown; i++)
-		if (q->unknown[i] == type)
-			return;
-	if (q->n_unknown < STUNSRV_UNKNOWN_MAX)
-		q->unknown[q->n_unknown++] = type;
+	static const uint8_t zero[16];
+	const struct stun_addr *own = site->own;
+
+	for (size_t i = 0; i < site->n_own; i++, own++) {
+		if (own->port != a->from->port)
+			continue;
+		if (memcmp(own->ip, a->from->ip, 16) == 0)
+			return true;
+		if (memcmp(own->ip, zero, 16) == 0 && site->wildcard &&
+		    memcmp(a->to->ip, a->from->ip, 16) == 0)
+			return true;
+	}
+	return false;
 }
 
-/* The flags need a second address or port, which this server has not; no
- * flag asks for nothing, and some clients always send that. */
+static bool
+is_denied(const struct stunsrv_site *site, const struct stun_addr *from)
+{
+	struct ip ip;
+
+	if (site->denied == NULL)
+		return false;
+	memcpy(ip.b, from->ip, sizeof(ip.b));
+	return ip_set_has(site->denied, &ip);
+}
+
+/* ---- the cookie ---- */
+
+/* Siphash of the source's address and the time in slots. */
 static void
-see_change(struct request *q, const struct stun_attr *a)
+cookie_make(const struct stunsrv_site *site, const struct stun_addr *from,
+    uint64_t slot, uint8_t cookie[static STUNSRV_COOKIE_LEN])
+{
+	uint8_t in[sizeof(from->ip) + sizeof(slot)];
+	struct wr w;
+
+	wr_init(&w, in, sizeof(in));
+	wr_bytes(&w, from->ip, sizeof(from->ip));
+	wr_u64(&w, slot);
+	crypto_shorthash(cookie, in, sizeof(in), site->cookie_key);
+}
+
+static uint64_t
+slot_of(struct mono now)
+{
+	return (uint64_t)(now.us / STUNSRV_COOKIE_SLOT_US) + 1;
+}
+
+static bool
+cookie_is_right(const struct stunsrv_site *site,
+    const struct stunsrv_arrival *a, const uint8_t *value)
+{
+	uint8_t want[STUNSRV_COOKIE_LEN];
+
+	for (uint64_t ago = 0; ago < 2; ago++) {
+		cookie_make(site, a->from, slot_of(a->now) - ago, want);
+		if (sodium_memcmp(want, value, sizeof(want)) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* ---- reading a request ---- */
+
+static void
+add_unknown(struct stunsrv_reply *r, uint16_t type)
+{
+	for (size_t i = 0; i < r->n_unknown; i++)
+		if (r->unknown[i] == type)
+			return;
+	if (r->n_unknown < STUNSRV_UNKNOWN_MAX)
+		r->unknown[r->n_unknown++] = type;
+}
+
+/* True the first time: later ones do not count (section 14). */
+static bool
+see(struct request *q, unsigned bit)
+{
+	bool first = (q->seen & bit) == 0;
+
+	q->seen |= bit;
+	return first;
+}
+
+/* A value of one number of len bytes, else the request is bad. */
+static uint32_t
+number(struct request *q, const struct stun_attr *a, uint16_t len)
 {
 	struct rd r;
 
-	if (q->seen_change)
-		return;
-	q->seen_change = true;
 	rd_init(&r, a->value, a->len);
-	if (a->len != 4)
+	if (a->len != len)
 		q->bad_value = true;
-	else if ((rd_u32(&r) & CHANGE_FLAGS) != 0)
-		add_unknown(q, a->type);
+	return len == 2 ? rd_u16(&r) : rd_u32(&r);
+}
+
+static void
+see_cookie(struct request *q, const struct stun_attr *a)
+{
+	static const uint8_t zero[STUNSRV_COOKIE_LEN];
+
+	if (a->len != STUNSRV_COOKIE_LEN) {
+		q->bad_value = true;
+		return;
+	}
+	q->reply->want |= STUNSRV_WANT_COOKIE;
+	if (memcmp(a->value, zero, sizeof(zero)) != 0)
+		q->reply->cookie =
+		    cookie_is_right(q->site, q->arrival, a->value);
+}
+
+/* RFC 5780 section 7.5 has 2 bytes and padding, coturn's clients say 4. */
+static void
+see_port(struct request *q, const struct stun_attr *a)
+{
+	struct rd r;
+
+	rd_init(&r, a->value, a->len);
+	q->reply->port = rd_u16(&r);
+	if ((a->len != 2 && a->len != 4) || q->reply->port < PORT_MIN)
+		q->bad_value = true;
+}
+
+static void
+see_delay(struct request *q, const struct stun_attr *a)
+{
+	q->reply->delay_ms = number(q, a, 4);
+	if (q->reply->delay_ms > STUNSRV_DELAY_MAX_MS)
+		q->bad_value = true;
+}
+
+/* RFC 5780's and campusnet's. False: not one of them. */
+static bool
+see_extra(struct request *q, const struct stun_attr *a)
+{
+	if (!q->site->extras || q->classic)
+		return false;
+	switch (a->type) {
+	case STUN_PADDING:
+		see(q, SEEN_PADDING);
+		return true;
+	case STUN_RESPONSE_PORT:
+		if (see(q, SEEN_PORT))
+			see_port(q, a);
+		return true;
+	case STUN_CN_COOKIE:
+		if (see(q, SEEN_COOKIE))
+			see_cookie(q, a);
+		return true;
+	case STUN_CN_DELAY:
+		if (see(q, SEEN_DELAY))
+			see_delay(q, a);
+		return true;
+	case STUN_CN_SILENT:
+		if (see(q, SEEN_SILENT) && a->len != 0)
+			q->bad_value = true;
+		return true;
+	}
+	return false;
 }
 
 static void
 see_attr(struct request *q, const struct stun_attr *a)
 {
-	if (a->type == STUN_FINGERPRINT) {
-		q->fingerprint = true;
+	if (a->type == STUN_FINGERPRINT && !q->classic) {
+		q->reply->want |= STUNSRV_WANT_FINGERPRINT;
 		q->bad_fingerprint |= !stun_fingerprint_ok(&q->msg, a);
 		return;
 	}
 	/* What follows MESSAGE-INTEGRITY is not covered by it and does not
 	 * count, but for FINGERPRINT (sections 14.5, 14.6). */
-	if (q->seen_integrity)
+	if ((q->seen & SEEN_INTEGRITY) != 0)
 		return;
-	q->seen_integrity = a->type == STUN_MESSAGE_INTEGRITY ||
-	    a->type == STUN_MESSAGE_INTEGRITY_SHA256;
-	if (a->type == STUN_CHANGE_REQUEST) {
-		see_change(q, a);
-	} else if (a->type == STUN_SOFTWARE && !q->seen_software) {
-		q->seen_software = true;
-		q->tailnode = stun_is_tailnode(a);
-	} else if (!stun_is_known(a->type))
-		add_unknown(q, a->type);
+	if (a->type == STUN_SOFTWARE) {
+		if (see(q, SEEN_SOFTWARE))
+			q->tailnode = stun_is_tailnode(a);
+	} else if (a->type == STUN_CHANGE_REQUEST) {
+		if (see(q, SEEN_CHANGE))
+			q->change = number(q, a, 4) &
+			    (STUN_CHANGE_IP | STUN_CHANGE_PORT);
+	} else if (a->type == STUN_MESSAGE_INTEGRITY ||
+	    a->type == STUN_MESSAGE_INTEGRITY_SHA256)
+		q->seen |= SEEN_INTEGRITY;
+	else if (!see_extra(q, a) && !stun_is_known(a->type))
+		add_unknown(q->reply, a->type);
 }
 
-/* Section 6.3: the checks after which a message is dropped without a word,
- * then those of section 6.3.1 that are answered. */
+/* ---- judging ---- */
+
+static unsigned
+roles(const struct stunsrv_site *site, const struct stunsrv_arrival *a)
+{
+	if ((a->rules & STUNSRV_PARTNER_UP) == 0)
+		return site->here;
+	return site->here | site->partner;
+}
+
+/* Section 6.3: the checks after which a message is dropped without a word. */
 static enum stunsrv_verdict
-judge(struct request *q, const void *p, size_t n, const struct stun_addr *from)
+admit(struct request *q, const void *p, size_t n)
 {
 	static const struct stun_txid zero;
-	struct stun_attr a;
-	struct rd r;
+	const struct stunsrv_arrival *a = q->arrival;
 
 	switch (stun_parse(&q->msg, p, n)) {
 	case STUN_FORM_OTHER:
 		return STUNSRV_NOT_STUN;
 	case STUN_FORM_CLASSIC:
-		return STUNSRV_CLASSIC;
+		if ((a->rules & STUNSRV_CLASSIC_TOO) == 0)
+			return STUNSRV_CLASSIC;
+		q->classic = true;
+		break;
 	case STUN_FORM_OK:
 		break;
 	}
@@ -127,71 +306,318 @@ judge(struct request *q, const void *p, size_t n, const struct stun_addr *from)
 		return STUNSRV_NOT_BINDING;
 	if (memcmp(&q->msg.txid, &zero, sizeof(zero)) == 0)
 		return STUNSRV_ZERO_TXID;
-	if (source_bad(from))
+	if (source_is_martian(a->from) || is_own(q->site, a))
 		return STUNSRV_BAD_SOURCE;
-	r = stun_attrs(&q->msg);
+	if (is_denied(q->site, a->from))
+		return STUNSRV_DENIED_SOURCE;
+	return STUNSRV_SUCCESS;
+}
+
+static enum stunsrv_verdict
+read_attrs(struct request *q)
+{
+	struct rd r = stun_attrs(&q->msg);
+	struct stun_attr a;
+
 	while (stun_attr_next(&q->msg, &r, &a))
 		see_attr(q, &a);
 	if (r.bad)
 		return STUNSRV_MALFORMED;
 	if (q->bad_fingerprint)
 		return STUNSRV_BAD_FINGERPRINT;
-	if (q->bad_value)
-		return STUNSRV_BAD_REQUEST;
-	return q->n_unknown > 0 ? STUNSRV_UNKNOWN_ATTRIBUTE : STUNSRV_SUCCESS;
+	if ((q->seen & SEEN_SILENT) != 0 && !q->bad_value)
+		return STUNSRV_SILENCE_ASKED;
+	return STUNSRV_SUCCESS;
+}
+
+/* What contradicts itself, or this transport. */
+static bool
+is_contradictory(const struct request *q)
+{
+	bool padding = (q->seen & SEEN_PADDING) != 0;
+	bool port = (q->seen & SEEN_PORT) != 0;
+	bool delay = (q->seen & SEEN_DELAY) != 0;
+
+	if (q->arrival->transport != STUNSRV_UDP)
+		return q->reply->gated;
+	/* RFC 5780 section 7.5: both together reach a third party. A padded
+	 * answer would wait in much memory; one without a cookie, in vain. */
+	return (padding && (port || delay)) || (delay && !q->reply->cookie);
+}
+
+/* Where CHANGE-REQUEST wants the answer to come from. */
+static void
+choose_role(struct request *q)
+{
+	struct stunsrv_reply *r = q->reply;
+	unsigned role = q->arrival->role ^ q->change >> 1, bit;
+
+	bit = STUNSRV_ROLE_BIT(role);
+	if ((roles(q->site, q->arrival) & bit) == 0) {
+		add_unknown(r, STUN_CHANGE_REQUEST);
+		return;
+	}
+	r->role = (enum stunsrv_role)role;
+	r->partner = (q->site->here & bit) == 0;
+}
+
+_Static_assert(STUN_CHANGE_IP >> 1 == STUNSRV_OTHER_IP, "flags are roles");
+_Static_assert(STUN_CHANGE_PORT >> 1 == STUNSRV_OTHER_PORT, "flags are roles");
+
+/* How long the answer may be with more than the address. */
+static void
+choose_room(struct request *q)
+{
+	unsigned rules = q->arrival->rules;
+	bool padding = (q->seen & SEEN_PADDING) != 0;
+	struct stunsrv_reply *r = q->reply;
+
+	r->extras_max = r->request_len;
+	if (q->tailnode) {
+		r->want = 0;
+		return;
+	}
+	if (q->site->extras || q->classic)
+		r->want |= STUNSRV_WANT_EXTRAS;
+	if (padding)
+		r->want |= STUNSRV_WANT_PADDING;
+	else if (q->arrival->transport != STUNSRV_UDP ||
+	    ((q->classic || (rules & STUNSRV_ALWAYS) != 0) &&
+		(rules & STUNSRV_STRICT) == 0))
+		r->extras_max = STUNSRV_PLAIN_MAX;
+}
+
+static bool
+is_too_short(const struct request *q, enum stunsrv_verdict verdict)
+{
+	size_t least = STUN_HEADER_LEN + ERROR_LEN;
+
+	if ((q->arrival->rules & STUNSRV_STRICT) == 0 || q->tailnode ||
+	    q->arrival->transport != STUNSRV_UDP)
+		return false;
+	if (verdict == STUNSRV_SUCCESS)
+		least = STUN_HEADER_LEN +
+		    (stun_addr_is_v4(q->arrival->from) ? 12 : 24);
+	return least > q->msg.len;
+}
+
+static enum stunsrv_verdict
+judge(struct request *q, const void *p, size_t n)
+{
+	struct stunsrv_reply *r = q->reply;
+	enum stunsrv_verdict v;
+
+	if ((v = admit(q, p, n)) != STUNSRV_SUCCESS ||
+	    (v = read_attrs(q)) != STUNSRV_SUCCESS)
+		return v;
+	r->magic = q->msg.cookie;
+	r->txid = q->msg.txid;
+	r->request_len = n < UINT16_MAX ? (uint16_t)n : UINT16_MAX;
+	r->gated = q->change != 0 ||
+	    (q->seen & (SEEN_PADDING | SEEN_PORT | SEEN_DELAY)) != 0;
+	if (q->bad_value || is_contradictory(q))
+		v = STUNSRV_BAD_REQUEST;
+	else if (q->change != 0)
+		choose_role(q);
+	if (v == STUNSRV_SUCCESS && r->n_unknown > 0)
+		v = STUNSRV_UNKNOWN_ATTRIBUTE;
+	if (is_too_short(q, v))
+		return STUNSRV_TOO_SHORT;
+	choose_room(q);
+	if (v != STUNSRV_SUCCESS)
+		stunsrv_refuse(q->arrival, r, v);
+	return v;
+}
+
+enum stunsrv_verdict
+stunsrv_judge(const struct stunsrv_site *site, const struct stunsrv_arrival *a,
+    const void *p, size_t n, struct stunsrv_reply *reply)
+{
+	struct request q = {.site = site, .arrival = a, .reply = reply};
+
+	*reply = (struct stunsrv_reply){.role = a->role, .port = a->from->port};
+	reply->verdict = judge(&q, p, n);
+	return reply->verdict;
+}
+
+void
+stunsrv_refuse(const struct stunsrv_arrival *a, struct stunsrv_reply *reply,
+    enum stunsrv_verdict error)
+{
+	reply->verdict = error;
+	reply->partner = false;
+	reply->role = a->role;
+	reply->port = a->from->port;
+	reply->delay_ms = 0;
+}
+
+/* ---- writing ---- */
+
+/* Room left for n more bytes, if the answer is to have at most max. */
+static bool
+fits(const struct wr *w, const struct stunsrv_reply *r, size_t n, size_t max)
+{
+	if ((r->want & STUNSRV_WANT_FINGERPRINT) != 0)
+		n += STUN_FINGERPRINT_LEN;
+	return wr_len(w) + n <= max;
+}
+
+/* What clients are told of the socket with that role. */
+static struct stun_addr
+address_of(const struct stunsrv_site *site, const struct stunsrv_arrival *a,
+    unsigned role)
+{
+	struct stun_addr addr = site->at[role];
+
+	if (!site->wildcard)
+		return addr;
+	memcpy(addr.ip, a->to->ip, sizeof(addr.ip));
+	for (size_t i = 0; i < site->n_aliases; i++)
+		if (memcmp(site->aliases[i].local, addr.ip, 16) == 0) {
+			memcpy(addr.ip, site->aliases[i].told, 16);
+			break;
+		}
+	return addr;
+}
+
+static void
+put_extra(struct wr *w, const struct stunsrv_reply *r, uint16_t type,
+    const struct stun_addr *addr)
+{
+	if (fits(w, r, stun_addr_is_v4(addr) ? 12 : 24, r->extras_max))
+		stun_put_address(w, type, addr);
+}
+
+/* OTHER-ADDRESS is what CHANGE-REQUEST of both changes to, seen from where
+ * the request came to; RESPONSE-ORIGIN is where the answer comes from. */
+static void
+put_extras(struct wr *w, const struct stunsrv_site *site,
+    const struct stunsrv_arrival *a, const struct stunsrv_reply *r)
+{
+	bool classic = r->magic != STUN_COOKIE;
+	struct stun_addr addr;
+
+	if (roles(site, a) == STUNSRV_ALL_ROLES) {
+		addr = address_of(
+		    site, a, a->role ^ STUNSRV_OTHER_IP ^ STUNSRV_OTHER_PORT);
+		put_extra(w, r,
+		    classic ? STUN_CHANGED_ADDRESS : STUN_OTHER_ADDRESS, &addr);
+	}
+	addr = address_of(site, a, r->role);
+	put_extra(
+	    w, r, classic ? STUN_SOURCE_ADDRESS : STUN_RESPONSE_ORIGIN, &addr);
+	if (!classic)
+		put_extra(w, r, STUN_MAPPED_ADDRESS, a->from);
+}
+
+/* As long as the request, which is a multiple of 4. */
+static void
+put_padding(struct wr *w, const struct stunsrv_reply *r)
+{
+	size_t max = r->request_len < STUNSRV_ANSWER_MAX ? r->request_len
+							 : STUNSRV_ANSWER_MAX;
+	size_t n;
+
+	if (!fits(w, r, 4, max))
+		return;
+	n = max - wr_len(w) - 4;
+	if ((r->want & STUNSRV_WANT_FINGERPRINT) != 0)
+		n -= STUN_FINGERPRINT_LEN;
+	wr_u16(w, STUN_PADDING);
+	wr_u16(w, (uint16_t)n);
+	wr_zero(w, n);
+}
+
+static void
+put_success(struct wr *w, const struct stunsrv_site *site,
+    const struct stunsrv_arrival *a, const struct stunsrv_reply *r)
+{
+	uint8_t cookie[STUNSRV_COOKIE_LEN];
+
+	stun_begin_as(w, STUN_SUCCESS, STUN_BINDING, r->magic, &r->txid);
+	if (r->magic == STUN_COOKIE)
+		stun_put_xor_address(w, a->from, &r->txid);
+	else
+		stun_put_address(w, STUN_MAPPED_ADDRESS, a->from);
+	if ((r->want & STUNSRV_WANT_COOKIE) != 0 &&
+	    fits(w, r, COOKIE_ATTR_LEN, r->request_len)) {
+		cookie_make(site, a->from, slot_of(a->now), cookie);
+		stun_put(w, STUN_CN_COOKIE, cookie, sizeof(cookie));
+	}
+	if ((r->want & STUNSRV_WANT_EXTRAS) != 0)
+		put_extras(w, site, a, r);
+	if ((r->want & STUNSRV_WANT_PADDING) != 0)
+		put_padding(w, r);
+}
+
+/* RFC 3489 section 11.2.10: without padding, one is repeated instead. */
+static void
+put_classic_list(struct wr *w, const struct stunsrv_reply *r)
+{
+	uint16_t list[STUNSRV_UNKNOWN_MAX + 1];
+	size_t n = r->n_unknown;
+
+	memcpy(list, r->unknown, n * sizeof(list[0]));
+	if (n % 2 != 0) {
+		list[n] = list[n - 1];
+		n++;
+	}
+	stun_put_unknown(w, list, n);
 }
 
 /*
  * The list of unknown types, unless it made the answer longer than 1.3 times
- * the request. Since each type takes 4 bytes of the request and 2 of the
- * answer, that is so only for 24 bytes: a single attribute without a value.
+ * the request, or in strict mode, longer than the request. Since each type
+ * takes 4 bytes of the request and 2 of the answer, the first is so only for
+ * 24 bytes: a single attribute without a value.
  */
 static void
-put_unknown(struct wr *w, const struct request *q)
+put_error(struct wr *w, const struct stunsrv_arrival *a,
+    const struct stunsrv_reply *r, unsigned code)
 {
-	size_t list = 4 + (2 * q->n_unknown + 3) / 4 * 4;
+	size_t list = 4 + (2 * (size_t)r->n_unknown + 3) / 4 * 4;
+	size_t max = r->request_len;
 
-	if ((wr_len(w) + list) * 10 <= q->msg.len * 13)
-		stun_put_unknown(w, q->unknown, q->n_unknown);
+	if ((a->rules & STUNSRV_STRICT) == 0)
+		max = max * 13 / 10;
+	stun_begin_as(w, STUN_ERROR, STUN_BINDING, r->magic, &r->txid);
+	stun_put_error(w, code);
+	if (code != 420 || wr_len(w) + list > max)
+		return;
+	if (r->magic == STUN_COOKIE)
+		stun_put_unknown(w, r->unknown, r->n_unknown);
+	else
+		put_classic_list(w, r);
 }
 
-static size_t
-end(struct wr *w, const struct request *q)
+size_t
+stunsrv_write(const struct stunsrv_site *site, const struct stunsrv_arrival *a,
+    const struct stunsrv_reply *reply, uint8_t out[static STUNSRV_ANSWER_MAX])
 {
-	if (q->fingerprint && !q->tailnode &&
-	    wr_len(w) + STUN_FINGERPRINT_LEN <= q->msg.len)
-		return stun_end_fingerprint(w);
-	return stun_end(w);
-}
-
-enum stunsrv_verdict
-stunsrv_answer(const void *request, size_t n, const struct stun_addr *from,
-    uint8_t out[static STUNSRV_ANSWER_MAX], size_t *len)
-{
-	struct request q = {0};
-	enum stunsrv_verdict verdict = judge(&q, request, n, from);
-	const struct stun_txid *txid = &q.msg.txid;
+	struct stunsrv_reply r = *reply;
+	size_t fingerprint = STUN_FINGERPRINT_LEN;
 	struct wr w;
 
 	wr_init(&w, out, STUNSRV_ANSWER_MAX);
-	*len = 0;
-	switch (verdict) {
+	switch (r.verdict) {
 	case STUNSRV_SUCCESS:
-		stun_begin(&w, STUN_SUCCESS, STUN_BINDING, txid);
-		stun_put_xor_address(&w, from, txid);
+		put_success(&w, site, a, &r);
 		break;
 	case STUNSRV_BAD_REQUEST:
-		stun_begin(&w, STUN_ERROR, STUN_BINDING, txid);
-		stun_put_error(&w, 400);
+		put_error(&w, a, &r, 400);
 		break;
 	case STUNSRV_UNKNOWN_ATTRIBUTE:
-		stun_begin(&w, STUN_ERROR, STUN_BINDING, txid);
-		stun_put_error(&w, 420);
-		put_unknown(&w, &q);
+		put_error(&w, a, &r, 420);
+		break;
+	case STUNSRV_BUSY:
+		put_error(&w, a, &r, 500);
 		break;
 	default:
-		return verdict;
+		return 0;
 	}
-	*len = end(&w, &q);
-	return verdict;
+	if ((r.want & STUNSRV_WANT_FINGERPRINT) != 0 &&
+	    wr_len(&w) + fingerprint <=
+		(r.verdict == STUNSRV_SUCCESS ? r.extras_max : r.request_len))
+		return stun_end_fingerprint(&w);
+	return stun_end(&w);
 }
