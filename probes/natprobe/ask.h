@@ -59,7 +59,8 @@ struct ask {
 	uint16_t after; /* ASK_NONE, or once that earlier ask is over */
 	enum ask_if when;
 	int64_t wait_us; /* after that, or after the start */
-	uint8_t sends_max;
+	uint8_t sends_max; /* 0: the usual */
+	int64_t gap_us; /* between its sends; 0: the usual, which grows */
 	/* What came of it. */
 	enum ask_state state;
 	struct stun_txid txid;

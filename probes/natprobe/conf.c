@@ -23,7 +23,7 @@ static const struct conf_option table[] = {
 	    600 * SECOND_US, NULL, "TIME: the longest lifetime to look for"},
 	{"ttl-resolution", CONF_DURATION, AT(ttl_resolution_us), "2s",
 	    SECOND_US, 60 * SECOND_US, NULL,
-	    "TIME: how exactly, below 40 s; above it is 5 %"},
+	    "TIME: how exactly, from 20 to 40 s; below twice that, above 5 %"},
 	{"refresh", CONF_BOOL, AT(refresh), "false", 0, 0, NULL,
 	    "with -lifetime: find out which direction refreshes; takes 2.4 "
 	    "lifetimes more"},
@@ -35,7 +35,7 @@ static const struct conf_option table[] = {
 	    "source port"},
 	{"family", CONF_CHOICE, AT(family), "both", 0, 0, "both|4|6",
 	    "WHICH: IPv4, IPv6 or both"},
-	{"rate", CONF_INT, AT(rate), "50", 1, 1000, NULL,
+	{"rate", CONF_INT, AT(rate), "100", 1, 1000, NULL,
 	    "N: send at most N packets per second"},
 	{"n", CONF_BOOL, AT(dry), "false", 0, 0, NULL,
 	    "say what would be sent, and exit"},

@@ -269,9 +269,12 @@ send_ask(struct engine *e, struct ask *a, struct mono now, struct act *act)
 	a->last_sent = now;
 	a->state = ASK_ASKED;
 	a->sends++;
-	a->due = mono_add_us(now,
-	    a->sends >= a->sends_max ? patience_us(e, a)
-				     : resend_us[(a->sends - 1) % RESENDS]);
+	if (a->sends >= a->sends_max)
+		a->due = mono_add_us(now, patience_us(e, a));
+	else if (a->gap_us != 0)
+		a->due = mono_add_us(now, a->gap_us);
+	else
+		a->due = mono_add_us(now, resend_us[(a->sends - 1) % RESENDS]);
 	if (a->silent)
 		a->due = now;
 	e->sent++;
@@ -279,16 +282,29 @@ send_ask(struct engine *e, struct ask *a, struct mono now, struct act *act)
 	    mono_diff_us(e->free, now) > 0 ? now : e->free, e->gap_us);
 }
 
+/* What repeats goes before what begins: late repeats would make one flow of
+ * what a NAT is to see as one exchange. */
+static bool
+goes_before(const struct ask *a, const struct ask *b, struct mono now)
+{
+	bool a_repeats = a->state == ASK_ASKED && mono_reached(a->due, now);
+	bool b_repeats = b->state == ASK_ASKED && mono_reached(b->due, now);
+
+	if (a_repeats != b_repeats)
+		return a_repeats;
+	return a->due.us < b->due.us;
+}
+
 /* The ask that is due first, or NULL. */
 static struct ask *
-first_due(const struct engine *e)
+first_due(const struct engine *e, struct mono now)
 {
 	struct ask *best = NULL, *a;
 
 	for (size_t i = 0; i < e->n_asks; i++) {
 		a = &e->asks[i];
 		if (!ask_over(a) && mono_is_set(a->due) &&
-		    (best == NULL || a->due.us < best->due.us))
+		    (best == NULL || goes_before(a, best, now)))
 			best = a;
 	}
 	return best;
@@ -310,9 +326,9 @@ step(struct engine *e, struct ask *a, struct mono now, struct act *act)
 
 	if (only_gives_up(a)) {
 		finish(e, i,
-		    a->silent             ? ASK_ANSWERED
+		    a->silent		 ? ASK_ANSWERED
 			: a->answers > 0 ? ASK_ODD
-					  : ASK_SILENT,
+					 : ASK_SILENT,
 		    now);
 		return false;
 	}
@@ -333,7 +349,7 @@ engine_next(struct engine *e, struct mono now, struct act *act)
 {
 	struct ask *a;
 
-	while ((a = first_due(e)) != NULL && mono_reached(a->due, now)) {
+	while ((a = first_due(e, now)) != NULL && mono_reached(a->due, now)) {
 		if (!only_gives_up(a) && !mono_reached(e->free, now))
 			return false;
 		if (step(e, a, now, act))
@@ -345,7 +361,7 @@ engine_next(struct engine *e, struct mono now, struct act *act)
 struct mono
 engine_wake(const struct engine *e)
 {
-	const struct ask *a = first_due(e);
+	const struct ask *a = first_due(e, MONO_NEVER);
 
 	if (a == NULL)
 		return MONO_NEVER;

@@ -88,8 +88,8 @@ void engine_opened(struct engine *e, uint16_t sock,
 struct mono engine_wake(const struct engine *e);
 
 /* A datagram that socket sock got. What is no answer of ours is ignored. */
-void engine_input(struct engine *e, uint16_t sock,
-    const struct stun_addr *from, const void *p, size_t n, struct mono now);
+void engine_input(struct engine *e, uint16_t sock, const struct stun_addr *from,
+    const void *p, size_t n, struct mono now);
 
 /* The ask with that label, or NULL. */
 const struct ask *engine_find(

@@ -36,6 +36,7 @@ reason_name(enum reason r)
 	    [REASON_LIAR] = "server-contradicts-itself",
 	    [REASON_NO_NAT] = "no-nat",
 	    [REASON_NOT_ASKED] = "not-asked",
+	    [REASON_FILTERED] = "filter-would-hide-it",
 	    [REASON_BEYOND] = "longer-than-tried",
 	};
 
@@ -91,7 +92,7 @@ judge(const struct probe *p, struct verdicts *v)
 	v->alloc = judge_alloc(p);
 	v->poison = judge_poison(p, &v->mapping);
 	v->collision = judge_collision(p);
-	v->hairpin = judge_hairpin(p);
+	v->hairpin = judge_hairpin(p, &v->mapping, &v->filter);
 	for (unsigned c = 0; c < LIFE_CLASSES; c++)
 		v->life[c] = judge_life(p, c);
 	v->refresh = judge_refresh(p);

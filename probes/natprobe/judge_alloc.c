@@ -15,6 +15,9 @@
  * a chance of 1 in 10^20. */
 #define BLOCK_MAX 4096
 #define UNITS_MIN 12
+/* So many sockets in a row without an answer to any of their sends: even with
+ * one packet in five lost that is a chance of 1 in 10^8. */
+#define EXHAUSTED_MIN 4
 
 static const struct ask *
 unit_ask(const struct probe *p, unsigned u)
@@ -39,8 +42,7 @@ same_range(uint16_t a, uint16_t b)
 }
 
 static void
-count_unit(
-    const struct probe *p, const struct ask *a, struct verdict_alloc *v)
+count_unit(const struct probe *p, const struct ask *a, struct verdict_alloc *v)
 {
 	uint16_t local = local_port(p, a), port = a->mapped.port;
 
@@ -69,8 +71,8 @@ count_steps(const struct probe *p, struct verdict_alloc *v)
 		if (before != NULL) {
 			d = (int)a->mapped.port - (int)before->mapped.port;
 			v->steps++;
-			v->small_steps += d != 0 && d >= -STEP_MAX &&
-			    d <= STEP_MAX;
+			v->small_steps +=
+			    d != 0 && d >= -STEP_MAX && d <= STEP_MAX;
 		}
 		before = a;
 	}
@@ -105,10 +107,31 @@ seen_before(const struct probe *p, unsigned u, const struct stun_addr *ip)
 	return false;
 }
 
+/* The last sockets got no answer although the server lives: a small range
+ * that is used up. */
+static bool
+ran_out(const struct probe *p)
+{
+	unsigned lost = 0;
+
+	for (unsigned u = ALLOC_UNITS + ALLOC_ROW; u-- > 0;) {
+		const struct ask *a =
+		    engine_find(&p->engine, TEST_ALLOC, (uint16_t)u, 0);
+
+		if (a == NULL || a->state != ASK_SILENT)
+			break;
+		lost++;
+	}
+	return lost >= EXHAUSTED_MIN;
+}
+
 static enum assignment
 classify(const struct verdict_alloc *v)
 {
 	double n = v->units;
+
+	if (v->exhausted && v->high - v->low < BLOCK_MAX)
+		return ASSIGN_BLOCK;
 
 	if (v->preserved >= PRESERVED_SHARE * n)
 		return ASSIGN_PRESERVE;
@@ -152,6 +175,7 @@ judge_alloc(const struct probe *p)
 	}
 	count_steps(p, &v);
 	count_row(p, &v);
+	v.exhausted = v.units > 0 && ran_out(p);
 	if (p->primary == -1)
 		v.why = REASON_NO_SERVER;
 	else if (v.units < UNITS_MIN)

@@ -8,8 +8,7 @@
 static const struct ask *
 unit_ask(const struct probe *p, unsigned unit)
 {
-	return engine_find(
-	    &p->engine, TEST_FILTER, (uint16_t)unit, FILTER_ASK);
+	return engine_find(&p->engine, TEST_FILTER, (uint16_t)unit, FILTER_ASK);
 }
 
 static void

@@ -1,14 +1,14 @@
 /*
  * judge_life: how long a mapping lives, from a ladder of sockets of which
- * each was left alone for another time; and hairpinning. PURE.
+ * each was left alone for another time, and what keeps it alive. PURE.
  */
 #include "probes/natprobe/probe.h"
 
 static const struct ask *
 rung_ask(const struct probe *p, unsigned class, unsigned rung, unsigned step)
 {
-	return engine_find(&p->engine, TEST_LIFE,
-	    (uint16_t)(class << 8 | rung), (uint8_t)step);
+	return engine_find(&p->engine, TEST_LIFE, (uint16_t)(class << 8 | rung),
+	    (uint8_t)step);
 }
 
 /* The ask whose packets were the last of the rung's flow. */
@@ -17,9 +17,12 @@ last_packet(const struct probe *p, unsigned class, unsigned rung)
 {
 	if (class == LIFE_SINGLE)
 		return rung_ask(p, class, rung, LIFE_CHECK);
-	return rung_ask(p, class, rung,
-	    class == LIFE_STREAM ? LIFE_THIRD : LIFE_OPEN);
+	return rung_ask(
+	    p, class, rung, class == LIFE_STREAM ? LIFE_THIRD : LIFE_OPEN);
 }
+
+/* An exchange that took so long may have counted as a stream. */
+#define EXCHANGE_SENDS 3
 
 struct rung {
 	enum answer alive;
@@ -38,13 +41,13 @@ read_rung(const struct probe *p, unsigned class, unsigned n)
 	const struct ask *last = last_packet(p, class, n);
 	struct rung r = {.alive = ANSWER_UNKNOWN};
 
-	if (check == NULL || last == NULL || check->sends == 0)
+	if (check == NULL || last == NULL || check->sends == 0 ||
+	    (class == LIFE_EXCHANGE && last->sends > EXCHANGE_SENDS))
 		return r;
 	if (check->state == ASK_ANSWERED && check->got_sock == last->sock) {
 		r.alive = ANSWER_YES;
 		r.age_s = mono_diff_us(last->last_sent, check->answered) / 1e6;
-	} else if (check->state == ASK_SILENT ||
-	    check->state == ASK_ANSWERED) {
+	} else if (check->state == ASK_SILENT || check->state == ASK_ANSWERED) {
 		r.alive = ANSWER_NO;
 		r.age_s = class == LIFE_SINGLE
 		    ? check->delay_ms / 1e3
@@ -96,8 +99,7 @@ refreshed(const struct probe *p, enum refresh_kind kind)
 		uint16_t u = (uint16_t)(kind * REFRESH_EACH + i);
 
 		open = engine_find(&p->engine, TEST_REFRESH, u, 0);
-		check =
-		    engine_find(&p->engine, TEST_REFRESH, u, REFRESH_CHECK);
+		check = engine_find(&p->engine, TEST_REFRESH, u, REFRESH_CHECK);
 		if (check == NULL || check->sends == 0)
 			continue;
 		if (check->state == ASK_ANSWERED &&
@@ -118,41 +120,5 @@ judge_refresh(const struct probe *p)
 
 	if (v.outbound == ANSWER_UNKNOWN || v.inbound == ANSWER_UNKNOWN)
 		v.why = p->options.refresh ? REASON_LOSS : REASON_NOT_ASKED;
-	return v;
-}
-
-static const struct ask *
-hairpin_ask(const struct probe *p, unsigned u, unsigned step)
-{
-	return engine_find(
-	    &p->engine, TEST_HAIRPIN, (uint16_t)u, (uint8_t)step);
-}
-
-/* RFC 4787 REQ-9: heard at all; and with which source (REQ-9a). */
-struct verdict_hairpin
-judge_hairpin(const struct probe *p)
-{
-	struct verdict_hairpin v = {.kind = HAIRPIN_UNKNOWN};
-	const struct ask *a, *to;
-	bool internal = false;
-
-	for (unsigned u = 0; u < HAIRPIN_UNITS; u++) {
-		a = hairpin_ask(p, u, 2);
-		to = hairpin_ask(p, u, 0);
-		if (a == NULL || a->sends == 0)
-			continue;
-		v.units++;
-		if (a->state != ASK_ANSWERED || a->got_sock != to->sock)
-			continue;
-		v.heard++;
-		internal |= stun_addr_same_ip(
-		    &a->from, &p->engine.socks[a->sock].local);
-	}
-	if (v.units == 0)
-		v.why = p->options.hairpin ? REASON_LOSS : REASON_NOT_ASKED;
-	else if (v.heard == 0)
-		v.kind = HAIRPIN_NO;
-	else
-		v.kind = internal ? HAIRPIN_INTERNAL : HAIRPIN_EXTERNAL;
 	return v;
 }

@@ -85,8 +85,8 @@ judge_unit(const struct probe *p, unsigned unit, struct verdict_mapping *v)
 			continue;
 		n++;
 		v->external = a->mapped;
-		local &= stun_addr_same(
-		    &a->mapped, &p->engine.socks[a->sock].local);
+		local &=
+		    stun_addr_same(&a->mapped, &p->engine.socks[a->sock].local);
 		for (unsigned j = i + 1; j < PROBE_PLACES; j++) {
 			if ((b = answered(p, unit, j)) == NULL)
 				continue;
@@ -153,15 +153,13 @@ judge_poison(const struct probe *p, const struct verdict_mapping *m)
 	const struct ask *aa, *pp;
 
 	if (m->kind != BEHAVIOUR_EI) {
-		v.why = m->kind == BEHAVIOUR_NONE ? REASON_NO_NAT
-						   : REASON_NONE;
-		v.poisonable = m->kind == BEHAVIOUR_UNKNOWN ? ANSWER_UNKNOWN
-							     : ANSWER_NO;
+		v.why = m->kind == BEHAVIOUR_NONE ? REASON_NO_NAT : REASON_NONE;
+		v.poisonable =
+		    m->kind == BEHAVIOUR_UNKNOWN ? ANSWER_UNKNOWN : ANSWER_NO;
 		return v;
 	}
 	for (uint16_t u = 0; u < POISON_UNITS; u++) {
-		aa = engine_find(
-		    &p->engine, TEST_POISON, u, POISON_ALTERNATE);
+		aa = engine_find(&p->engine, TEST_POISON, u, POISON_ALTERNATE);
 		pp = engine_find(&p->engine, TEST_POISON, u, POISON_PRIMARY);
 		if (aa == NULL || aa->state != ASK_ANSWERED || pp == NULL ||
 		    pp->state != ASK_ANSWERED)
@@ -170,8 +168,8 @@ judge_poison(const struct probe *p, const struct verdict_mapping *m)
 		v.changed += !stun_addr_same(&aa->mapped, &pp->mapped);
 	}
 	if (v.units == 0)
-		v.why = p->has_place[PLACE_AA] ? REASON_LOSS
-						: REASON_NO_ALTERNATE;
+		v.why =
+		    p->has_place[PLACE_AA] ? REASON_LOSS : REASON_NO_ALTERNATE;
 	else
 		v.poisonable = v.changed > 0 ? ANSWER_YES : ANSWER_NO;
 	return v;

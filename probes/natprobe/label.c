@@ -22,8 +22,7 @@ pack(struct label l, uint8_t check)
 static uint64_t
 hash_of(const uint8_t random[static LABEL_RANDOM_LEN])
 {
-	static const uint8_t key[crypto_shorthash_KEYBYTES] =
-	    "natprobe label1";
+	static const uint8_t key[crypto_shorthash_KEYBYTES] = "natprobe label1";
 	uint8_t h[crypto_shorthash_BYTES];
 	struct rd r;
 

@@ -75,10 +75,10 @@ begin_family(struct natprobe *n, bool v6)
 
 	randombytes_buf(seed, sizeof(seed));
 	n->used[v6] = true;
-	probe_init(&n->probes[v6], &o, n->targets.v[v6], n->targets.n[v6],
-	    seed, loop_now(n->loop));
-	n->nets[v6] = net_new(n->loop, &n->probes[v6],
-	    second ? &n->second : NULL, on_done, n);
+	probe_init(&n->probes[v6], &o, n->targets.v[v6], n->targets.n[v6], seed,
+	    loop_now(n->loop));
+	n->nets[v6] = net_new(
+	    n->loop, &n->probes[v6], second ? &n->second : NULL, on_done, n);
 	if (n->nets[v6] == NULL)
 		return -1;
 	n->running++;
@@ -132,8 +132,8 @@ status_of(const struct natprobe *n)
 			continue;
 		judge(&n->probes[v6], &v);
 		blocked &= v.udp == ANSWER_NO;
-		known &= v.mapping.why == REASON_NONE &&
-		    v.filter.why == REASON_NONE;
+		known &=
+		    v.mapping.why == REASON_NONE && v.filter.why == REASON_NONE;
 	}
 	if (n->interrupted)
 		return STATUS_CUT;
@@ -176,8 +176,8 @@ probe_all(struct natprobe *n)
 	loop_run(n->loop);
 	result = result_of(n);
 	if (!n->conf.quiet)
-		words_print(result,
-		    strcmp(n->conf.json, "-") == 0 ? stderr : stdout);
+		words_print(
+		    result, strcmp(n->conf.json, "-") == 0 ? stderr : stdout);
 	status = write_json(n, result) == -1 ? STATUS_USAGE : status_of(n);
 	json_decref(result);
 	return status;

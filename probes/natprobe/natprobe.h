@@ -68,8 +68,8 @@ int targets_read(struct targets *t, const struct natprobe_conf *c,
  * second: another address of this host, or NULL.
  */
 typedef void net_done_fn(void *arg);
-struct net *net_new(struct loop *l, struct probe *p,
-    const struct addr *second, net_done_fn *done, void *arg);
+struct net *net_new(struct loop *l, struct probe *p, const struct addr *second,
+    net_done_fn *done, void *arg);
 void net_free(struct net *n);
 /* The address from which that server is reached; false if there is no way. */
 bool net_local(const struct stun_addr *server, struct stun_addr *local);

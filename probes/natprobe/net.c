@@ -90,8 +90,8 @@ on_readable(void *arg)
 
 	for (;;) {
 		from.len = sizeof(from.u);
-		len = recvfrom(s->fd, buf, sizeof(buf), 0, &from.u.sa,
-		    &from.len);
+		len =
+		    recvfrom(s->fd, buf, sizeof(buf), 0, &from.u.sa, &from.len);
 		if (len == -1)
 			break;
 		stun_of(&who, &from);
@@ -126,8 +126,8 @@ open_fd(struct net *n, const struct sock *s, struct stun_addr *local)
 		addr_of(&a, local);
 	else
 		return -1;
-	fd = socket(a.u.sa.sa_family,
-	    SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	fd = socket(
+	    a.u.sa.sa_family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (fd == -1)
 		return -1;
 	addr_set_port(&a, s->port);
@@ -197,8 +197,7 @@ open_sock(struct net *n, uint16_t index, struct mono now)
 	if (make_room(n))
 		n->socks[index] = sock_new(n, index, &local);
 	engine_opened(&n->probe->engine, index,
-	    index < n->n_socks && n->socks[index] != NULL ? &local : NULL,
-	    now);
+	    index < n->n_socks && n->socks[index] != NULL ? &local : NULL, now);
 }
 
 /* What does not leave is like what gets lost: it is sent again. */
@@ -228,8 +227,7 @@ go(void *arg)
 			else
 				send_packet(n, &act);
 		more = probe_advance(n->probe, now);
-	} while (more &&
-	    mono_reached(engine_wake(&n->probe->engine), now));
+	} while (more && mono_reached(engine_wake(&n->probe->engine), now));
 	if (more)
 		timer_set(n->timer, engine_wake(&n->probe->engine));
 	else {
@@ -246,11 +244,8 @@ net_new(struct loop *l, struct probe *p, const struct addr *second,
 
 	if (n == NULL)
 		return NULL;
-	*n = (struct net){.loop = l,
-	    .probe = p,
-	    .second = second,
-	    .done = done,
-	    .arg = arg};
+	*n = (struct net){
+	    .loop = l, .probe = p, .second = second, .done = done, .arg = arg};
 	n->timer = timer_new(l, go, n);
 	if (n->timer == NULL) {
 		free(n);

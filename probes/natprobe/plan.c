@@ -100,8 +100,8 @@ plan_filter_unit(
  * from which the request comes, so RESPONSE-PORT names it.
  */
 static void
-plan_filter_control(struct probe *p, enum filter_kind kind, bool response_port,
-    struct mono now)
+plan_filter_control(
+    struct probe *p, enum filter_kind kind, bool response_port, struct mono now)
 {
 	unsigned unit = FILTER_CONTROLS + kind * 2 + !response_port;
 	uint16_t s = sock(p), open;
@@ -201,15 +201,19 @@ plan_collision(struct probe *p, struct mono now)
 	engine_ask(&p->engine, &q, now);
 }
 
-/* First two sockets learn their mappings; then the one sends to the other's.
- * Steps: 0 the target, 1 the sender, 2 the packet between them. */
+/*
+ * First two sockets learn their mappings; then each sends to the other's. The
+ * first packet opens the filter of its own socket, so that the second one,
+ * the other way, may pass even where filters ask for that. Steps: 0 and 1 ask
+ * the server, 2 and 3 are the packets from 0 to 1 and from 1 to 0.
+ */
 void
 plan_hairpin(struct probe *p, struct mono now)
 {
 	for (unsigned u = 0; u < HAIRPIN_UNITS; u++)
 		for (unsigned i = 0; i < 2; i++) {
-			struct ask q = question(
-			    TEST_HAIRPIN, u, i, sock(p), ASK_NONE);
+			struct ask q =
+			    question(TEST_HAIRPIN, u, i, sock(p), ASK_NONE);
 
 			q.to = p->places[PLACE_PP];
 			q.tailnode = p->servers[p->primary].tailnode_only;
@@ -217,22 +221,39 @@ plan_hairpin(struct probe *p, struct mono now)
 		}
 }
 
+#define CROSS_GAP_US 100000
+
+static void
+plan_hairpin_pair(
+    struct probe *p, uint16_t unit, const struct ask *pair[2], struct mono now)
+{
+	for (unsigned i = 0; i < 2; i++) {
+		struct ask q = question(
+		    TEST_HAIRPIN, unit, 2 + i, pair[i]->sock, ASK_NONE);
+
+		q.raw = true;
+		q.to = pair[1 - i]->mapped;
+		q.wait_us = i * CROSS_GAP_US;
+		engine_ask(&p->engine, &q, now);
+	}
+}
+
 void
 plan_hairpin_raw(struct probe *p, struct mono now)
 {
-	for (unsigned u = 0; u < HAIRPIN_UNITS; u++) {
-		const struct ask *target =
-		    engine_find(&p->engine, TEST_HAIRPIN, (uint16_t)u, 0);
-		const struct ask *sender =
-		    engine_find(&p->engine, TEST_HAIRPIN, (uint16_t)u, 1);
-		struct ask q;
+	for (uint16_t u = 0; u < HAIRPIN_UNITS; u++) {
+		struct ask copy[2];
+		const struct ask *pair[2];
 
-		if (target == NULL || target->state != ASK_ANSWERED ||
-		    sender == NULL || sender->state != ASK_ANSWERED)
-			continue;
-		q = question(TEST_HAIRPIN, u, 2, sender->sock, ASK_NONE);
-		q.raw = true;
-		q.to = target->mapped;
-		engine_ask(&p->engine, &q, now);
+		for (uint8_t i = 0; i < 2; i++) {
+			pair[i] = engine_find(&p->engine, TEST_HAIRPIN, u, i);
+			if (pair[i] == NULL || pair[i]->state != ASK_ANSWERED)
+				break;
+			/* Planning moves the asks. */
+			copy[i] = *pair[i];
+			pair[i] = &copy[i];
+			if (i == 1)
+				plan_hairpin_pair(p, u, pair, now);
+		}
 	}
 }

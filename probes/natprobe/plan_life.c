@@ -12,14 +12,19 @@
  */
 #include "probes/natprobe/probe.h"
 
-/* The first rungs differ by the resolution, later ones by 5 %: half of that
- * is within the 3 % that are promised. */
-#define RUNG_SHARE 0.05
-#define RUNG_FIRST 2.0
+/* Rungs differ by 5 %, since half of that is within the 3 % that are
+ * promised, but by the resolution at least; below 20 s by half of that, so
+ * that the end of a short life is soon seen. */
+#define RUNG_SHARE  0.05
+#define RUNG_FIRST  2.0
+#define RUNG_FINE_S 20
 
-/* A flow counts as a stream after three exchanges in 5 s: Linux wants more
+/* A flow counts as a stream after three exchanges in 2.2 s: Linux wants more
  * than 2 s (nf_conntrack_proto_udp.c). */
-#define STREAM_GAP_US 2500000
+#define STREAM_GAP_US 1100000
+
+/* Whether a mapping is alive is asked in quick succession. */
+#define CHECK_GAP_US   150000
 
 #define COOKIE_EVERY_S 20
 
@@ -29,9 +34,10 @@ life_rung_s(const struct probe_options *o, unsigned rung)
 	double t = RUNG_FIRST, step;
 
 	for (unsigned i = 0; i < rung; i++) {
-		step = t * RUNG_SHARE;
-		if (step < o->ttl_resolution_s)
-			step = o->ttl_resolution_s;
+		step = t < RUNG_FINE_S ? o->ttl_resolution_s / 2.0
+				       : o->ttl_resolution_s;
+		if (step < t * RUNG_SHARE)
+			step = t * RUNG_SHARE;
 		t += step;
 	}
 	return t > o->ttl_max_s ? 0 : t;
@@ -60,9 +66,10 @@ plan_single(struct probe *p, unsigned rung, double s, struct mono now)
 	    rung_ask(p, LIFE_SINGLE, rung, LIFE_CHECK, sock, ASK_NONE);
 
 	q.delay_ms = (uint32_t)(s * 1000);
-	/* A second one would be a second packet of the flow; but each packet
-	 * may be lost. Both are outbound, and the age counts from the last. */
-	q.sends_max = 2;
+	/* Each packet may be lost, so there are three. All are outbound, and
+	 * the age counts from the last. */
+	q.sends_max = 3;
+	q.gap_us = CHECK_GAP_US;
 	engine_ask(&p->engine, &q, now);
 }
 
@@ -102,6 +109,7 @@ plan_checked(struct probe *p, unsigned class, unsigned rung, double s,
 	}
 	q = rung_ask(p, class, rung, LIFE_CHECK, checker, last);
 	q.port_of = last;
+	q.gap_us = CHECK_GAP_US;
 	q.wait_us = (int64_t)(s * 1e6);
 	engine_ask(&p->engine, &q, now);
 }
@@ -115,23 +123,23 @@ plan_life(struct probe *p, struct mono now)
 	for (unsigned rung = 0; rung < 256; rung++) {
 		if ((s = life_rung_s(&p->options, rung)) <= 0)
 			break;
-		plan_single(p, rung, s, now);
-		plan_checked(p, LIFE_EXCHANGE, rung, s, checker, now);
 		plan_checked(p, LIFE_STREAM, rung, s, checker, now);
+		plan_checked(p, LIFE_EXCHANGE, rung, s, checker, now);
+		plan_single(p, rung, s, now);
 	}
 }
 
 /* ---- the end ---- */
 
 /* So many rungs in a row without an answer: it is not loss. With rungs 5 %
- * apart the third is 16 % above the last that was alive. */
-#define DEAD_ROW 3
+ * apart the second is 10 % above the last that was alive. */
+#define DEAD_ROW 2
 
 static uint16_t
 check_of(const struct probe *p, unsigned class, unsigned rung)
 {
-	const struct ask *a = engine_find(&p->engine, TEST_LIFE,
-	    (uint16_t)(class << 8 | rung), LIFE_CHECK);
+	const struct ask *a = engine_find(
+	    &p->engine, TEST_LIFE, (uint16_t)(class << 8 | rung), LIFE_CHECK);
 
 	return a == NULL ? ASK_NONE : (uint16_t)(a - p->engine.asks);
 }
@@ -182,9 +190,8 @@ plan_life_trim(struct probe *p, struct mono now)
 {
 	uint16_t check;
 
-	for (unsigned class = 0; class < LIFE_CLASSES; class++)
-		for (unsigned rung = rung_end(p, class);
-		     rung != ASK_NONE &&
+	for (unsigned class = 0; class < LIFE_CLASSES; class ++)
+		for (unsigned rung = rung_end(p, class); rung != ASK_NONE &&
 		     (check = check_of(p, class, rung)) != ASK_NONE;
 		     rung++)
 			engine_skip(&p->engine, check, now);

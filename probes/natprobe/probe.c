@@ -56,8 +56,8 @@ learn_server(struct probe *p, uint16_t i)
 }
 
 static void
-set_place(struct probe *p, unsigned place, const struct stun_addr *ip,
-    uint16_t port)
+set_place(
+    struct probe *p, unsigned place, const struct stun_addr *ip, uint16_t port)
 {
 	p->places[place] = *ip;
 	p->places[place].port = port;
@@ -149,7 +149,9 @@ begin(struct probe *p, struct mono now)
 			plan_hairpin(p, now);
 		break;
 	case PHASE_HAIRPIN_RAW:
-		plan_hairpin_raw(p, now);
+		/* Without a NAT it would be a packet to itself. */
+		if (judge_mapping(p).kind != BEHAVIOUR_NONE)
+			plan_hairpin_raw(p, now);
 		break;
 	case PHASE_DISCOVER:
 	case PHASE_DONE:
@@ -162,8 +164,8 @@ probe_advance(struct probe *p, struct mono now)
 {
 	if (p->phase == PHASE_LIFE)
 		plan_life_trim(p, now);
-	while (p->phase != PHASE_DONE &&
-	    !mono_is_set(engine_wake(&p->engine))) {
+	while (
+	    p->phase != PHASE_DONE && !mono_is_set(engine_wake(&p->engine))) {
 		p->phase++;
 		begin(p, now);
 	}

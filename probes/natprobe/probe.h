@@ -20,7 +20,6 @@
 /* Places 0..3 are the four of RFC 5780; others are further servers. */
 enum place { PLACE_PP, PLACE_PA, PLACE_AP, PLACE_AA, PLACE_MORE };
 
-
 /* How many sockets, pairs, rungs. */
 enum {
 	MAPPING_UNITS = 8,

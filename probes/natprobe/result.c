@@ -80,9 +80,9 @@ mapping_json(const struct verdict_mapping *v)
 		if (v->counts[b] > 0)
 			json_object_set_new(counts, behaviour_name(b),
 			    json_integer(v->counts[b]));
-	return json_pack("{s:s, s:o, s:s?, s:i, s:i, s:o, s:b, s:o}",
-	    "verdict", behaviour_name(v->kind), "why", json_of_reason(v->why),
-	    "short", short_name(v->kind), "sockets", (int)v->units, "agree",
+	return json_pack("{s:s, s:o, s:s?, s:i, s:i, s:o, s:b, s:o}", "verdict",
+	    behaviour_name(v->kind), "why", json_of_reason(v->why), "short",
+	    short_name(v->kind), "sockets", (int)v->units, "agree",
 	    (int)v->agree, "counts", counts, "address_varies", v->pool_varies,
 	    "external", json_of_addr(&v->external));
 }
@@ -108,11 +108,10 @@ static json_t *
 alloc_json(const struct verdict_alloc *v)
 {
 	return json_pack("{s:s, s:o, s:i, s:i, s:i, s:i, s:i, s:i, s:f}",
-	    "verdict", assignment_name(v->kind), "why",
-	    json_of_reason(v->why), "sockets", (int)v->units, "preserved",
-	    (int)v->preserved, "parity_kept", (int)v->parity, "lowest",
-	    v->low, "highest", v->high, "addresses", (int)v->addresses,
-	    "guess", v->guess);
+	    "verdict", assignment_name(v->kind), "why", json_of_reason(v->why),
+	    "sockets", (int)v->units, "preserved", (int)v->preserved,
+	    "parity_kept", (int)v->parity, "lowest", v->low, "highest", v->high,
+	    "addresses", (int)v->addresses, "guess", v->guess);
 }
 
 static json_t *
@@ -124,17 +123,16 @@ seconds(double s)
 static json_t *
 life_json(const struct verdict_life *v)
 {
-	return json_pack("{s:o, s:o, s:o, s:i, s:b}", "alive",
-	    seconds(v->low), "dead", seconds(v->high), "why",
-	    json_of_reason(v->why), "sockets", (int)v->rungs, "monotone",
-	    v->monotone);
+	return json_pack("{s:o, s:o, s:o, s:i, s:b}", "alive", seconds(v->low),
+	    "dead", seconds(v->high), "why", json_of_reason(v->why), "sockets",
+	    (int)v->rungs, "monotone", v->monotone);
 }
 
 static json_t *
 lifetimes_json(const struct verdicts *v)
 {
-	return json_pack("{s:o, s:o, s:o, s:{s:s, s:s, s:o}}",
-	    "one_packet_out", life_json(&v->life[LIFE_SINGLE]), "exchange",
+	return json_pack("{s:o, s:o, s:o, s:{s:s, s:s, s:o}}", "one_packet_out",
+	    life_json(&v->life[LIFE_SINGLE]), "exchange",
 	    life_json(&v->life[LIFE_EXCHANGE]), "stream",
 	    life_json(&v->life[LIFE_STREAM]), "refresh", "outbound",
 	    answer_name(v->refresh.outbound), "inbound",
@@ -181,10 +179,10 @@ result_family(const struct probe *p, const struct targets *t)
 	    json_of_reason(v.poison.why), "until_collision", "verdict",
 	    answer_name(v.collision.until_collision), "why",
 	    json_of_reason(v.collision.why), "hairpin", "verdict",
-	    hairpin_name(v.hairpin.kind), "why",
-	    json_of_reason(v.hairpin.why), "heard", (int)v.hairpin.heard,
-	    "sent", (int)v.hairpin.units, "lifetime", lifetimes_json(&v),
-	    "packets_sent", (int)p->engine.sent);
+	    hairpin_name(v.hairpin.kind), "why", json_of_reason(v.hairpin.why),
+	    "heard", (int)v.hairpin.heard, "sent", (int)v.hairpin.units,
+	    "lifetime", lifetimes_json(&v), "packets_sent",
+	    (int)p->engine.sent);
 }
 
 json_t *

@@ -56,8 +56,8 @@ look_up(struct targets *t, const char *host, int port, const char *name,
 	struct addr a;
 
 	if (e != 0) {
-		snprintf(error, NATPROBE_ERROR_MAX, "%s: %s", name,
-		    gai_strerror(e));
+		snprintf(
+		    error, NATPROBE_ERROR_MAX, "%s: %s", name, gai_strerror(e));
 		return -1;
 	}
 	for (i = list; i != NULL; i = i->ai_next) {
@@ -96,12 +96,10 @@ add_option(struct targets *t, const char *text, char *error)
 /* ---- the relay map: Tailscale's tailcfg.DERPMap ---- */
 
 static void
-add_node_ip(
-    struct targets *t, const json_t *node, const char *key, int port)
+add_node_ip(struct targets *t, const json_t *node, const char *key, int port)
 {
 	const char *ip = json_string_value(json_object_get(node, key));
-	const char *name =
-	    json_string_value(json_object_get(node, "HostName"));
+	const char *name = json_string_value(json_object_get(node, "HostName"));
 	struct addr a;
 
 	if (ip != NULL && addr_parse(&a, ip, port))
@@ -112,10 +110,8 @@ add_node_ip(
 static int
 add_node(struct targets *t, const json_t *node, char *error)
 {
-	json_int_t port =
-	    json_integer_value(json_object_get(node, "STUNPort"));
-	const char *name =
-	    json_string_value(json_object_get(node, "HostName"));
+	json_int_t port = json_integer_value(json_object_get(node, "STUNPort"));
+	const char *name = json_string_value(json_object_get(node, "HostName"));
 
 	if (port < 0 || port > 65535)
 		return 0;
@@ -150,10 +146,9 @@ add_map(struct targets *t, const char *path, char *error)
 		    path);
 		r = -1;
 	}
-	json_object_foreach (json_object_get(map, "Regions"), key, region)
-		json_array_foreach (json_object_get(region, "Nodes"), i, node)
-			if (r == 0)
-				r = add_node(t, node, error);
+	json_object_foreach(json_object_get(map, "Regions"), key, region)
+	    json_array_foreach(json_object_get(region, "Nodes"), i,
+		node) if (r == 0) r = add_node(t, node, error);
 	json_decref(map);
 	return r;
 }

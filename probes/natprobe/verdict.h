@@ -40,6 +40,7 @@ enum reason {
 	REASON_LIAR, /* the server contradicts itself */
 	REASON_NO_NAT,
 	REASON_NOT_ASKED,
+	REASON_FILTERED, /* the filter would hide it */
 	REASON_BEYOND, /* longer than was tried */
 	REASONS,
 };
@@ -81,6 +82,7 @@ struct verdict_alloc {
 	unsigned steps, small_steps; /* from one socket to the next */
 	uint16_t low, high; /* external ports */
 	unsigned addresses; /* distinct external ones */
+	bool exhausted; /* later sockets got no port */
 	double guess; /* odds that the next port is guessed at once */
 };
 
@@ -147,7 +149,8 @@ struct verdict_alloc judge_alloc(const struct probe *p);
 struct verdict_poison judge_poison(
     const struct probe *p, const struct verdict_mapping *m);
 struct verdict_collision judge_collision(const struct probe *p);
-struct verdict_hairpin judge_hairpin(const struct probe *p);
+struct verdict_hairpin judge_hairpin(const struct probe *p,
+    const struct verdict_mapping *m, const struct verdict_filter *f);
 struct verdict_refresh judge_refresh(const struct probe *p);
 struct verdict_life judge_life(const struct probe *p, unsigned class);
 

@@ -38,6 +38,8 @@ meaning_of_reason(const char *why)
 	    {"server-refuses", "the server refuses such requests"},
 	    {"too-few-answers", "too many packets were lost"},
 	    {"sockets-disagree", "sockets disagree, see the counts"},
+	    {"filter-would-hide-it",
+		"silence says nothing, since the filter stops it anyway"},
 	    {"not-asked", "not tried"},
 	    {"longer-than-tried", "longer than was tried"},
 	    {"no-nat", "there is no NAT"},
@@ -73,7 +75,8 @@ print_mapping(FILE *out, const json_t *f)
 	char note[160] = "";
 
 	if (strcmp(kind, "none") == 0)
-		print_line(out, "NAT", "none", "this host's own address is seen");
+		print_line(
+		    out, "NAT", "none", "this host's own address is seen");
 	else if (*str(m, "why") != '\0')
 		print_verdict(out, "mapping", m);
 	else {
@@ -111,7 +114,8 @@ print_life(FILE *out, const char *name, const json_t *v)
 	char text[80];
 
 	if (*str(v, "why") != '\0' && alive == 0) {
-		print_line(out, name, "unknown", meaning_of_reason(str(v, "why")));
+		print_line(
+		    out, name, "unknown", meaning_of_reason(str(v, "why")));
 		return;
 	}
 	if (dead > 0)
@@ -131,8 +135,8 @@ print_lifetimes(FILE *out, const json_t *f)
 	if (strcmp(str(json_object_get(l, "exchange"), "why"), "not-asked") ==
 	    0)
 		return;
-	print_life(out, "lives, one packet",
-	    json_object_get(l, "one_packet_out"));
+	print_life(
+	    out, "lives, one packet", json_object_get(l, "one_packet_out"));
 	print_life(out, "lives, exchange", json_object_get(l, "exchange"));
 	print_life(out, "lives, stream", json_object_get(l, "stream"));
 	if (*str(r, "why") == '\0')
@@ -146,7 +150,8 @@ print_servers(FILE *out, const json_t *f)
 	const json_t *s;
 	size_t i;
 
-	json_array_foreach (json_object_get(f, "servers"), i, s) {
+	json_array_foreach(json_object_get(f, "servers"), i, s)
+	{
 		fprintf(out, "  %-18s %s ", i == 0 ? "servers" : "",
 		    str(s, "address"));
 		if (json_is_true(json_object_get(s, "answers")))
@@ -181,8 +186,7 @@ print_family(FILE *out, const char *name, const json_t *f)
 		"not-asked") != 0)
 		print_verdict(out, "until collision",
 		    json_object_get(f, "until_collision"));
-	if (strcmp(str(json_object_get(f, "hairpin"), "why"), "not-asked") !=
-	    0)
+	if (strcmp(str(json_object_get(f, "hairpin"), "why"), "not-asked") != 0)
 		print_verdict(out, "hairpin", json_object_get(f, "hairpin"));
 	print_lifetimes(out, f);
 }
