@@ -282,16 +282,22 @@ send_ask(struct engine *e, struct ask *a, struct mono now, struct act *act)
 	    mono_diff_us(e->free, now) > 0 ? now : e->free, e->gap_us);
 }
 
-/* What repeats goes before what begins: late repeats would make one flow of
- * what a NAT is to see as one exchange. */
+/* What goes on is sent before what begins: late repeats would make one flow
+ * of what a NAT is to see as one exchange. */
+static bool
+goes_on(const struct ask *a, struct mono now)
+{
+	return (a->state == ASK_ASKED || a->after != ASK_NONE) &&
+	    mono_reached(a->due, now);
+}
+
 static bool
 goes_before(const struct ask *a, const struct ask *b, struct mono now)
 {
-	bool a_repeats = a->state == ASK_ASKED && mono_reached(a->due, now);
-	bool b_repeats = b->state == ASK_ASKED && mono_reached(b->due, now);
+	bool a_goes_on = goes_on(a, now), b_goes_on = goes_on(b, now);
 
-	if (a_repeats != b_repeats)
-		return a_repeats;
+	if (a_goes_on != b_goes_on)
+		return a_goes_on;
 	return a->due.us < b->due.us;
 }
 
