@@ -6,7 +6,7 @@
 
 /* clang-format off */
 static const struct conf_option table[] = {
-	{"stun", CONF_STRINGS, AT(stun), "", 0, 0, NULL,
+	{"stun", CONF_STRINGS, AT(stun), NULL, 0, 0, NULL,
 	    "HOST[:PORT]: a STUN server; may be given repeatedly, the more "
 	    "addresses the better"},
 	{"map", CONF_STRING, AT(map), "", 0, 0, NULL,

@@ -58,27 +58,39 @@ wanted(const struct natprobe *n, bool v6)
 	return net_local(&n->targets.v[v6][0], &local);
 }
 
-static int
-begin_family(struct natprobe *n, bool v6)
+static bool
+has_second(const struct natprobe *n, bool v6)
+{
+	return n->second.len != 0 && addr_is_v4(&n->second) == !v6;
+}
+
+static struct probe_options
+options_of(const struct natprobe *n, bool v6)
 {
 	const struct natprobe_conf *c = &n->conf;
-	bool second = n->second.len != 0 && addr_is_v4(&n->second) == !v6;
-	struct probe_options o = {.v6 = v6,
+
+	return (struct probe_options){.v6 = v6,
 	    .lifetime = c->lifetime,
 	    .refresh = c->refresh,
 	    .hairpin = c->hairpin,
-	    .local_ips = second ? 2 : 1,
+	    .local_ips = has_second(n, v6) ? 2 : 1,
 	    .ttl_max_s = (unsigned)(c->ttl_max_us / 1000000),
 	    .ttl_resolution_s = (unsigned)(c->ttl_resolution_us / 1000000),
 	    .rate = (unsigned)c->rate};
+}
+
+static int
+begin_family(struct natprobe *n, bool v6)
+{
+	struct probe_options o = options_of(n, v6);
 	uint8_t seed[ENGINE_SEED_LEN];
 
 	randombytes_buf(seed, sizeof(seed));
 	n->used[v6] = true;
 	probe_init(&n->probes[v6], &o, n->targets.v[v6], n->targets.n[v6], seed,
 	    loop_now(n->loop));
-	n->nets[v6] = net_new(
-	    n->loop, &n->probes[v6], second ? &n->second : NULL, on_done, n);
+	n->nets[v6] = net_new(n->loop, &n->probes[v6],
+	    has_second(n, v6) ? &n->second : NULL, on_done, n);
 	if (n->nets[v6] == NULL)
 		return -1;
 	n->running++;
@@ -158,7 +170,6 @@ probe_all(struct natprobe *n)
 	json_t *result;
 	int status;
 
-	allow_sockets();
 	if ((n->loop = loop_new()) == NULL ||
 	    loop_on_signal(n->loop, SIGINT, on_stop, n) == -1 ||
 	    loop_on_signal(n->loop, SIGTERM, on_stop, n) == -1) {
@@ -181,6 +192,19 @@ probe_all(struct natprobe *n)
 	status = write_json(n, result) == -1 ? STATUS_USAGE : status_of(n);
 	json_decref(result);
 	return status;
+}
+
+static int
+dry_all(const struct natprobe *n)
+{
+	struct probe_options o;
+
+	for (int v6 = 0; v6 < 2; v6++)
+		if (wanted(n, v6)) {
+			o = options_of(n, v6);
+			dry_print(&n->targets, v6, &o, stdout);
+		}
+	return 0;
 }
 
 static int
@@ -213,6 +237,9 @@ run(struct natprobe *n, int argc, char **argv)
 		fprintf(stderr, "natprobe: %s\n", error);
 		return STATUS_USAGE;
 	}
+	if (n->conf.dry)
+		return dry_all(n);
+	allow_sockets();
 	return probe_all(n);
 }
 

@@ -5,6 +5,7 @@
  *   conf.c      the table of options
  *   target.c    the servers: options and names to addresses
  *   net.c       the sockets of a run: does what probe says
+ *   dry.c       -n: what a run would send
  *   probe.h     the run itself, PURE, with its own map
  *   result.c    the result as JSON (docs/natprobe.md)
  *   words.c     the same for people
@@ -73,6 +74,10 @@ struct net *net_new(struct loop *l, struct probe *p, const struct addr *second,
 void net_free(struct net *n);
 /* The address from which that server is reached; false if there is no way. */
 bool net_local(const struct stun_addr *server, struct stun_addr *local);
+
+/* dry.c. What a run over one family would send at the most. */
+void dry_print(
+    const struct targets *t, bool v6, const struct probe_options *o, FILE *out);
 
 /* result.c. All of them the caller's; NULL if memory is short. */
 json_t *result_new(const struct natprobe_conf *c, int64_t unix_s);

@@ -34,10 +34,11 @@ split(const char *text, char host[static HOST_MAX], int *port)
 	size_t n;
 
 	*port = STUN_PORT;
-	if (colon == NULL || strchr(text, ':') != colon) {
-		snprintf(host, HOST_MAX, "%s", text);
-		return *host != '\0';
-	}
+	if (colon == NULL)
+		return snprintf(host, HOST_MAX, "%s", text) < HOST_MAX &&
+		    *host != '\0';
+	if (strchr(text, ':') != colon)
+		return false;
 	n = (size_t)(colon - text);
 	if (n == 0 || n >= HOST_MAX || colon[1] < '0' || colon[1] > '9')
 		return false;
