@@ -18,8 +18,8 @@ struct stun_service {
 };
 
 static size_t
-on_datagram(void *arg, const struct udp_datagram *d,
-    uint8_t out[static UDP_DATAGRAM_MAX])
+on_datagram(
+    void *arg, const struct udp_datagram *d, uint8_t out[static UDP_OUT_MAX])
 {
 	struct stun_service *s = arg;
 	struct stun_addr from;

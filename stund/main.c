@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include <sodium.h>
+
 #include "run/log.h"
 #include "run/loop.h"
 #include "run/privdrop.h"
@@ -27,8 +29,7 @@ on_stop(void *arg)
 static void
 on_hangup(void *arg)
 {
-	(void)arg;
-	log_info("SIGHUP: nothing in use can be reloaded");
+	policy_reload(arg);
 }
 
 static int
@@ -47,12 +48,28 @@ open_metrics(struct stund *env, char error[static STUND_ERROR_MAX])
 	return -1;
 }
 
+static int
+open_workers(struct stund *env, char error[static STUND_ERROR_MAX])
+{
+	env->n_workers = (unsigned)env->conf.workers;
+	if (places_init(&env->places, &env->conf) == -1 ||
+	    limits_init(&env->limits) == -1 ||
+	    policy_publish(env, &env->conf) == -1) {
+		snprintf(error, STUND_ERROR_MAX, "out of memory");
+		return -1;
+	}
+	for (unsigned i = 0; i < env->n_workers; i++)
+		if ((env->workers[i] = worker_new(env, i, error)) == NULL)
+			return -1;
+	places_settle(&env->places);
+	return 0;
+}
+
 /* All that needs privileges, then none; the network is read after this. */
 static int
 open_all(struct stund *env, char error[static STUND_ERROR_MAX])
 {
-	if (worker_open(&env->worker, env->loop, &env->conf, error) == -1 ||
-	    open_metrics(env, error) == -1)
+	if (open_workers(env, error) == -1 || open_metrics(env, error) == -1)
 		return -1;
 	if (privdrop(env->conf.user, error) == -1)
 		return -1;
@@ -66,9 +83,12 @@ report_ready(const struct stund *env)
 {
 	char text[ADDR_TEXT_MAX];
 
-	for (size_t i = 0; i < env->worker.n_sockets; i++)
-		log_info("listening udp %s",
-		    addr_text(&env->worker.sockets[i].addr, text));
+	for (size_t i = 0; i < env->places.n; i++)
+		for (int role = 0; role < STUNSRV_ROLES; role++)
+			if (env->places.v[i].at[role].len > 0)
+				log_info("listening udp %s",
+				    addr_text(
+					&env->places.v[i].at[role], text));
 	if (env->metrics != NULL)
 		log_info("listening metrics http://%s/metrics",
 		    addr_text(&env->conf.metrics, text));
@@ -81,7 +101,7 @@ serve(struct stund *env)
 	char error[STUND_ERROR_MAX];
 
 	signal(SIGPIPE, SIG_IGN);
-	if ((env->loop = loop_new()) == NULL ||
+	if (sodium_init() == -1 || (env->loop = loop_new()) == NULL ||
 	    loop_on_signal(env->loop, SIGTERM, on_stop, env) == -1 ||
 	    loop_on_signal(env->loop, SIGINT, on_stop, env) == -1 ||
 	    loop_on_signal(env->loop, SIGHUP, on_hangup, env) == -1) {
@@ -92,17 +112,20 @@ serve(struct stund *env)
 		fprintf(stderr, "stund: %s\n", error);
 		return STATUS_USAGE;
 	}
+	for (unsigned i = 0; i < env->n_workers; i++)
+		if (worker_start(env->workers[i]) == -1)
+			fatal("worker %u: thread", i);
 	report_ready(env);
 	loop_run(env->loop);
 	return 0;
 }
 
 static int
-run(struct stund *env, int argc, char **argv)
+run(struct stund *env)
 {
 	char error[STUND_ERROR_MAX];
 
-	switch (stund_conf_read(&env->conf, argc, argv, error)) {
+	switch (stund_conf_read(&env->conf, env->argc, env->argv, error)) {
 	case CONF_HELP:
 		stund_conf_usage();
 		return 0;
@@ -128,11 +151,21 @@ run(struct stund *env, int argc, char **argv)
 int
 main(int argc, char **argv)
 {
-	struct stund env = {0};
-	int status = run(&env, argc, argv);
+	static struct stund env;
+	int status;
 
+	env.argc = argc;
+	env.argv = argv;
+	status = run(&env);
+	/* All of them, before the first goes. */
+	for (unsigned i = 0; i < env.n_workers && env.workers[i] != NULL; i++)
+		worker_stop(env.workers[i]);
 	metrics_server_free(env.metrics);
-	worker_close(&env.worker);
+	for (unsigned i = 0; i < env.n_workers; i++)
+		worker_free(env.workers[i]);
+	places_clear(&env.places);
+	limits_clear(&env.limits);
+	policy_free(atomic_load(&env.policy));
 	loop_free(env.loop);
 	stund_conf_clear(&env.conf);
 	return status;

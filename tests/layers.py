@@ -24,7 +24,7 @@ strings.h sys/queue.h sodium.h sodium/*.h jansson.h openssl/evp.h openssl/hmac.h
 PURE_SYMBOLS = """
 mem* str* __mem*_chk __str*_chk __stpcpy_chk
 snprintf vsnprintf __snprintf_chk __vsnprintf_chk strto* __isoc*_strto*
-malloc calloc realloc reallocarray free abort __assert_fail
+malloc calloc realloc reallocarray aligned_alloc free abort __assert_fail
 __ctype_b_loc __ctype_tolower_loc __ctype_toupper_loc tolower toupper
 qsort bsearch bcmp log exp floor ceil pow sqrt
 __stack_chk_fail _GLOBAL_OFFSET_TABLE_ __errno_location

@@ -3,7 +3,8 @@
  *
  * A reader or writer that runs out of room sets `bad` and stays bad: further
  * calls do nothing and readers yield zero, so a parser checks once, at the
- * end. All integers are big-endian (network order). No allocation.
+ * end. All integers are big-endian (network order). No allocation. Readers are
+ * inline, since a datagram costs dozens of them.
  */
 #ifndef PURE_CURSOR_H
 #define PURE_CURSOR_H
@@ -11,6 +12,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 struct rd {
 	const uint8_t *p;
@@ -19,28 +21,102 @@ struct rd {
 };
 
 /* Reads from n bytes at p, which must outlive the reader. */
-void rd_init(struct rd *r, const void *p, size_t n);
+static inline void
+rd_init(struct rd *r, const void *p, size_t n)
+{
+	r->p = p;
+	r->end = r->p + n;
+	r->bad = false;
+}
 
-uint8_t rd_u8(struct rd *r);
-uint16_t rd_u16(struct rd *r);
-uint32_t rd_u32(struct rd *r);
-uint64_t rd_u64(struct rd *r);
+static inline size_t
+rd_left(const struct rd *r)
+{
+	return r->bad ? 0 : (size_t)(r->end - r->p);
+}
 
 /* Lends the next n bytes, or returns NULL and sets bad. */
-const uint8_t *rd_bytes(struct rd *r, size_t n);
+static inline const uint8_t *
+rd_bytes(struct rd *r, size_t n)
+{
+	const uint8_t *p = r->p;
+
+	if (r->bad || n > (size_t)(r->end - r->p)) {
+		r->bad = true;
+		return NULL;
+	}
+	r->p += n;
+	return p;
+}
+
+static inline uint8_t
+rd_u8(struct rd *r)
+{
+	const uint8_t *p = rd_bytes(r, 1);
+
+	return p == NULL ? 0 : p[0];
+}
+
+static inline uint16_t
+rd_u16(struct rd *r)
+{
+	const uint8_t *p = rd_bytes(r, 2);
+
+	return p == NULL ? 0 : (uint16_t)(p[0] << 8 | p[1]);
+}
+
+static inline uint32_t
+rd_u32(struct rd *r)
+{
+	const uint8_t *p = rd_bytes(r, 4);
+
+	if (p == NULL)
+		return 0;
+	return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 |
+	    (uint32_t)p[2] << 8 | (uint32_t)p[3];
+}
+
+static inline uint64_t
+rd_u64(struct rd *r)
+{
+	uint64_t high = rd_u32(r);
+	uint64_t low = rd_u32(r);
+
+	return r->bad ? 0 : high << 32 | low;
+}
 
 /* Copies the next n bytes; dst is zeroed if there are fewer. */
-void rd_copy(struct rd *r, void *dst, size_t n);
+static inline void
+rd_copy(struct rd *r, void *dst, size_t n)
+{
+	const uint8_t *p = rd_bytes(r, n);
 
-void rd_skip(struct rd *r, size_t n);
+	if (p == NULL)
+		memset(dst, 0, n);
+	else
+		memcpy(dst, p, n);
+}
+
+static inline void
+rd_skip(struct rd *r, size_t n)
+{
+	(void)rd_bytes(r, n);
+}
 
 /*
  * A reader of exactly the next n bytes, which the outer reader skips: a
  * nested value cannot reach past its own length. Bad if there are fewer.
  */
-struct rd rd_sub(struct rd *r, size_t n);
+static inline struct rd
+rd_sub(struct rd *r, size_t n)
+{
+	const uint8_t *p = rd_bytes(r, n);
+	struct rd sub = {p, p, true};
 
-size_t rd_left(const struct rd *r);
+	if (p != NULL)
+		rd_init(&sub, p, n);
+	return sub;
+}
 
 struct wr {
 	uint8_t *start;
@@ -50,7 +126,34 @@ struct wr {
 };
 
 /* Writes to at most n bytes at p. */
-void wr_init(struct wr *w, void *p, size_t n);
+static inline void
+wr_init(struct wr *w, void *p, size_t n)
+{
+	w->start = w->p = p;
+	w->end = w->p + n;
+	w->bad = false;
+}
+
+/* Bytes written so far. */
+static inline size_t
+wr_len(const struct wr *w)
+{
+	return (size_t)(w->p - w->start);
+}
+
+/* Lends n bytes to be filled in by the caller, or NULL and bad. */
+static inline uint8_t *
+wr_room(struct wr *w, size_t n)
+{
+	uint8_t *p = w->p;
+
+	if (w->bad || n > (size_t)(w->end - w->p)) {
+		w->bad = true;
+		return NULL;
+	}
+	w->p += n;
+	return p;
+}
 
 void wr_u8(struct wr *w, uint8_t v);
 void wr_u16(struct wr *w, uint16_t v);
@@ -59,13 +162,7 @@ void wr_u64(struct wr *w, uint64_t v);
 void wr_bytes(struct wr *w, const void *p, size_t n);
 void wr_zero(struct wr *w, size_t n);
 
-/* Lends n bytes to be filled in by the caller, or NULL and bad. */
-uint8_t *wr_room(struct wr *w, size_t n);
-
 /* Overwrites the 16 bits at offset off, which must be written already. */
 void wr_patch16(struct wr *w, size_t off, uint16_t v);
-
-/* Bytes written so far. */
-size_t wr_len(const struct wr *w);
 
 #endif

@@ -12,7 +12,7 @@ enum family { FAMILY_V4 = 1, FAMILY_V6 = 2 };
 static const uint8_t v4_mapped[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
 
 /*
- * CRC-32 of ISO 3309 (reflected polynomial 0xEDB88320), four bytes at a time.
+ * CRC-32 of ISO 3309 (reflected polynomial 0xEDB88320), eight bytes at a time.
  * A CRC is linear: the entry for a byte is the sum of those for its bits. So
  * table k, "this byte and k zero bytes after it", follows from 8 numbers.
  */
@@ -32,39 +32,59 @@ static const uint8_t v4_mapped[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
 #define CRC3(i)                                                    \
 	SUM(i, 0xb8bc6765u, 0xaa09c88bu, 0x8f629757u, 0xc5b428efu, \
 	    0x5019579fu, 0xa032af3eu, 0x9b14583du, 0xed59b63bu)
+#define CRC4(i)                                                    \
+	SUM(i, 0x3d6029b0u, 0x7ac05360u, 0xf580a6c0u, 0x30704bc1u, \
+	    0x60e09782u, 0xc1c12f04u, 0x58f35849u, 0xb1e6b092u)
+#define CRC5(i)                                                    \
+	SUM(i, 0xcb5cd3a5u, 0x4dc8a10bu, 0x9b914216u, 0xec53826du, \
+	    0x03d6029bu, 0x07ac0536u, 0x0f580a6cu, 0x1eb014d8u)
+#define CRC6(i)                                                    \
+	SUM(i, 0xa6770bb4u, 0x979f1129u, 0xf44f2413u, 0x33ef4e67u, \
+	    0x67de9cceu, 0xcfbd399cu, 0x440b7579u, 0x8816eaf2u)
+#define CRC7(i)                                                    \
+	SUM(i, 0xccaa009eu, 0x4225077du, 0x844a0efau, 0xd3e51bb5u, \
+	    0x7cbb312bu, 0xf9766256u, 0x299dc2edu, 0x533b85dau)
 #define ROW4(F, i)  F(i), F((i) + 1), F((i) + 2), F((i) + 3)
 #define ROW16(F, i) ROW4(F, i), ROW4(F, i + 4), ROW4(F, i + 8), ROW4(F, i + 12)
 #define ROW64(F, i) \
 	ROW16(F, i), ROW16(F, i + 16), ROW16(F, i + 32), ROW16(F, i + 48)
 #define ROW256(F) ROW64(F, 0u), ROW64(F, 64u), ROW64(F, 128u), ROW64(F, 192u)
 
-static const uint32_t crc_table[4][256] = {
+static const uint32_t crc_table[8][256] = {
     {ROW256(CRC0)},
     {ROW256(CRC1)},
     {ROW256(CRC2)},
     {ROW256(CRC3)},
+    {ROW256(CRC4)},
+    {ROW256(CRC5)},
+    {ROW256(CRC6)},
+    {ROW256(CRC7)},
 };
+
+/* Little-endian, as the reflected CRC shifts. */
+static uint32_t
+get_le32(const uint8_t *p)
+{
+	return (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 |
+	    (uint32_t)p[3] << 24;
+}
 
 static uint32_t
 crc32(const uint8_t *p, size_t n)
 {
-	uint32_t c = 0xffffffff;
+	uint32_t c = 0xffffffff, d;
 
-	for (; n >= 4; n -= 4, p += 4) {
-		c ^= (uint32_t)p[0] | (uint32_t)p[1] << 8 |
-		    (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
-		c = crc_table[3][c & 255] ^ crc_table[2][c >> 8 & 255] ^
-		    crc_table[1][c >> 16 & 255] ^ crc_table[0][c >> 24];
+	for (; n >= 8; n -= 8, p += 8) {
+		c ^= get_le32(p);
+		d = get_le32(p + 4);
+		c = crc_table[7][c & 255] ^ crc_table[6][c >> 8 & 255] ^
+		    crc_table[5][c >> 16 & 255] ^ crc_table[4][c >> 24] ^
+		    crc_table[3][d & 255] ^ crc_table[2][d >> 8 & 255] ^
+		    crc_table[1][d >> 16 & 255] ^ crc_table[0][d >> 24];
 	}
 	for (; n > 0; n--)
 		c = crc_table[0][(c ^ *p++) & 255] ^ c >> 8;
 	return ~c;
-}
-
-bool
-stun_addr_is_v4(const struct stun_addr *a)
-{
-	return memcmp(a->ip, v4_mapped, sizeof(v4_mapped)) == 0;
 }
 
 /*
@@ -81,49 +101,22 @@ type_of(enum stun_class class, uint16_t method)
 enum stun_form
 stun_parse(struct stun_msg *m, const void *p, size_t n)
 {
-	struct stun_msg msg = {.p = p, .len = n};
 	struct rd r;
 	uint16_t type, len;
 
 	rd_init(&r, p, n);
 	type = rd_u16(&r);
 	len = rd_u16(&r);
-	msg.cookie = rd_u32(&r);
-	rd_copy(&r, msg.txid.b, STUN_TXID_LEN);
+	m->cookie = rd_u32(&r);
+	rd_copy(&r, m->txid.b, STUN_TXID_LEN);
 	if (r.bad || (type & 0xc000) != 0 || len % 4 != 0 || len != rd_left(&r))
 		return STUN_FORM_OTHER;
-	msg.class = (enum stun_class)((type >> 4 & 1) | (type >> 7 & 2));
-	msg.method = (uint16_t)((type & 0x000f) | (type >> 1 & 0x0070) |
+	m->p = p;
+	m->len = n;
+	m->class = (enum stun_class)((type >> 4 & 1) | (type >> 7 & 2));
+	m->method = (uint16_t)((type & 0x000f) | (type >> 1 & 0x0070) |
 	    (type >> 2 & 0x0f80));
-	*m = msg;
-	return msg.cookie == STUN_COOKIE ? STUN_FORM_OK : STUN_FORM_CLASSIC;
-}
-
-struct rd
-stun_attrs(const struct stun_msg *m)
-{
-	struct rd r;
-
-	rd_init(&r, m->p, m->len);
-	rd_skip(&r, STUN_HEADER_LEN);
-	return r;
-}
-
-bool
-stun_attr_next(const struct stun_msg *m, struct rd *r, struct stun_attr *a)
-{
-	size_t left = rd_left(r);
-
-	if (left == 0)
-		return false;
-	a->offset = m->len - left;
-	a->type = rd_u16(r);
-	a->len = rd_u16(r);
-	a->value = rd_bytes(r, a->len);
-	/* Padding is not looked at (section 14). */
-	rd_skip(r, -(size_t)a->len % 4);
-	a->last = rd_left(r) == 0;
-	return !r->bad;
+	return m->cookie == STUN_COOKIE ? STUN_FORM_OK : STUN_FORM_CLASSIC;
 }
 
 bool
@@ -159,40 +152,38 @@ stun_fingerprint_ok(const struct stun_msg *m, const struct stun_attr *a)
 	return rd_u32(&r) == (crc32(m->p, a->offset) ^ FINGERPRINT_XOR);
 }
 
-/* The 20 bytes of cookie and transaction id with which addresses are XORed,
- * or zeros: 16 for an address, of which the first two serve the port. */
+/* With what an address is XORed: cookie and transaction id, or zeros. The
+ * port takes the first two bytes, IPv4 the first word. */
 struct mask {
-	uint8_t b[16];
+	uint32_t word[4];
 };
 
 static struct mask
 mask_of(const struct stun_txid *txid)
 {
-	struct mask mask;
-	struct wr w;
+	struct mask mask = {{STUN_COOKIE}};
+	struct rd r;
 
-	wr_init(&w, mask.b, sizeof(mask.b));
-	wr_u32(&w, STUN_COOKIE);
-	wr_bytes(&w, txid->b, STUN_TXID_LEN);
+	rd_init(&r, txid->b, STUN_TXID_LEN);
+	for (int i = 1; i < 4; i++)
+		mask.word[i] = rd_u32(&r);
 	return mask;
 }
 
 static uint16_t
 mask_port(const struct mask *mask)
 {
-	struct rd r;
-
-	rd_init(&r, mask->b, sizeof(mask->b));
-	return rd_u16(&r);
+	return (uint16_t)(mask->word[0] >> 16);
 }
 
 static bool
 read_masked(
     const struct stun_attr *a, const struct mask *mask, struct stun_addr *addr)
 {
-	struct rd r;
-	uint8_t family;
 	size_t at = 0;
+	struct rd r;
+	struct wr w;
+	uint8_t family;
 
 	rd_init(&r, a->value, a->len);
 	rd_skip(&r, 1);
@@ -203,16 +194,16 @@ read_masked(
 		memcpy(addr->ip, v4_mapped, at);
 	} else if (family != FAMILY_V6)
 		return false;
-	rd_copy(&r, addr->ip + at, sizeof(addr->ip) - at);
-	for (size_t i = at; i < sizeof(addr->ip); i++)
-		addr->ip[i] ^= mask->b[i - at];
+	wr_init(&w, addr->ip + at, sizeof(addr->ip) - at);
+	for (int i = 0; wr_len(&w) + at < sizeof(addr->ip); i++)
+		wr_u32(&w, rd_u32(&r) ^ mask->word[i]);
 	return !r.bad && rd_left(&r) == 0;
 }
 
 bool
 stun_read_address(const struct stun_attr *a, struct stun_addr *addr)
 {
-	struct mask none = {{0}};
+	static const struct mask none;
 
 	return read_masked(a, &none, addr);
 }
@@ -230,8 +221,7 @@ void
 stun_begin_as(struct wr *w, enum stun_class class, uint16_t method,
     uint32_t cookie, const struct stun_txid *txid)
 {
-	wr_u16(w, type_of(class, method));
-	wr_u16(w, 0);
+	wr_u32(w, (uint32_t)type_of(class, method) << 16);
 	wr_u32(w, cookie);
 	wr_bytes(w, txid->b, STUN_TXID_LEN);
 }
@@ -243,13 +233,19 @@ stun_begin(struct wr *w, enum stun_class class, uint16_t method,
 	stun_begin_as(w, class, method, STUN_COOKIE, txid);
 }
 
+static void
+put_header(struct wr *w, uint16_t type, size_t len)
+{
+	wr_u32(w, (uint32_t)type << 16 | (uint16_t)len);
+}
+
 void
 stun_put(struct wr *w, uint16_t type, const void *value, size_t n)
 {
-	wr_u16(w, type);
-	wr_u16(w, (uint16_t)n);
+	put_header(w, type, n);
 	wr_bytes(w, value, n);
-	wr_zero(w, -n % 4);
+	if (n % 4 != 0)
+		wr_zero(w, -n % 4);
 }
 
 static void
@@ -258,22 +254,20 @@ put_masked(struct wr *w, uint16_t type, const struct stun_addr *addr,
 {
 	bool v4 = stun_addr_is_v4(addr);
 	size_t at = v4 ? sizeof(v4_mapped) : 0, n = sizeof(addr->ip) - at;
-	uint8_t *p;
+	uint32_t family = v4 ? FAMILY_V4 : FAMILY_V6;
+	struct rd r;
 
-	wr_u16(w, type);
-	wr_u16(w, (uint16_t)(4 + n));
-	wr_u8(w, 0);
-	wr_u8(w, v4 ? FAMILY_V4 : FAMILY_V6);
-	wr_u16(w, addr->port ^ mask_port(mask));
-	p = wr_room(w, n);
-	for (size_t i = 0; p != NULL && i < n; i++)
-		p[i] = addr->ip[at + i] ^ mask->b[i];
+	rd_init(&r, addr->ip + at, n);
+	put_header(w, type, 4 + n);
+	wr_u32(w, family << 16 | (uint16_t)(addr->port ^ mask_port(mask)));
+	for (int i = 0; rd_left(&r) > 0; i++)
+		wr_u32(w, rd_u32(&r) ^ mask->word[i]);
 }
 
 void
 stun_put_address(struct wr *w, uint16_t type, const struct stun_addr *addr)
 {
-	struct mask none = {{0}};
+	static const struct mask none;
 
 	put_masked(w, type, addr, &none);
 }
@@ -290,8 +284,7 @@ stun_put_xor_address(
 void
 stun_put_error(struct wr *w, unsigned code)
 {
-	wr_u16(w, STUN_ERROR_CODE);
-	wr_u16(w, 4);
+	put_header(w, STUN_ERROR_CODE, 4);
 	wr_u16(w, 0);
 	wr_u8(w, (uint8_t)(code / 100));
 	wr_u8(w, (uint8_t)(code % 100));
@@ -300,8 +293,7 @@ stun_put_error(struct wr *w, unsigned code)
 void
 stun_put_unknown(struct wr *w, const uint16_t *types, size_t n)
 {
-	wr_u16(w, STUN_UNKNOWN_ATTRIBUTES);
-	wr_u16(w, (uint16_t)(2 * n));
+	put_header(w, STUN_UNKNOWN_ATTRIBUTES, 2 * n);
 	for (size_t i = 0; i < n; i++)
 		wr_u16(w, types[i]);
 	wr_zero(w, n % 2 * 2);
@@ -329,8 +321,7 @@ stun_end_fingerprint(struct wr *w)
 
 	/* The length that is summed counts the FINGERPRINT too. */
 	set_length(w, n + STUN_FINGERPRINT_LEN);
-	wr_u16(w, STUN_FINGERPRINT);
-	wr_u16(w, 4);
+	put_header(w, STUN_FINGERPRINT, 4);
 	wr_u32(w, crc32(w->start, n) ^ FINGERPRINT_XOR);
 	return w->bad ? 0 : wr_len(w);
 }

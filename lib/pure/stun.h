@@ -35,7 +35,12 @@ struct stun_addr {
 	uint16_t port;
 };
 
-bool stun_addr_is_v4(const struct stun_addr *a);
+static inline bool
+stun_addr_is_v4(const struct stun_addr *a)
+{
+	/* ::ffff:0:0/96, RFC 4291 section 2.5.5.2. */
+	return memcmp(a->ip, "\0\0\0\0\0\0\0\0\0\0\xff\xff", 12) == 0;
+}
 
 enum stun_class {
 	STUN_REQUEST,
@@ -102,7 +107,7 @@ enum stun_form {
 
 /*
  * Reads the header of a message of exactly n bytes, which must stay for as
- * long as m is used. m is filled in unless the form is STUN_FORM_OTHER. The
+ * long as m is used. m holds nothing of use if the form is STUN_FORM_OTHER. The
  * attributes are not looked at yet.
  */
 enum stun_form stun_parse(struct stun_msg *m, const void *p, size_t n);
@@ -120,9 +125,32 @@ struct stun_attr {
  * the other and then false. r->bad afterwards says that an attribute ran past
  * the end of the message.
  */
-struct rd stun_attrs(const struct stun_msg *m);
-bool stun_attr_next(
-    const struct stun_msg *m, struct rd *r, struct stun_attr *a);
+static inline struct rd
+stun_attrs(const struct stun_msg *m)
+{
+	struct rd r;
+
+	rd_init(&r, m->p, m->len);
+	rd_skip(&r, STUN_HEADER_LEN);
+	return r;
+}
+
+static inline bool
+stun_attr_next(const struct stun_msg *m, struct rd *r, struct stun_attr *a)
+{
+	size_t left = rd_left(r);
+
+	if (left == 0)
+		return false;
+	a->offset = m->len - left;
+	a->type = rd_u16(r);
+	a->len = rd_u16(r);
+	a->value = rd_bytes(r, a->len);
+	/* Padding is not looked at (section 14). */
+	rd_skip(r, -(size_t)a->len % 4);
+	a->last = rd_left(r) == 0;
+	return !r->bad;
+}
 
 /*
  * True for what may be skipped: the optional types, and those that RFC 8489

@@ -433,9 +433,21 @@ enum stunsrv_verdict
 stunsrv_judge(const struct stunsrv_site *site, const struct stunsrv_arrival *a,
     const void *p, size_t n, struct stunsrv_reply *reply)
 {
-	struct request q = {.site = site, .arrival = a, .reply = reply};
+	struct request q;
 
-	*reply = (struct stunsrv_reply){.role = a->role, .port = a->from->port};
+	/* Not as a whole: most of both is written before it is read. */
+	q.site = site;
+	q.arrival = a;
+	q.reply = reply;
+	q.seen = 0;
+	q.change = 0;
+	q.classic = q.bad_fingerprint = q.tailnode = q.bad_value = false;
+	reply->gated = reply->cookie = reply->partner = false;
+	reply->role = a->role;
+	reply->port = a->from->port;
+	reply->delay_ms = 0;
+	reply->want = 0;
+	reply->n_unknown = 0;
 	reply->verdict = judge(&q, p, n);
 	return reply->verdict;
 }
@@ -544,7 +556,9 @@ put_success(struct wr *w, const struct stunsrv_site *site,
 		cookie_make(site, a->from, slot_of(a->now), cookie);
 		stun_put(w, STUN_CN_COOKIE, cookie, sizeof(cookie));
 	}
-	if ((r->want & STUNSRV_WANT_EXTRAS) != 0)
+	/* The shortest of them has 12 bytes. */
+	if ((r->want & STUNSRV_WANT_EXTRAS) != 0 &&
+	    fits(w, r, 12, r->extras_max))
 		put_extras(w, site, a, r);
 	if ((r->want & STUNSRV_WANT_PADDING) != 0)
 		put_padding(w, r);
@@ -594,30 +608,31 @@ size_t
 stunsrv_write(const struct stunsrv_site *site, const struct stunsrv_arrival *a,
     const struct stunsrv_reply *reply, uint8_t out[static STUNSRV_ANSWER_MAX])
 {
-	struct stunsrv_reply r = *reply;
-	size_t fingerprint = STUN_FINGERPRINT_LEN;
+	const struct stunsrv_reply *r = reply;
+	bool fingerprint = (r->want & STUNSRV_WANT_FINGERPRINT) != 0;
+	size_t max = r->extras_max;
 	struct wr w;
 
 	wr_init(&w, out, STUNSRV_ANSWER_MAX);
-	switch (r.verdict) {
+	switch (r->verdict) {
 	case STUNSRV_SUCCESS:
-		put_success(&w, site, a, &r);
+		put_success(&w, site, a, r);
 		break;
 	case STUNSRV_BAD_REQUEST:
-		put_error(&w, a, &r, 400);
+		put_error(&w, a, r, 400);
 		break;
 	case STUNSRV_UNKNOWN_ATTRIBUTE:
-		put_error(&w, a, &r, 420);
+		put_error(&w, a, r, 420);
 		break;
 	case STUNSRV_BUSY:
-		put_error(&w, a, &r, 500);
+		put_error(&w, a, r, 500);
 		break;
 	default:
 		return 0;
 	}
-	if ((r.want & STUNSRV_WANT_FINGERPRINT) != 0 &&
-	    wr_len(&w) + fingerprint <=
-		(r.verdict == STUNSRV_SUCCESS ? r.extras_max : r.request_len))
+	if (r->verdict != STUNSRV_SUCCESS)
+		max = r->request_len;
+	if (fingerprint && wr_len(&w) + STUN_FINGERPRINT_LEN <= max)
 		return stun_end_fingerprint(&w);
 	return stun_end(&w);
 }

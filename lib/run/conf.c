@@ -285,6 +285,36 @@ conf_print(const struct conf_option *table, const void *conf, FILE *out)
 		conf_value_print(table, base + table->offset, out);
 }
 
+/* As text of the file's form, which says all of a value; NULL when memory is
+ * short. */
+static char *
+as_text(const struct conf_option *o, const void *conf)
+{
+	const char *base = conf;
+	char *text = NULL;
+	size_t n;
+	FILE *f = open_memstream(&text, &n);
+
+	if (f == NULL)
+		return NULL;
+	conf_value_print(o, base + o->offset, f);
+	if (fclose(f) == 0)
+		return text;
+	free(text);
+	return NULL;
+}
+
+bool
+conf_same(const struct conf_option *o, const void *a, const void *b)
+{
+	char *x = as_text(o, a), *y = as_text(o, b);
+	bool same = x != NULL && y != NULL && strcmp(x, y) == 0;
+
+	free(x);
+	free(y);
+	return same;
+}
+
 void
 conf_usage(const struct conf_option *table, const char *program, FILE *out)
 {

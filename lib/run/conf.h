@@ -73,6 +73,9 @@ void conf_clear(const struct conf_option *table, void *conf);
 /* Writes every option as a line of the file form, in table order. */
 void conf_print(const struct conf_option *table, const void *conf, FILE *out);
 
+/* True if both have the same value of this option. */
+bool conf_same(const struct conf_option *o, const void *a, const void *b);
+
 /* Writes the table as help text. */
 void conf_usage(
     const struct conf_option *table, const char *program, FILE *out);

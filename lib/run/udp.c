@@ -40,13 +40,13 @@ struct udp_in {
 	struct addr to;
 	struct iovec iov;
 	struct udp_control control;
-	uint8_t bytes[UDP_DATAGRAM_MAX];
+	uint8_t bytes[UDP_IN_MAX];
 };
 
 struct udp_out {
 	struct iovec iov;
 	struct udp_control control;
-	uint8_t bytes[UDP_DATAGRAM_MAX];
+	uint8_t bytes[UDP_OUT_MAX];
 };
 
 struct udp {
@@ -191,6 +191,26 @@ send_batch(struct udp *u, size_t n)
 	}
 }
 
+void
+udp_send(struct udp *u, const struct addr *to, const struct addr *from,
+    uint8_t *p, size_t n)
+{
+	struct addr name = *to;
+	struct iovec iov = {.iov_base = p, .iov_len = n};
+	struct msghdr hdr = {.msg_name = &name.u,
+	    .msg_namelen = name.len,
+	    .msg_iov = &iov,
+	    .msg_iovlen = 1};
+	struct udp_control control;
+
+	if (u->wildcard && from != NULL)
+		write_pktinfo(&hdr, &control, from);
+	if (sendmsg(u->fd, &hdr, MSG_DONTWAIT) == -1)
+		metric_add(&u->stats.send_errors, 1);
+	else
+		metric_add(&u->stats.sent, 1);
+}
+
 /* Returns the datagrams taken: fewer than BATCH when there are no more. */
 static size_t
 serve_batch(struct udp *u)
@@ -259,7 +279,7 @@ init_headers(struct udp *u)
 		struct msghdr *rx = &u->rx[i].msg_hdr, *tx = &u->tx[i].msg_hdr;
 
 		u->in[i].iov.iov_base = u->in[i].bytes;
-		u->in[i].iov.iov_len = UDP_DATAGRAM_MAX;
+		u->in[i].iov.iov_len = UDP_IN_MAX;
 		rx->msg_name = &u->in[i].from.u;
 		rx->msg_iov = &u->in[i].iov;
 		rx->msg_iovlen = 1;

@@ -19,7 +19,9 @@ struct loop;
 struct udp;
 
 /* Larger datagrams are cut; the handler sees `cut` set. */
-#define UDP_DATAGRAM_MAX 2048
+#define UDP_IN_MAX  4608
+
+#define UDP_OUT_MAX 2048
 
 struct udp_datagram {
 	const struct addr *from;
@@ -30,12 +32,12 @@ struct udp_datagram {
 };
 
 /*
- * Called once per datagram of a batch. Writes an answer to out, of
- * UDP_DATAGRAM_MAX bytes, and returns its length; 0 for none. The batch's
- * answers leave together after its last call. It must not free the udp.
+ * Called once per datagram of a batch. Writes an answer to out and returns its
+ * length; 0 for none. The batch's answers leave together after its last call.
+ * It must not free the udp.
  */
-typedef size_t udp_fn(void *arg, const struct udp_datagram *d,
-    uint8_t out[static UDP_DATAGRAM_MAX]);
+typedef size_t udp_fn(
+    void *arg, const struct udp_datagram *d, uint8_t out[static UDP_OUT_MAX]);
 
 /* Written by the loop's thread, readable from any. */
 struct udp_stats {
@@ -48,6 +50,13 @@ struct udp_stats {
  */
 struct udp *udp_new(struct loop *l, int fd, udp_fn *fn, void *arg);
 void udp_free(struct udp *u);
+
+/*
+ * Sends one datagram at once, for what is no answer of a batch. On a wildcard
+ * socket it leaves from the address `from` (NULL: the kernel's choice).
+ */
+void udp_send(struct udp *u, const struct addr *to, const struct addr *from,
+    uint8_t *p, size_t n);
 const struct udp_stats *udp_stats(const struct udp *u);
 
 #endif

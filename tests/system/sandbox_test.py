@@ -171,11 +171,11 @@ def check_stund(ports):
 
 
 def stund_inside():
-    with stund("-log", "debug") as (child, ports):
+    with stund("-log", "debug", "-workers", "2") as (child, ports):
         check_stund(ports)
         child.send_signal(signal.SIGHUP)
         check_stund(ports)
-        check_inside(child.pid, 1)
+        check_inside(child.pid, 3)
 
 
 def stund_outside():

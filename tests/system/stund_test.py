@@ -33,6 +33,9 @@ COOKIE = 0x2112A442
 REQUEST, INDICATION, SUCCESS, ERROR = 0x0001, 0x0011, 0x0101, 0x0111
 
 
+UNLIMITED = ("-source-rate", "0", "-prefix-rate", "0", "-total-rate", "0")
+
+
 class Skip(Exception):
     pass
 
@@ -258,9 +261,9 @@ SILENT = {
     "attribute runs out": message(attributes=b"\x80\x22\0\1"),
     "all-zero id": message(txid=bytes(12)),
     "too long for the buffer": message(
-        attributes=attribute(0xC000, bytes(2500))),
+        attributes=attribute(0xC000, bytes(5000))),
     "cut where it says it ends": (message(
-        attributes=attribute(0xC000, bytes(2024))) + bytes(500)),
+        attributes=attribute(0xC000, bytes(4584))) + bytes(500)),
 }
 
 
@@ -315,7 +318,7 @@ def vanished_clients():
 def many_in_flight():
     """5000 requests before the first answer is read: none is lost."""
     with contextlib.ExitStack() as stack:
-        d = stack.enter_context(Stund())
+        d = stack.enter_context(Stund(*UNLIMITED))
         to = ("127.0.0.1", d.ports[0])
         sockets = [stack.enter_context(udp()) for _ in range(50)]
         waiting = {s: {} for s in sockets}
@@ -342,6 +345,11 @@ def http_get(port, path, method="GET"):
         c.request(method, path)
         r = c.getresponse()
         return r.status, r.getheader("Content-Type"), r.read().decode()
+
+
+def outcome(name, transport="udp", family="ipv4"):
+    return (f'campusnet_stun_requests_total{{transport="{transport}",'
+            f'family="{family}",outcome="{name}"}}')
 
 
 def samples(page):
@@ -374,10 +382,12 @@ def metrics():
                 'stun_requests{disposition="write_error"}': 0,
                 'stun_addrfamily{family="ipv4"}': 4,
                 'stun_addrfamily{family="ipv6"}': int(v6),
-                'campusnet_stun_datagrams_total{outcome="success"}': 4 + v6,
-                'campusnet_stun_datagrams_total{outcome="unknown_attribute"}': 1,
-                'campusnet_stun_datagrams_total{outcome="not_stun"}': 1,
-                'campusnet_stun_datagrams_total{outcome="not_request"}': 1,
+                outcome("success"): 4,
+                outcome("success", family="ipv6"): int(v6),
+                outcome("unknown_attribute"): 1,
+                outcome("not_stun"): 1,
+                outcome("not_request"): 1,
+                outcome("limited"): 0,
                 "campusnet_udp_received_total": 7 + v6,
                 "campusnet_udp_sent_total": 5 + v6,
         }.items():
@@ -505,9 +515,14 @@ def config_file():
                         "listen 127.0.0.2:0\nlog debug\n")
         status, out, err = run("-config", str(file), "-n", "-log=error")
         assert (status, err) == (0, ""), (status, err)
-        assert out == ('listen 127.0.0.1:0\nlisten 127.0.0.2:0\nmetrics ""\n'
-                       "user nobody\nsandbox true\nlog error\nn false\n"
-                       "version false\n"), out
+        assert out == ("listen 127.0.0.1:0\nlisten 127.0.0.2:0\n"
+                       "behaviour fit\nclassic false\nstrict false\n"
+                       "source-rate 50\nsource-burst 500\n"
+                       "prefix-rate 500\nprefix-burst 5000\n"
+                       "gated-rate 5\ntotal-rate 100000\n"
+                       f"workers {os.cpu_count()}\n"
+                       'metrics ""\nuser nobody\nsandbox true\nlog error\n'
+                       "n false\nversion false\n"), out
         with Stund("-config", str(file), listen=["127.0.0.3:0"]) as d, \
                 udp() as s:
             ask(s, ("127.0.0.3", d.ports[0]), message())
