@@ -16,7 +16,7 @@ PYTHON     ?= /usr/bin/python3
 B          := build/$(VARIANT)
 O          := $(B)/obj
 
-PROGRAMS   := relayd stund coordd coordctl
+PROGRAMS   := relayd stund coordd coordctl natprobe
 PACKAGES   := libevent_core libevent_extra libevent_pthreads openssl libsodium jansson libseccomp
 PURE_LIBS   = $(shell $(PKG_CONFIG) --libs libsodium jansson libcrypto)
 RUN_LIBS    = $(shell $(PKG_CONFIG) --libs $(PACKAGES)) -pthread
@@ -77,9 +77,10 @@ $(B)/version: FORCE
 # .incbin reads these, which -MMD does not see.
 $(O)/coordd/page_asset.o: $(wildcard coordd/page/*)
 
-# A program is all of its folder's .c files.
+# A program is all of its folder's .c files; probes lie in probes/.
+folder = $(or $(wildcard probes/$(1)),$(1))
 define program
-$(B)/$(1): $(patsubst %.c,$(O)/%.o,$(wildcard $(1)/*.c)) $(B)/librun.a $(B)/libpure.a
+$(B)/$(1): $(patsubst %.c,$(O)/%.o,$(wildcard $(call folder,$(1))/*.c)) $(B)/librun.a $(B)/libpure.a
 	$$(call SAID,LINK )
 	$$(Q)$$(CC) $$(LDFLAGS) -o $$@ $$^ $$(LIBS_$(1)) $$(RUN_LIBS) $$(LDLIBS)
 endef
@@ -141,6 +142,11 @@ SIM_OBJS_mapper_test    := $(patsubst %,tests/sim/%.o,simio coordsim fleet maptr
 SIM_LIBS_mapper_test     = $(shell $(PKG_CONFIG) --libs libzstd)
 SIM_OBJS_mapper_cases_test := $(SIM_OBJS_mapper_test)
 SIM_LIBS_mapper_cases_test = $(SIM_LIBS_mapper_test)
+NATPROBE_PURE := $(patsubst %,probes/natprobe/%.o,label engine plan plan_life \
+	probe judge judge_mapping judge_filter judge_alloc judge_life \
+	judge_hairpin)
+SIM_OBJS_natprobe_test   := tests/sim/natworld.o $(NATPROBE_PURE) \
+	$(patsubst %.c,%.o,$(wildcard tests/natlab/natcore*.c))
 units: $(UNITS)
 sims: $(SIMS)
 everything: all units sims loads

@@ -1,0 +1,65 @@
+/* conf: natprobe's options. Opens nothing but the -config FILE. */
+#include "probes/natprobe/natprobe.h"
+
+#define AT(field) offsetof(struct natprobe_conf, field)
+#define SECOND_US INT64_C(1000000)
+
+/* clang-format off */
+static const struct conf_option table[] = {
+	{"stun", CONF_STRINGS, AT(stun), NULL, 0, 0, NULL,
+	    "HOST[:PORT]: a STUN server; may be given repeatedly, the more "
+	    "addresses the better"},
+	{"map", CONF_STRING, AT(map), "", 0, 0, NULL,
+	    "FILE: a relay map (DERP map, JSON); its STUN servers are used"},
+	{"building", CONF_STRING, AT(building), "", 0, 0, NULL,
+	    "NAME: where this is; goes into the result"},
+	{"json", CONF_STRING, AT(json), "", 0, 0, NULL,
+	    "FILE: write the result there, as JSON; - for standard output"},
+	{"quiet", CONF_BOOL, AT(quiet), "false", 0, 0, NULL,
+	    "no text for people"},
+	{"lifetime", CONF_BOOL, AT(lifetime), "false", 0, 0, NULL,
+	    "measure how long mappings live; takes about that time"},
+	{"ttl-max", CONF_DURATION, AT(ttl_max_us), "200s", 4 * SECOND_US,
+	    600 * SECOND_US, NULL, "TIME: the longest lifetime to look for"},
+	{"ttl-resolution", CONF_DURATION, AT(ttl_resolution_us), "2s",
+	    SECOND_US, 60 * SECOND_US, NULL,
+	    "TIME: how exactly, from 20 to 40 s; below twice that, above 5 %"},
+	{"refresh", CONF_BOOL, AT(refresh), "false", 0, 0, NULL,
+	    "with -lifetime: find out which direction refreshes; takes 2.4 "
+	    "lifetimes more"},
+	{"hairpin", CONF_BOOL, AT(hairpin), "false", 0, 0, NULL,
+	    "send packets to this NAT's own outside; some firewalls take "
+	    "that for an attack"},
+	{"second-address", CONF_STRING, AT(second_address), "", 0, 0, NULL,
+	    "IP: another address of this host, to see two hosts with one "
+	    "source port"},
+	{"family", CONF_CHOICE, AT(family), "both", 0, 0, "both|4|6",
+	    "WHICH: IPv4, IPv6 or both"},
+	{"rate", CONF_INT, AT(rate), "100", 1, 1000, NULL,
+	    "N: send at most N packets per second"},
+	{"n", CONF_BOOL, AT(dry), "false", 0, 0, NULL,
+	    "say what would be sent, and exit"},
+	{"version", CONF_BOOL, AT(version), "false", 0, 0, NULL,
+	    "print the version and exit"},
+	{.name = NULL},
+};
+/* clang-format on */
+
+enum conf_result
+natprobe_conf_read(struct natprobe_conf *c, int argc, char **argv,
+    char error[static NATPROBE_ERROR_MAX])
+{
+	return conf_load(table, c, argc, argv, error);
+}
+
+void
+natprobe_conf_clear(struct natprobe_conf *c)
+{
+	conf_clear(table, c);
+}
+
+void
+natprobe_conf_usage(void)
+{
+	conf_usage(table, "natprobe", stdout);
+}

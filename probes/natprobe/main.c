@@ -1,0 +1,263 @@
+/* main: wires options, names, a run per address family, and the output. */
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <time.h>
+
+#include <sodium.h>
+
+#include "probes/natprobe/natprobe.h"
+#include "run/file.h"
+#include "run/loop.h"
+#include "run/version.h"
+
+struct natprobe {
+	struct natprobe_conf conf;
+	struct targets targets;
+	struct loop *loop;
+	struct probe probes[2]; /* IPv4, IPv6 */
+	struct net *nets[2];
+	bool used[2];
+	unsigned running;
+	bool interrupted;
+	struct addr second;
+};
+
+static void
+on_done(void *arg)
+{
+	struct natprobe *n = arg;
+
+	if (--n->running == 0)
+		loop_stop(n->loop);
+}
+
+static void
+on_stop(void *arg)
+{
+	struct natprobe *n = arg;
+
+	n->interrupted = true;
+	for (int v6 = 0; v6 < 2; v6++)
+		if (n->used[v6])
+			engine_stop(&n->probes[v6].engine);
+	loop_stop(n->loop);
+}
+
+static bool
+wanted(const struct natprobe *n, bool v6)
+{
+	struct stun_addr local;
+
+	if (n->targets.n[v6] == 0 ||
+	    n->conf.family == (v6 ? FAMILY_4 : FAMILY_6))
+		return false;
+	return net_local(&n->targets.v[v6][0], &local);
+}
+
+static bool
+has_second(const struct natprobe *n, bool v6)
+{
+	return n->second.len != 0 && addr_is_v4(&n->second) == !v6;
+}
+
+static struct probe_options
+options_of(const struct natprobe *n, bool v6)
+{
+	const struct natprobe_conf *c = &n->conf;
+
+	return (struct probe_options){.v6 = v6,
+	    .lifetime = c->lifetime,
+	    .refresh = c->refresh,
+	    .hairpin = c->hairpin,
+	    .local_ips = has_second(n, v6) ? 2 : 1,
+	    .ttl_max_s = (unsigned)(c->ttl_max_us / 1000000),
+	    .ttl_resolution_s = (unsigned)(c->ttl_resolution_us / 1000000),
+	    .rate = (unsigned)c->rate};
+}
+
+static int
+begin_family(struct natprobe *n, bool v6)
+{
+	struct probe_options o = options_of(n, v6);
+	uint8_t seed[ENGINE_SEED_LEN];
+
+	randombytes_buf(seed, sizeof(seed));
+	n->used[v6] = true;
+	probe_init(&n->probes[v6], &o, n->targets.v[v6], n->targets.n[v6], seed,
+	    loop_now(n->loop));
+	n->nets[v6] = net_new(n->loop, &n->probes[v6],
+	    has_second(n, v6) ? &n->second : NULL, on_done, n);
+	if (n->nets[v6] == NULL)
+		return -1;
+	n->running++;
+	return 0;
+}
+
+static json_t *
+result_of(struct natprobe *n)
+{
+	static const char *const names[] = {"ipv4", "ipv6"};
+	json_t *r = result_new(&n->conf, (int64_t)time(NULL));
+
+	for (int v6 = 0; v6 < 2; v6++)
+		if (n->used[v6])
+			json_object_set_new(r, names[v6],
+			    result_family(&n->probes[v6], &n->targets));
+	json_object_set_new(r, "complete", json_boolean(!n->interrupted));
+	return r;
+}
+
+static int
+write_json(const struct natprobe *n, const json_t *result)
+{
+	char *text;
+	int r = 0;
+
+	if (*n->conf.json == '\0')
+		return 0;
+	text = json_dumps(result, JSON_INDENT(2));
+	if (text == NULL)
+		return -1;
+	if (strcmp(n->conf.json, "-") == 0)
+		r = printf("%s\n", text) < 0 || fflush(stdout) != 0 ? -1 : 0;
+	else
+		r = file_replace(n->conf.json, 0644, text, strlen(text));
+	if (r == -1)
+		fprintf(stderr, "natprobe: json %s: %s\n", n->conf.json,
+		    strerror(errno));
+	free(text);
+	return r;
+}
+
+static int
+status_of(const struct natprobe *n)
+{
+	bool blocked = true, known = true;
+	struct verdicts v;
+
+	for (int v6 = 0; v6 < 2; v6++) {
+		if (!n->used[v6])
+			continue;
+		judge(&n->probes[v6], &v);
+		blocked &= v.udp == ANSWER_NO;
+		known &=
+		    v.mapping.why == REASON_NONE && v.filter.why == REASON_NONE;
+	}
+	if (n->interrupted)
+		return STATUS_CUT;
+	return blocked ? STATUS_BLOCKED : known ? STATUS_KNOWN : STATUS_PARTLY;
+}
+
+/* A ladder has a socket per rung. */
+static void
+allow_sockets(void)
+{
+	struct rlimit r;
+
+	if (getrlimit(RLIMIT_NOFILE, &r) == 0 && r.rlim_cur < r.rlim_max) {
+		r.rlim_cur = r.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &r);
+	}
+}
+
+static int
+probe_all(struct natprobe *n)
+{
+	json_t *result;
+	int status;
+
+	if ((n->loop = loop_new()) == NULL ||
+	    loop_on_signal(n->loop, SIGINT, on_stop, n) == -1 ||
+	    loop_on_signal(n->loop, SIGTERM, on_stop, n) == -1) {
+		fprintf(stderr, "natprobe: event loop: %s\n", strerror(errno));
+		return STATUS_USAGE;
+	}
+	for (int v6 = 0; v6 < 2; v6++)
+		if (wanted(n, v6) && begin_family(n, v6) == -1)
+			return STATUS_USAGE;
+	if (n->running == 0) {
+		fprintf(stderr,
+		    "natprobe: no way to any server: is the network up?\n");
+		return STATUS_BLOCKED;
+	}
+	loop_run(n->loop);
+	result = result_of(n);
+	if (!n->conf.quiet)
+		words_print(
+		    result, strcmp(n->conf.json, "-") == 0 ? stderr : stdout);
+	status = write_json(n, result) == -1 ? STATUS_USAGE : status_of(n);
+	json_decref(result);
+	return status;
+}
+
+static int
+dry_all(const struct natprobe *n)
+{
+	struct probe_options o;
+
+	for (int v6 = 0; v6 < 2; v6++)
+		if (wanted(n, v6)) {
+			o = options_of(n, v6);
+			dry_print(&n->targets, v6, &o, stdout);
+		}
+	return 0;
+}
+
+static int
+run(struct natprobe *n, int argc, char **argv)
+{
+	char error[NATPROBE_ERROR_MAX];
+
+	switch (natprobe_conf_read(&n->conf, argc, argv, error)) {
+	case CONF_HELP:
+		natprobe_conf_usage();
+		return 0;
+	case CONF_BAD:
+		fprintf(stderr, "natprobe: %s\n", error);
+		return STATUS_USAGE;
+	case CONF_OK:
+		break;
+	}
+	if (n->conf.version) {
+		printf("natprobe %s\n", campusnet_version);
+		return 0;
+	}
+	if (*n->conf.second_address != '\0' &&
+	    !addr_parse(&n->second, n->conf.second_address, 0)) {
+		fprintf(stderr,
+		    "natprobe: second-address \"%s\" is no IP address\n",
+		    n->conf.second_address);
+		return STATUS_USAGE;
+	}
+	if (targets_read(&n->targets, &n->conf, error) == -1) {
+		fprintf(stderr, "natprobe: %s\n", error);
+		return STATUS_USAGE;
+	}
+	if (n->conf.dry)
+		return dry_all(n);
+	allow_sockets();
+	return probe_all(n);
+}
+
+int
+main(int argc, char **argv)
+{
+	struct natprobe n = {0};
+	int status;
+
+	if (sodium_init() == -1)
+		return STATUS_USAGE;
+	status = run(&n, argc, argv);
+	for (int v6 = 0; v6 < 2; v6++) {
+		net_free(n.nets[v6]);
+		if (n.used[v6])
+			probe_clear(&n.probes[v6]);
+	}
+	loop_free(n.loop);
+	natprobe_conf_clear(&n.conf);
+	return status;
+}

@@ -1,0 +1,269 @@
+/*
+ * net: the sockets of a run. Opens, sends, receives and waits as the probe
+ * says; decides nothing.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "probes/natprobe/natprobe.h"
+#include "run/loop.h"
+
+#define DATAGRAM_MAX 2048
+/* Random local ports are tried this often until one is free. */
+#define BIND_TRIES 20
+
+struct net_sock {
+	struct net *net;
+	struct watch *watch;
+	uint16_t index;
+	int fd;
+};
+
+struct net {
+	struct loop *loop;
+	struct probe *probe;
+	struct timer *timer;
+	struct net_sock **socks; /* by index; NULL: not open */
+	size_t n_socks;
+	const struct addr *second;
+	net_done_fn *done;
+	void *arg;
+};
+
+static void
+addr_of(struct addr *a, const struct stun_addr *s)
+{
+	memset(a, 0, sizeof(*a));
+	if (stun_addr_is_v4(s)) {
+		a->u.in.sin_family = AF_INET;
+		memcpy(&a->u.in.sin_addr, s->ip + 12, 4);
+		a->len = sizeof(a->u.in);
+	} else {
+		a->u.in6.sin6_family = AF_INET6;
+		memcpy(&a->u.in6.sin6_addr, s->ip, 16);
+		a->len = sizeof(a->u.in6);
+	}
+	addr_set_port(a, s->port);
+}
+
+static void
+stun_of(struct stun_addr *s, const struct addr *a)
+{
+	addr_ip16(a, s->ip);
+	s->port = addr_port(a);
+}
+
+bool
+net_local(const struct stun_addr *server, struct stun_addr *local)
+{
+	struct addr to, from = {.len = sizeof(from.u)};
+	int fd;
+	bool good;
+
+	addr_of(&to, server);
+	fd = socket(to.u.sa.sa_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	if (fd == -1)
+		return false;
+	good = connect(fd, &to.u.sa, to.len) == 0 &&
+	    getsockname(fd, &from.u.sa, &from.len) == 0;
+	close(fd);
+	if (good)
+		stun_of(local, &from);
+	return good;
+}
+
+/* ---- sockets ---- */
+
+static void go(void *arg);
+
+static void
+on_readable(void *arg)
+{
+	struct net_sock *s = arg;
+	struct net *n = s->net;
+	uint8_t buf[DATAGRAM_MAX];
+	struct addr from;
+	struct stun_addr who;
+	ssize_t len;
+
+	for (;;) {
+		from.len = sizeof(from.u);
+		len =
+		    recvfrom(s->fd, buf, sizeof(buf), 0, &from.u.sa, &from.len);
+		if (len == -1)
+			break;
+		stun_of(&who, &from);
+		engine_input(&n->probe->engine, s->index, &who, buf,
+		    (size_t)len, loop_now(n->loop));
+	}
+	go(n);
+}
+
+static int
+bind_random(int fd, struct addr *a, struct engine *e)
+{
+	int r = -1;
+
+	for (int i = 0; i < BIND_TRIES && r == -1; i++) {
+		addr_set_port(a, engine_port(e));
+		r = bind(fd, &a->u.sa, a->len);
+	}
+	return r;
+}
+
+static int
+open_fd(struct net *n, const struct sock *s, struct stun_addr *local)
+{
+	struct probe *p = n->probe;
+	struct addr a;
+	int fd, r;
+
+	if (s->local_ip > 0 && n->second != NULL)
+		a = *n->second;
+	else if (net_local(&p->servers[0].addr, local))
+		addr_of(&a, local);
+	else
+		return -1;
+	fd = socket(
+	    a.u.sa.sa_family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (fd == -1)
+		return -1;
+	addr_set_port(&a, s->port);
+	r = s->port != 0 ? bind(fd, &a.u.sa, a.len)
+			 : bind_random(fd, &a, &p->engine);
+	if (r == -1) {
+		close(fd);
+		return -1;
+	}
+	stun_of(local, &a);
+	return fd;
+}
+
+static void
+sock_free(struct net_sock *s)
+{
+	if (s == NULL)
+		return;
+	watch_free(s->watch);
+	if (s->fd != -1)
+		close(s->fd);
+	free(s);
+}
+
+static struct net_sock *
+sock_new(struct net *n, uint16_t index, struct stun_addr *local)
+{
+	struct net_sock *s = calloc(1, sizeof(*s));
+
+	if (s == NULL)
+		return NULL;
+	*s = (struct net_sock){.net = n, .index = index};
+	s->fd = open_fd(n, &n->probe->engine.socks[index], local);
+	if (s->fd != -1)
+		s->watch =
+		    watch_new(n->loop, s->fd, WATCH_READ, on_readable, s);
+	if (s->watch == NULL) {
+		sock_free(s);
+		return NULL;
+	}
+	watch_on(s->watch, true);
+	return s;
+}
+
+static bool
+make_room(struct net *n)
+{
+	size_t want = n->probe->engine.n_socks;
+	struct net_sock **more;
+
+	if (want <= n->n_socks)
+		return true;
+	more = realloc(n->socks, want * sizeof(struct net_sock *));
+	if (more == NULL)
+		return false;
+	while (n->n_socks < want)
+		more[n->n_socks++] = NULL;
+	n->socks = more;
+	return true;
+}
+
+static void
+open_sock(struct net *n, uint16_t index, struct mono now)
+{
+	struct stun_addr local;
+
+	if (make_room(n))
+		n->socks[index] = sock_new(n, index, &local);
+	engine_opened(&n->probe->engine, index,
+	    index < n->n_socks && n->socks[index] != NULL ? &local : NULL, now);
+}
+
+/* What does not leave is like what gets lost: it is sent again. */
+static void
+send_packet(struct net *n, const struct act *act)
+{
+	struct addr to;
+
+	addr_of(&to, &act->to);
+	if (sendto(n->socks[act->sock]->fd, act->p, act->len, 0, &to.u.sa,
+		to.len) == -1)
+		return;
+}
+
+static void
+go(void *arg)
+{
+	struct net *n = arg;
+	struct mono now = loop_now(n->loop);
+	struct act act;
+	bool more;
+
+	do {
+		while (engine_next(&n->probe->engine, now, &act))
+			if (act.kind == ACT_OPEN)
+				open_sock(n, act.sock, now);
+			else
+				send_packet(n, &act);
+		more = probe_advance(n->probe, now);
+	} while (more && mono_reached(engine_wake(&n->probe->engine), now));
+	if (more)
+		timer_set(n->timer, engine_wake(&n->probe->engine));
+	else {
+		timer_set(n->timer, MONO_NEVER);
+		n->done(n->arg);
+	}
+}
+
+struct net *
+net_new(struct loop *l, struct probe *p, const struct addr *second,
+    net_done_fn *done, void *arg)
+{
+	struct net *n = calloc(1, sizeof(*n));
+
+	if (n == NULL)
+		return NULL;
+	*n = (struct net){
+	    .loop = l, .probe = p, .second = second, .done = done, .arg = arg};
+	n->timer = timer_new(l, go, n);
+	if (n->timer == NULL) {
+		free(n);
+		errno = ENOMEM;
+		return NULL;
+	}
+	timer_set(n->timer, mono_add_us(loop_now(l), 1));
+	return n;
+}
+
+void
+net_free(struct net *n)
+{
+	if (n == NULL)
+		return;
+	for (size_t i = 0; i < n->n_socks; i++)
+		sock_free(n->socks[i]);
+	free(n->socks);
+	timer_free(n->timer);
+	free(n);
+}

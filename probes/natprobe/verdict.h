@@ -1,0 +1,157 @@
+/*
+ * verdict: what is known about a NAT, in the words of RFC 4787. PURE.
+ * A verdict that is not known says why; nothing is guessed.
+ */
+#ifndef NATPROBE_VERDICT_H
+#define NATPROBE_VERDICT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "pure/stun.h"
+
+struct probe;
+
+/* RFC 4787 sections 4.1 and 5; the last two are ours. */
+enum behaviour {
+	BEHAVIOUR_UNKNOWN,
+	BEHAVIOUR_NONE, /* no translation; as a filter: see EI */
+	BEHAVIOUR_EI, /* endpoint-independent */
+	BEHAVIOUR_AD, /* address-dependent */
+	BEHAVIOUR_APD, /* address- and port-dependent */
+	BEHAVIOUR_PD, /* port-dependent */
+	BEHAVIOUR_DEPENDENT, /* AD or APD: one address cannot tell */
+	BEHAVIOUR_MIXED,
+	BEHAVIOURS,
+};
+const char *behaviour_name(enum behaviour b);
+
+/* Why something is not known, or weaker than it could be. */
+enum reason {
+	REASON_NONE,
+	REASON_NO_SERVER, /* no STUN server answers: UDP blocked? */
+	REASON_ONE_ADDRESS, /* the servers have one address in all */
+	REASON_NO_ALTERNATE, /* no server has an OTHER-ADDRESS */
+	REASON_ALTERNATE_SILENT, /* it has, but that does not answer */
+	REASON_NO_CONTROL, /* an answer that had to come did not */
+	REASON_REFUSED, /* the server refuses the question */
+	REASON_LOSS, /* too few answers */
+	REASON_VARIES, /* sockets disagree */
+	REASON_LIAR, /* the server contradicts itself */
+	REASON_NO_NAT,
+	REASON_NOT_ASKED,
+	REASON_FILTERED, /* the filter would hide it */
+	REASON_BEYOND, /* longer than was tried */
+	REASONS,
+};
+const char *reason_name(enum reason r);
+
+struct verdict_mapping {
+	enum behaviour kind;
+	enum reason why;
+	unsigned units; /* sockets that say something */
+	unsigned agree; /* of these, how many say `kind` */
+	unsigned counts[BEHAVIOURS];
+	bool pool_varies; /* another external address for another server */
+	struct stun_addr external; /* one of those seen; port 0: none */
+};
+
+struct verdict_filter {
+	enum behaviour kind;
+	enum reason why;
+	unsigned passed[3], tried[3]; /* by enum filter_kind */
+	unsigned controls_passed, controls_tried;
+};
+
+enum assignment {
+	ASSIGN_UNKNOWN,
+	ASSIGN_PRESERVE,
+	ASSIGN_SEQUENTIAL,
+	ASSIGN_BLOCK, /* random, within one small range */
+	ASSIGN_CONTIGUOUS, /* keeps rows of ports together */
+	ASSIGN_RANDOM,
+	ASSIGNMENTS,
+};
+const char *assignment_name(enum assignment a);
+
+struct verdict_alloc {
+	enum assignment kind;
+	enum reason why;
+	unsigned units, preserved, parity, in_range;
+	unsigned row_pairs, row_kept; /* neighbours that stayed neighbours */
+	unsigned steps, small_steps; /* from one socket to the next */
+	uint16_t low, high; /* external ports */
+	unsigned addresses; /* distinct external ones */
+	bool exhausted; /* later sockets got no port */
+	double guess; /* odds that the next port is guessed at once */
+};
+
+enum answer { ANSWER_UNKNOWN, ANSWER_NO, ANSWER_YES };
+const char *answer_name(enum answer a);
+
+struct verdict_poison {
+	enum answer poisonable;
+	enum reason why;
+	unsigned units, changed;
+};
+
+enum hairpin {
+	HAIRPIN_UNKNOWN,
+	HAIRPIN_NO,
+	HAIRPIN_EXTERNAL, /* source as others see it: RFC 4787 REQ-9a */
+	HAIRPIN_INTERNAL,
+};
+const char *hairpin_name(enum hairpin h);
+
+struct verdict_hairpin {
+	enum hairpin kind;
+	enum reason why;
+	unsigned units, heard;
+};
+
+/* Seconds; it is between low (was alive) and high (was dead). */
+struct verdict_life {
+	enum reason why; /* NONE: low and high hold; BEYOND: only low */
+	double low, high;
+	unsigned rungs, alive;
+	bool monotone; /* no rung was alive above one that was dead */
+	bool port_changed; /* the mapping died, not the filter alone */
+};
+
+struct verdict_refresh {
+	enum answer outbound, inbound;
+	enum reason why;
+};
+
+struct verdict_collision {
+	enum answer until_collision;
+	enum reason why;
+};
+
+struct verdicts {
+	enum answer udp; /* does any UDP get through */
+	enum answer nat;
+	struct verdict_mapping mapping;
+	struct verdict_filter filter;
+	struct verdict_alloc alloc;
+	struct verdict_poison poison;
+	struct verdict_collision collision;
+	struct verdict_hairpin hairpin;
+	struct verdict_life life[3]; /* by enum life_class */
+	struct verdict_refresh refresh;
+};
+
+/* Of what the run knows so far. */
+void judge(const struct probe *p, struct verdicts *v);
+struct verdict_mapping judge_mapping(const struct probe *p);
+struct verdict_filter judge_filter(const struct probe *p);
+struct verdict_alloc judge_alloc(const struct probe *p);
+struct verdict_poison judge_poison(
+    const struct probe *p, const struct verdict_mapping *m);
+struct verdict_collision judge_collision(const struct probe *p);
+struct verdict_hairpin judge_hairpin(const struct probe *p,
+    const struct verdict_mapping *m, const struct verdict_filter *f);
+struct verdict_refresh judge_refresh(const struct probe *p);
+struct verdict_life judge_life(const struct probe *p, unsigned class);
+
+#endif

@@ -1,0 +1,206 @@
+/* words: the result for people. Reads nothing but the JSON. */
+#include <stdio.h>
+#include <string.h>
+
+#include "probes/natprobe/natprobe.h"
+
+static const char *
+str(const json_t *o, const char *key)
+{
+	const char *s = json_string_value(json_object_get(o, key));
+
+	return s == NULL ? "" : s;
+}
+
+static long
+num(const json_t *o, const char *key)
+{
+	return (long)json_integer_value(json_object_get(o, key));
+}
+
+/* A verdict that is not known, and what would help. */
+static const char *
+meaning_of_reason(const char *why)
+{
+	static const struct {
+		const char *why, *text;
+	} all[] = {
+	    {"no-server-answers", "no STUN server answers over UDP"},
+	    {"one-server-address",
+		"all servers have one address; a server with a second one, "
+		"or another server, can tell"},
+	    {"no-alternate-address",
+		"no server has a second address (RFC 5780)"},
+	    {"alternate-address-silent",
+		"the server's second address does not answer"},
+	    {"no-positive-control",
+		"an answer that no filter stops did not come either"},
+	    {"server-refuses", "the server refuses such requests"},
+	    {"too-few-answers", "too many packets were lost"},
+	    {"sockets-disagree", "sockets disagree, see the counts"},
+	    {"filter-would-hide-it",
+		"silence says nothing, since the filter stops it anyway"},
+	    {"not-asked", "not tried"},
+	    {"longer-than-tried", "longer than was tried"},
+	    {"no-nat", "there is no NAT"},
+	};
+
+	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
+		if (strcmp(all[i].why, why) == 0)
+			return all[i].text;
+	return why;
+}
+
+static void
+print_line(FILE *out, const char *name, const char *verdict, const char *note)
+{
+	fprintf(out, "  %-18s %s%s%s\n", name, verdict,
+	    *note == '\0' ? "" : ": ", note);
+}
+
+static void
+print_verdict(FILE *out, const char *name, const json_t *v)
+{
+	const char *why = str(v, "why");
+
+	print_line(out, name, str(v, "verdict"),
+	    *why == '\0' ? "" : meaning_of_reason(why));
+}
+
+static void
+print_mapping(FILE *out, const json_t *f)
+{
+	const json_t *m = json_object_get(f, "mapping");
+	const char *kind = str(m, "verdict");
+	char note[160] = "";
+
+	if (strcmp(kind, "none") == 0)
+		print_line(
+		    out, "NAT", "none", "this host's own address is seen");
+	else if (*str(m, "why") != '\0')
+		print_verdict(out, "mapping", m);
+	else {
+		snprintf(note, sizeof(note),
+		    "%s%s%s; %ld of %ld sockets say so", str(m, "short"),
+		    *str(f, "cone") == '\0' ? "" : ", ", str(f, "cone"),
+		    num(m, "agree"), num(m, "sockets"));
+		print_line(out, "mapping", kind, note);
+	}
+}
+
+static void
+print_ports(FILE *out, const json_t *f)
+{
+	const json_t *v = json_object_get(f, "ports");
+	char note[200];
+
+	if (*str(v, "why") != '\0') {
+		print_verdict(out, "ports", v);
+		return;
+	}
+	snprintf(note, sizeof(note),
+	    "%ld of %ld kept, %ld to %ld, %ld external address%s",
+	    num(v, "preserved"), num(v, "sockets"), num(v, "lowest"),
+	    num(v, "highest"), num(v, "addresses"),
+	    num(v, "addresses") == 1 ? "" : "es");
+	print_line(out, "ports", str(v, "verdict"), note);
+}
+
+static void
+print_life(FILE *out, const char *name, const json_t *v)
+{
+	double alive = json_number_value(json_object_get(v, "alive"));
+	double dead = json_number_value(json_object_get(v, "dead"));
+	char text[80];
+
+	if (*str(v, "why") != '\0' && alive == 0) {
+		print_line(
+		    out, name, "unknown", meaning_of_reason(str(v, "why")));
+		return;
+	}
+	if (dead > 0)
+		snprintf(text, sizeof(text), "%.1f s (%.1f to %.1f)",
+		    (alive + dead) / 2, alive, dead);
+	else
+		snprintf(text, sizeof(text), "more than %.0f s", alive);
+	print_line(out, name, text, "");
+}
+
+static void
+print_lifetimes(FILE *out, const json_t *f)
+{
+	const json_t *l = json_object_get(f, "lifetime");
+	const json_t *r = json_object_get(l, "refresh");
+
+	if (strcmp(str(json_object_get(l, "exchange"), "why"), "not-asked") ==
+	    0)
+		return;
+	print_life(
+	    out, "lives, one packet", json_object_get(l, "one_packet_out"));
+	print_life(out, "lives, exchange", json_object_get(l, "exchange"));
+	print_life(out, "lives, stream", json_object_get(l, "stream"));
+	if (*str(r, "why") == '\0')
+		fprintf(out, "  %-18s outbound packets %s, inbound %s\n",
+		    "refreshed by", str(r, "outbound"), str(r, "inbound"));
+}
+
+static void
+print_servers(FILE *out, const json_t *f)
+{
+	const json_t *s;
+	size_t i;
+
+	json_array_foreach(json_object_get(f, "servers"), i, s)
+	{
+		fprintf(out, "  %-18s %s ", i == 0 ? "servers" : "",
+		    str(s, "address"));
+		if (json_is_true(json_object_get(s, "answers")))
+			fprintf(out, "%.1f ms, sees %s%s%s\n",
+			    json_number_value(json_object_get(s, "rtt_ms")),
+			    str(s, "mapped"),
+			    *str(s, "other_address") == '\0'
+				? ""
+				: ", second address ",
+			    str(s, "other_address"));
+		else
+			fprintf(out, "does not answer\n");
+	}
+}
+
+static void
+print_family(FILE *out, const char *name, const json_t *f)
+{
+	fprintf(out, "%s\n", name);
+	print_servers(out, f);
+	if (strcmp(str(f, "udp"), "no") == 0) {
+		print_line(out, "UDP", "blocked",
+		    "no server answers; only a relay over TCP can help");
+		return;
+	}
+	print_mapping(out, f);
+	print_verdict(out, "filtering", json_object_get(f, "filtering"));
+	print_ports(out, f);
+	print_verdict(out, "early packet harms",
+	    json_object_get(f, "early_packet_changes_mapping"));
+	if (strcmp(str(json_object_get(f, "until_collision"), "why"),
+		"not-asked") != 0)
+		print_verdict(out, "until collision",
+		    json_object_get(f, "until_collision"));
+	if (strcmp(str(json_object_get(f, "hairpin"), "why"), "not-asked") != 0)
+		print_verdict(out, "hairpin", json_object_get(f, "hairpin"));
+	print_lifetimes(out, f);
+}
+
+void
+words_print(const json_t *result, FILE *out)
+{
+	const json_t *f;
+
+	if (*str(result, "building") != '\0')
+		fprintf(out, "%s, %s\n", str(result, "building"),
+		    str(result, "time"));
+	if ((f = json_object_get(result, "ipv4")) != NULL)
+		print_family(out, "IPv4", f);
+	if ((f = json_object_get(result, "ipv6")) != NULL)
+		print_family(out, "IPv6", f);
+}

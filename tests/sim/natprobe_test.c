@@ -1,0 +1,321 @@
+/*
+ * natprobe_test: the probe against every kind of NAT that natcore can be. The
+ * verdict must be the knob: not "unknown" where it can be known, and never
+ * wrong, whatever is lost.
+ */
+#include <stdlib.h>
+
+#include "tests/sim/natworld.h"
+#include "tests/tap.h"
+
+#define MS     INT64_C(1000)
+#define SECOND (1000 * MS)
+
+static struct natworld_options
+options(const struct nat_config *nat)
+{
+	return (struct natworld_options){.nat = nat,
+	    .delay_us = 25 * MS,
+	    .seed = 1,
+	    .probe = {.rate = 100,
+		.local_ips = 2,
+		.ttl_max_s = 330,
+		.ttl_resolution_s = 2}};
+}
+
+static struct nat_config
+config(enum nat_dependence mapping, enum nat_dependence filtering,
+    enum nat_ports ports)
+{
+	struct nat_config c = nat_config_default();
+
+	c.external_count = 1;
+	ip_parse(&c.external[0], "192.0.2.1", 9);
+	c.mapping = mapping;
+	c.filtering = filtering;
+	c.ports = ports;
+	return c;
+}
+
+static enum behaviour
+behaviour_of(enum nat_dependence d)
+{
+	switch (d) {
+	case NAT_EI:
+		return BEHAVIOUR_EI;
+	case NAT_AD:
+		return BEHAVIOUR_AD;
+	case NAT_APD:
+		return BEHAVIOUR_APD;
+	case NAT_PD:
+		return BEHAVIOUR_PD;
+	case NAT_NONE:
+		break;
+	}
+	return BEHAVIOUR_NONE;
+}
+
+static void
+note(const struct verdicts *v)
+{
+	printf("# mapping %s (%s; %u of %u), filtering %s (%s; %u/%u %u/%u "
+	       "%u/%u; controls %u of %u), ports %s (%u of %u kept), "
+	       "hairpin %s\n",
+	    behaviour_name(v->mapping.kind), reason_name(v->mapping.why),
+	    v->mapping.agree, v->mapping.units, behaviour_name(v->filter.kind),
+	    reason_name(v->filter.why), v->filter.passed[0], v->filter.tried[0],
+	    v->filter.passed[1], v->filter.tried[1], v->filter.passed[2],
+	    v->filter.tried[2], v->filter.controls_passed,
+	    v->filter.controls_tried, assignment_name(v->alloc.kind),
+	    v->alloc.preserved, v->alloc.units, hairpin_name(v->hairpin.kind));
+}
+
+static double
+run(const struct natworld_options *o, unsigned dead, struct verdicts *v)
+{
+	struct probe p;
+	double s = natworld_run(&p, o, dead);
+
+	judge(&p, v);
+	probe_clear(&p);
+	return s;
+}
+
+static void
+test_none(void)
+{
+	struct natworld_options o = options(NULL);
+	struct verdicts v;
+	double s = run(&o, 0, &v);
+
+	if (!ok(v.nat == ANSWER_NO && v.mapping.kind == BEHAVIOUR_NONE &&
+		    v.filter.kind == BEHAVIOUR_EI && s <= 3,
+		"no NAT, within 3 s"))
+		note(&v);
+	printf("# %.2f s\n", s);
+}
+
+/* Every mapping, filtering, port assignment and hairpin. */
+static void
+grid_point(enum nat_dependence m, enum nat_dependence f, enum nat_ports ports,
+    enum nat_hairpin hairpin, double loss)
+{
+	static const enum assignment assignments[] = {
+	    [NAT_PORTS_PRESERVE] = ASSIGN_PRESERVE,
+	    [NAT_PORTS_SEQUENTIAL] = ASSIGN_SEQUENTIAL,
+	    [NAT_PORTS_RANDOM] = ASSIGN_RANDOM,
+	    /* Its ports are in order until it runs out. */
+	    [NAT_PORTS_BLOCK] = ASSIGN_SEQUENTIAL,
+	};
+	static const enum hairpin hairpins[] = {
+	    [NAT_HAIRPIN_NONE] = HAIRPIN_NO,
+	    [NAT_HAIRPIN_EXTERNAL] = HAIRPIN_EXTERNAL,
+	    [NAT_HAIRPIN_INTERNAL] = HAIRPIN_INTERNAL,
+	};
+	/* Else a filter hides it; see judge_hairpin.c. */
+	enum hairpin expect =
+	    m == NAT_EI || f == NAT_EI ? hairpins[hairpin] : HAIRPIN_UNKNOWN;
+	struct nat_config c = config(m, f, ports);
+	struct natworld_options o = options(&c);
+	struct verdicts v;
+	char what[160];
+
+	c.hairpin = hairpin;
+	c.block_size = 512;
+	o.probe.hairpin = true;
+	o.loss = loss;
+	run(&o, 0, &v);
+	snprintf(what, sizeof(what),
+	    "mapping %s, filtering %s, ports %s, hairpin %s, loss %.0f %%",
+	    behaviour_name(behaviour_of(m)), behaviour_name(behaviour_of(f)),
+	    assignment_name(assignments[ports]),
+	    hairpin_name(hairpins[hairpin]), loss * 100);
+	if (!ok(v.mapping.kind == behaviour_of(m) &&
+		    v.filter.kind == behaviour_of(f) &&
+		    v.alloc.kind == assignments[ports] &&
+		    v.hairpin.kind == expect,
+		what))
+		note(&v);
+}
+
+static void
+test_grid(void)
+{
+	for (int m = NAT_EI; m <= NAT_PD; m++)
+		for (int f = NAT_EI; f <= NAT_PD; f++)
+			for (int ports = NAT_PORTS_PRESERVE;
+			     ports <= NAT_PORTS_BLOCK; ports++)
+				for (int h = NAT_HAIRPIN_NONE;
+				     h <= NAT_HAIRPIN_INTERNAL; h++)
+					grid_point((enum nat_dependence)m,
+					    (enum nat_dependence)f,
+					    (enum nat_ports)ports,
+					    (enum nat_hairpin)h, 0);
+}
+
+/* Loss, delay and a dead server: never a wrong verdict. */
+static void
+test_loss(void)
+{
+	unsigned wrong = 0, unknown = 0, n = 0;
+
+	for (int m = NAT_EI; m <= NAT_PD; m++)
+		for (int f = NAT_EI; f <= NAT_PD; f++)
+			for (uint64_t seed = 1; seed <= 20; seed++) {
+				struct nat_config c = config(
+				    (enum nat_dependence)m,
+				    (enum nat_dependence)f, NAT_PORTS_RANDOM);
+				struct natworld_options o = options(&c);
+				enum behaviour wm = behaviour_of(
+						   (enum nat_dependence)m),
+					       wf = behaviour_of(
+						   (enum nat_dependence)f);
+				struct verdicts v;
+
+				o.loss = 0.1;
+				o.delay_us = 75 * MS;
+				o.seed = seed;
+				run(&o, 1, &v);
+				n += 2;
+				unknown += v.mapping.kind == BEHAVIOUR_UNKNOWN;
+				unknown += v.filter.kind == BEHAVIOUR_UNKNOWN;
+				if ((v.mapping.kind != BEHAVIOUR_UNKNOWN &&
+					v.mapping.kind != wm) ||
+				    (v.filter.kind != BEHAVIOUR_UNKNOWN &&
+					v.filter.kind != wf)) {
+					wrong++;
+					note(&v);
+				}
+			}
+	eq_int(wrong, 0, "10 % loss, 150 ms, a dead server: none is wrong");
+	printf("# %u of %u verdicts unknown\n", unknown, n);
+}
+
+/* Lifetimes: each class, its error, and how long the ladder took. */
+static void
+life_point(double single_s, double exchange_s, double stream_s, double loss)
+{
+	double truth[LIFE_CLASSES] = {single_s, exchange_s, stream_s};
+	struct nat_config c = config(NAT_EI, NAT_APD, NAT_PORTS_RANDOM);
+	struct natworld_options o = options(&c);
+	struct verdicts v;
+	double longest = 0, took, base;
+	char what[160];
+
+	c.ttl_single = (int64_t)(single_s * 1e6);
+	c.ttl_exchange = (int64_t)(exchange_s * 1e6);
+	c.ttl_stream = (int64_t)(stream_s * 1e6);
+	c.stream_after = 2 * SECOND;
+	c.refresh = NAT_REFRESH_BOTH;
+	o.loss = loss;
+	base = run(&o, 0, &v);
+	o.probe.lifetime = true;
+	took = run(&o, 0, &v) - base;
+	for (unsigned i = 0; i < LIFE_CLASSES; i++) {
+		double got = (v.life[i].low + v.life[i].high) / 2;
+		double error = got > truth[i] ? got - truth[i] : truth[i] - got;
+		double most = truth[i] * 0.03 > 1 ? truth[i] * 0.03 : 1;
+
+		snprintf(what, sizeof(what),
+		    "class %u lives %.0f s: found %.1f to %.1f (%s), loss "
+		    "%.0f %%",
+		    i, truth[i], v.life[i].low, v.life[i].high,
+		    reason_name(v.life[i].why), loss * 100);
+		ok(v.life[i].why == REASON_NONE && error <= most, what);
+		if (truth[i] > longest)
+			longest = truth[i];
+	}
+	snprintf(what, sizeof(what), "%.1f s for a lifetime of %.0f s", took,
+	    longest);
+	ok(took <= longest * 1.15 + 5, what);
+}
+
+static void
+test_life(void)
+{
+	static const double lives[] = {10, 17, 30, 47, 65, 120, 180, 300};
+
+	for (size_t i = 0; i < sizeof(lives) / sizeof(lives[0]); i++)
+		life_point(lives[i], lives[i], lives[i], 0);
+	life_point(30, 30, 120, 0);
+	life_point(10, 20, 60, 0);
+	life_point(30, 60, 180, 0.1);
+}
+
+static void
+test_refresh(void)
+{
+	for (int r = NAT_REFRESH_OUT; r <= NAT_REFRESH_BOTH; r++) {
+		struct nat_config c = config(NAT_EI, NAT_APD, NAT_PORTS_RANDOM);
+		struct natworld_options o = options(&c);
+		struct verdicts v;
+
+		c.ttl_single = c.ttl_exchange = c.ttl_stream = 30 * SECOND;
+		c.refresh = (enum nat_refresh)r;
+		o.probe.lifetime = o.probe.refresh = true;
+		run(&o, 0, &v);
+		if (!ok(v.refresh.outbound ==
+				(r == NAT_REFRESH_IN ? ANSWER_NO
+						     : ANSWER_YES) &&
+			    v.refresh.inbound ==
+				(r == NAT_REFRESH_OUT ? ANSWER_NO : ANSWER_YES),
+			"which direction refreshes"))
+			printf("# knob %d: out %s, in %s (%s); exchange "
+			       "%.1f to %.1f\n",
+			    r, answer_name(v.refresh.outbound),
+			    answer_name(v.refresh.inbound),
+			    reason_name(v.refresh.why),
+			    v.life[LIFE_EXCHANGE].low,
+			    v.life[LIFE_EXCHANGE].high);
+	}
+}
+
+/* An early packet, two hosts with one port, an alternate that is not there. */
+static void
+test_effects(void)
+{
+	struct nat_config c = config(NAT_EI, NAT_APD, NAT_PORTS_PRESERVE);
+	struct natworld_options o = options(&c);
+	struct verdicts v;
+
+	run(&o, 0, &v);
+	eq_int(v.poison.poisonable, ANSWER_NO, "an early packet does nothing");
+	c.mapping = NAT_APD;
+	c.overload = NAT_OVERLOAD_REMOTE;
+	run(&o, 0, &v);
+	eq_int(v.mapping.kind, BEHAVIOUR_EI, "Linux: EI for one host");
+	eq_int(v.collision.until_collision, ANSWER_YES,
+	    "Linux: EI until two hosts use one port");
+	eq_int(v.poison.poisonable, ANSWER_NO, "Linux that drops: no harm");
+	c.unsolicited = NAT_UNSOLICITED_STATE;
+	run(&o, 0, &v);
+	eq_int(v.poison.poisonable, ANSWER_YES,
+	    "Linux that accepts: an early packet changes the mapping");
+	if (v.mapping.kind != BEHAVIOUR_EI || v.filter.kind != BEHAVIOUR_APD)
+		note(&v);
+	eq_int(v.mapping.kind, BEHAVIOUR_EI, "and is still EI");
+
+	c = config(NAT_APD, NAT_APD, NAT_PORTS_RANDOM);
+	o.mute_alternate = true;
+	run(&o, 0, &v);
+	eq_int(v.mapping.kind, BEHAVIOUR_UNKNOWN, "a silent alternate: no EI");
+	eq_int(v.filter.kind, BEHAVIOUR_UNKNOWN, "a silent alternate: no APD");
+	eq_int(v.filter.why, REASON_NO_CONTROL, "and why");
+	o.mute_alternate = false;
+	o.one_address = true;
+	run(&o, 0, &v);
+	eq_int(v.mapping.why, REASON_ONE_ADDRESS, "one address says so");
+	eq_int(v.filter.why, REASON_NO_ALTERNATE, "and so");
+}
+
+int
+main(void)
+{
+	test_none();
+	test_grid();
+	test_loss();
+	test_life();
+	test_refresh();
+	test_effects();
+	return tap_done();
+}
