@@ -137,6 +137,11 @@ SIM_OBJS_mapper_test    := $(patsubst %,tests/sim/%.o,simio coordsim fleet maptr
 SIM_LIBS_mapper_test     = $(shell $(PKG_CONFIG) --libs libzstd)
 SIM_OBJS_mapper_cases_test := $(SIM_OBJS_mapper_test)
 SIM_LIBS_mapper_cases_test = $(SIM_LIBS_mapper_test)
+# natcore, the NAT laboratory's core, obeys the rules of lib/pure.
+NATCORE_OBJS := $(patsubst %.c,%.o,$(wildcard tests/natlab/natcore*.c))
+$(B)/libnatcore.a: $(NATCORE_OBJS:%=$(O)/%)
+$(foreach t,$(wildcard tests/unit/natcore*_test.c),$(eval \
+	UNIT_OBJS_$(notdir $(t:.c=)) := tests/unit/natcore_kit.o $(NATCORE_OBJS)))
 units: $(UNITS)
 sims: $(SIMS)
 everything: all units sims
@@ -159,6 +164,7 @@ FUZZ_OBJS_answer_fuzz       := coordctl/answer.o
 FUZZ_OBJS_policy_fuzz       := $(POLICY_OBJS)
 FUZZ_OBJS_wire_fuzz         := coordd/wire.o tests/sim/mapview.o
 FUZZ_OBJS_conf_file_fuzz    := lib/run/conf.o lib/run/conf_value.o lib/run/addr.o
+FUZZ_OBJS_natcore_fuzz       := tests/unit/natcore_kit.o $(NATCORE_OBJS)
 ifeq ($(VARIANT),fuzz)
 fuzzers: $(FUZZERS)
 $(B)/tests/fuzz/%: $(O)/tests/fuzz/%.o $$(addprefix $(O)/,$$(FUZZ_OBJS_$$*)) $(B)/libpure.a
@@ -214,8 +220,8 @@ format:
 	@clang-format-14 --dry-run -Werror $(call TRACKED,'*.c' '*.h')
 reformat:
 	clang-format-14 -i $(call TRACKED,'*.c' '*.h')
-layers: $(B)/libpure.a
-	@$(PYTHON) tests/layers.py $(B)/libpure.a
+layers: $(B)/libpure.a $(B)/libnatcore.a
+	@$(PYTHON) tests/layers.py $^
 lint: lint-text lint-c lint-go
 lint-text:
 	@mandoc -Tlint -W warning $(or $(call TRACKED,'*.[1-8]'),$(error no manual pages))
