@@ -142,9 +142,16 @@ NATCORE_OBJS := $(patsubst %.c,%.o,$(wildcard tests/natlab/natcore*.c))
 $(B)/libnatcore.a: $(NATCORE_OBJS:%=$(O)/%)
 $(foreach t,$(wildcard tests/unit/natcore*_test.c),$(eval \
 	UNIT_OBJS_$(notdir $(t:.c=)) := tests/unit/natcore_kit.o $(NATCORE_OBJS)))
+NATEMU := $(B)/tests/natlab/natemu
+$(NATEMU): $(patsubst %.c,$(O)/%.o,$(wildcard tests/natlab/natemu*.c)) \
+		$(B)/libnatcore.a $(B)/librun.a $(B)/libpure.a
+	$(call SAID,LINK )
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(RUN_LIBS) -lpcap
+natemu: $(NATEMU)
 units: $(UNITS)
 sims: $(SIMS)
-everything: all units sims
+everything: all units sims natemu
 
 .SECONDEXPANSION:
 $(B)/tests/unit/%: $(O)/tests/unit/%.o $$(addprefix $(O)/,$$(UNIT_OBJS_$$*)) $(B)/libpure.a
@@ -256,6 +263,6 @@ clean:
 
 -include $(shell find $(B) -name '*.d' 2>/dev/null)
 FORCE:
-.PHONY: all units sims everything fuzzers peers run test asan tsan cov fuzz \
+.PHONY: all natemu units sims everything fuzzers peers run test asan tsan cov fuzz \
 	nightly bench format reformat layers lint lint-text lint-c lint-go \
 	install clean FORCE
