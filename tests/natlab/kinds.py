@@ -71,18 +71,18 @@ table ip nat {{
 """
 
 
-def one_to_one(ip, host, admit="", hairpin=False):
-    """The whole address for one host. Rules that mark what may come in."""
-    # The gateway answers no packets for that address itself.
-    there = f'ip daddr {ip[0]} {admit} dnat to {host}'
-    loop = f'ip saddr {host} ip daddr {host} snat to {ip[0]}' if hairpin else ""
-    if not hairpin:
-        there = f'iifname "wan" {there}'
+def one_to_one(ip, host, hairpin=False):
+    """The whole address for one host."""
+    back = loop = ""
+    if hairpin:
+        back = f'iifname != "wan" ip daddr {ip[0]} meta mark set 1 dnat to {host}'
+        loop = f"meta mark 1 snat to {ip[0]}"
     return f"""
 table ip nat {{
     chain prerouting {{
         type nat hook prerouting priority -100
-        {there}
+        iifname "wan" ip daddr {ip[0]} dnat to {host}
+        {back}
     }}
     chain postrouting {{
         type nat hook postrouting priority 100
@@ -126,7 +126,8 @@ KERNEL = {
     "range": lambda ip, host: INPUT_DROP + postrouting(
         *(f'oifname "wan" meta l4proto {p} masquerade to :40000-40099'
           for p in ("udp", "tcp")), 'oifname "wan" masquerade'),
-    # Two external addresses.
+    # Two external addresses, chosen by the host, by host and server, or by
+    # the server.
     "pool-paired": lambda ip, host: INPUT_DROP + postrouting(
         f'oifname "wan" snat to {ip[0]}-{ip[-1]} persistent'),
     "pool-arbitrary": lambda ip, host: INPUT_DROP + postrouting(

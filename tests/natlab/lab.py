@@ -338,6 +338,8 @@ class Net:
         if why := missing(natemu=True):
             raise CannotBuild(why)
         at, space = self.spaces[node["at"]], self.spaces[name]
+        # natemu's ICMP errors come from the gateway's own address.
+        space.sysctl({"net/ipv4/conf/all/accept_local": 1})
         routed = knobs.get("mapping") == "none"
         inside = {"inside_address": node["lan"].partition("/")[0]}
         if node.get("lan6"):
