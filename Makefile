@@ -142,14 +142,26 @@ SIM_OBJS_mapper_test    := $(patsubst %,tests/sim/%.o,simio coordsim fleet maptr
 SIM_LIBS_mapper_test     = $(shell $(PKG_CONFIG) --libs libzstd)
 SIM_OBJS_mapper_cases_test := $(SIM_OBJS_mapper_test)
 SIM_LIBS_mapper_cases_test = $(SIM_LIBS_mapper_test)
+# natcore, the NAT laboratory's core, obeys the rules of lib/pure.
+NATCORE_OBJS := $(patsubst %.c,%.o,$(wildcard tests/natlab/natcore*.c))
+$(B)/libnatcore.a: $(NATCORE_OBJS:%=$(O)/%)
+$(foreach t,$(wildcard tests/unit/natcore*_test.c),$(eval \
+	UNIT_OBJS_$(notdir $(t:.c=)) := tests/unit/natcore_kit.o $(NATCORE_OBJS)))
+NATEMU := $(B)/tests/natlab/natemu
+$(NATEMU): $(patsubst %.c,$(O)/%.o,$(wildcard tests/natlab/natemu*.c)) \
+		$(B)/libnatcore.a $(B)/librun.a $(B)/libpure.a
+	$(call SAID,LINK )
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(RUN_LIBS) -lpcap
+natemu: $(NATEMU)
 NATPROBE_PURE := $(patsubst %,probes/natprobe/%.o,label engine plan plan_life \
 	probe judge judge_mapping judge_filter judge_alloc judge_life \
 	judge_hairpin)
 SIM_OBJS_natprobe_test   := tests/sim/natworld.o $(NATPROBE_PURE) \
-	$(patsubst %.c,%.o,$(wildcard tests/natlab/natcore*.c))
+	$(NATCORE_OBJS)
 units: $(UNITS)
 sims: $(SIMS)
-everything: all units sims loads
+everything: all units sims loads natemu
 
 .SECONDEXPANSION:
 $(B)/tests/unit/%: $(O)/tests/unit/%.o $$(addprefix $(O)/,$$(UNIT_OBJS_$$*)) $(B)/libpure.a
@@ -171,6 +183,7 @@ FUZZ_OBJS_pair_fuzz         := stund/pair.o
 FUZZ_OBJS_policy_fuzz       := $(POLICY_OBJS)
 FUZZ_OBJS_wire_fuzz         := coordd/wire.o tests/sim/mapview.o
 FUZZ_OBJS_conf_file_fuzz    := lib/run/conf.o lib/run/conf_value.o lib/run/addr.o
+FUZZ_OBJS_natcore_fuzz       := tests/unit/natcore_kit.o $(NATCORE_OBJS)
 ifeq ($(VARIANT),fuzz)
 fuzzers: $(FUZZERS)
 $(B)/tests/fuzz/%: $(O)/tests/fuzz/%.o $$(addprefix $(O)/,$$(FUZZ_OBJS_$$*)) $(B)/libpure.a
@@ -239,8 +252,8 @@ format:
 	@clang-format-14 --dry-run -Werror $(call TRACKED,'*.c' '*.h')
 reformat:
 	clang-format-14 -i $(call TRACKED,'*.c' '*.h')
-layers: $(B)/libpure.a
-	@$(PYTHON) tests/layers.py $(B)/libpure.a
+layers: $(B)/libpure.a $(B)/libnatcore.a
+	@$(PYTHON) tests/layers.py $^
 lint: lint-text lint-c lint-go
 lint-text:
 	@mandoc -Tlint -W warning $(or $(call TRACKED,'*.[1-8]'),$(error no manual pages))
@@ -275,6 +288,6 @@ clean:
 
 -include $(shell find $(B) -name '*.d' 2>/dev/null)
 FORCE:
-.PHONY: all units sims loads everything fuzzers peers run test asan tsan cov fuzz \
+.PHONY: all units sims loads natemu everything fuzzers peers run test asan tsan cov fuzz \
 	nightly bench format reformat layers lint lint-text lint-c lint-go \
 	install clean FORCE

@@ -1,11 +1,12 @@
 #!/usr/bin/python3
 """layers: arrows go one way, program -> lib/run -> lib/pure.
 
-usage: tests/layers.py LIBPURE.A
+usage: tests/layers.py LIBRARY.A...
 
-Checks what each file includes, and what the pure library asks of the world:
+Checks what each file includes, and what the pure libraries ask of the world:
 only names on the list below, so that a socket, file, clock, random number or
-log line in lib/pure is found here and not by a reader.
+log line in lib/pure, or in natcore of tests/natlab, is found here and not by
+a reader.
 """
 
 import fnmatch
@@ -54,8 +55,12 @@ def include_allowed(file, kind, name):
     """True if this file may include this name: by <, a system header, by ",
     one of the project, named from the top (lib/ left out)."""
     folder = "/".join(file.parts[:-1])
+    natcore = file.match("tests/natlab/natcore*")
     if kind == "<":
-        return folder != "lib/pure" or matches(name, PURE_HEADERS)
+        return not (natcore or folder == "lib/pure") or \
+            matches(name, PURE_HEADERS)
+    if natcore:
+        return name.startswith(("pure/", "tests/natlab/natcore"))
     if folder == "lib/pure":
         return name.startswith("pure/")
     own = "run/" if folder == "lib/run" else folder + "/"
@@ -63,7 +68,8 @@ def include_allowed(file, kind, name):
 
 
 def wrong_includes():
-    for folder in ("lib", "relayd", "stund", "coordd", "coordctl", "probes"):
+    for folder in ("lib", "relayd", "stund", "coordd", "coordctl", "probes",
+                   "tests/natlab"):
         for file in sorted(pathlib.Path(folder).rglob("*.[ch]")):
             text = file.read_text()
             for found in INCLUDE.finditer(text):
@@ -72,12 +78,14 @@ def wrong_includes():
                     yield f"{file}:{line}: may not include {found[2]}"
 
 
-def wrong_symbols(library):
+def wrong_symbols(libraries):
     def nm(option):
-        out = subprocess.run(["nm", "-A", option, library], check=True,
+        out = subprocess.run(["nm", "-A", option, *libraries], check=True,
                              capture_output=True, text=True).stdout
         for line in out.splitlines():
             where, _, rest = line.rpartition(":")
+            if not rest.strip():  # a line between two libraries
+                continue
             yield where.rpartition(":")[2], rest.split()[-1].partition("@")[0]
 
     own = {symbol for _, symbol in nm("--defined-only")}
@@ -85,13 +93,13 @@ def wrong_symbols(library):
         if symbol in own:
             continue
         if not matches(symbol, PURE_SYMBOLS) or matches(symbol, NOT_PURE_SYMBOLS):
-            yield f"{library}: {member} may not use {symbol}"
+            yield f"{member} may not use {symbol}"
 
 
 def main():
-    if len(sys.argv) != 2:
+    if len(sys.argv) < 2:
         sys.exit(__doc__)
-    wrong = [*wrong_includes(), *wrong_symbols(sys.argv[1])]
+    wrong = [*wrong_includes(), *wrong_symbols(sys.argv[1:])]
     for line in wrong:
         print(f"layers: {line}", file=sys.stderr)
     return 1 if wrong else 0

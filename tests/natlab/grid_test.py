@@ -1,0 +1,61 @@
+#!/usr/bin/python3
+# tests/run: limit=120
+"""grid_test: natemu is what its knobs say, seen through real sockets: every
+mapping x filtering x port assignment, every filtering x hairpin, and every
+filtering in IPv6."""
+
+import sys
+
+import grid
+import lab
+import tap
+from kinds import RULES
+
+PORTS = ("preserve", "sequential", "random", "block")
+HAIRPINS = ("none", "external-source", "internal-source")
+
+
+def check_kind(mapping, filtering, ports):
+    def case(worker):
+        # A hole between blocks, so that they differ from a sequence.
+        worker.become(mapping=RULES[mapping], filtering=RULES[filtering],
+                      ports=ports, block_size=256)
+        prober = worker.prober
+        tap.eq((prober.mapping(), prober.filtering(), prober.ports(6)),
+               (mapping, filtering, ports),
+               f"mapping {mapping}, filtering {filtering}, ports {ports}")
+    return case
+
+
+def check_hairpin(filtering, hairpin):
+    def case(worker):
+        worker.become(filtering=RULES[filtering], hairpin=hairpin,
+                      ports="random")
+        tap.eq(worker.prober.hairpin(), hairpin,
+               f"hairpin {hairpin}, filtering {filtering}")
+    return case
+
+
+def check_six(filtering):
+    def case(worker):
+        worker.become(filtering=RULES[filtering])
+        prober = worker.prober6
+        tap.eq((prober.mapping(), prober.filtering()), ("none", filtering),
+               f"IPv6: no mapping, filtering {filtering}")
+    return case
+
+
+def main():
+    cases = [check_kind(m, f, p) for m in RULES for f in RULES for p in PORTS]
+    cases += [check_hairpin(f, h) for f in RULES for h in HAIRPINS]
+    cases += [check_six(f) for f in RULES]
+    try:
+        with grid.workers() as workers:
+            tap.in_threads(cases, workers)
+    except lab.CannotBuild as error:
+        tap.skip("the grid", error)
+    return tap.done()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
