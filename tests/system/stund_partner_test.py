@@ -15,6 +15,8 @@ import select
 import signal
 import socket
 import struct
+import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -109,9 +111,9 @@ class Pair:
                 "-partner-alternate-port", str(alternate or self.ports[1]),
                 "-metrics", f"127.0.0.1:{self.metrics[host]}", *more]
 
-    def start(self, host, **options):
+    def start(self, host, listen=(), **options):
         d = Stund(*self.flags(host, **options),
-                  listen=[f"{self.ip[host]}:{self.ports[0]}"])
+                  listen=[f"{self.ip[host]}:{self.ports[0]}", *listen])
         self.run[host] = d
         return self.stack.enter_context(d)
 
@@ -262,6 +264,17 @@ def tcp():
                     other.getsockname()
 
 
+def wildcard_channel():
+    """-partner-listen :PORT is every address, of the partner's family."""
+    with contextlib.ExitStack() as stack:
+        p = Pair(stack)
+        p.at[0] = ("", p.ports[2] + 1)
+        p.to[1] = ("127.0.0.1", p.ports[2] + 1)
+        p.start(0)
+        p.start(1)
+        p.wait_up()
+
+
 def many_workers():
     """Requests are handed over from all threads, by many clients."""
     with contextlib.ExitStack() as stack:
@@ -354,6 +367,75 @@ def other_ports():
                f"here they are {p.ports[0]} and {p.ports[1]}")
         assert p.other(0) is None and p.other(1) is None
         assert p.samples(0)['campusnet_stun_partner_up'] == 0
+
+
+def moved():
+    """A partner that comes back with another address: not told, but said."""
+    with pair() as p:
+        p.kill(1)
+        p.ip[1] = p.ip[1][:-2] + "13"
+        p.start(1)
+        p.run[0].line("answers, but has another address than before")
+        assert p.other(0) is None
+
+
+def advertised():
+    """Behind a 1:1 translation clients are told the outside of both."""
+    with contextlib.ExitStack() as stack:
+        p = Pair(stack)
+        outside = ["192.0.2.11", "192.0.2.12"]
+        for host in (0, 1):
+            p.start(host, more=["-advertise", f"{p.ip[host]}={outside[host]}"])
+        for host in (0, 1):
+            want = (outside[1 - host], p.ports[1])
+            wait_until(lambda h=host, w=want: p.other(h) == w, f"{want}")
+        with udp() as s:
+            answer = ask_changed(s, p, 0, change(CHANGE_IP), p.role(1, 0))
+            found = attributes_of(answer)
+            assert address(found[RESPONSE_ORIGIN]) == (outside[1], p.ports[0])
+            assert address(found[OTHER_ADDRESS]) == (outside[1], p.ports[1])
+
+
+def both_families():
+    """IPv4 and IPv6, where this host has two addresses of each."""
+    if os.geteuid() != 0:
+        raise Skip("needs root for addresses of its own")
+    done = subprocess.run(
+        ["unshare", "--net", "sh", "-ec",
+         "ip link set lo up; for n in 11 12; do"
+         " ip -6 addr add fd00:5780::$n/128 dev lo nodad; done;"
+         ' exec "$@"', "sh", sys.executable, __file__, "in_namespace"],
+        stdin=subprocess.DEVNULL, capture_output=True, text=True,
+        timeout=4 * LIMIT)
+    if "No such file" in done.stderr and "ip" in done.stderr:
+        raise Skip("no iproute2")
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def in_namespace():
+    with contextlib.ExitStack() as stack:
+        p = Pair(stack)
+        six = ["fd00:5780::11", "fd00:5780::12"]
+        for host in (0, 1):
+            p.start(host, listen=[f"[{six[host]}]:{p.ports[0]}"])
+        p.wait_up()
+        for host in (0, 1):
+            origin = (six[1 - host], p.ports[1])
+            with udp(socket.AF_INET6, six[host]) as s:
+                s.settimeout(1)
+                deadline = time.monotonic() + LIMIT
+                while True:
+                    assert time.monotonic() < deadline
+                    s.sendto(change(CHANGE_IP | CHANGE_PORT),
+                             (six[host], p.ports[0]))
+                    with contextlib.suppress(TimeoutError):
+                        answer, source = s.recvfrom(4096)
+                        break
+                assert source[:2] == origin, source
+                assert stunhosts.mapped(answer) == s.getsockname()[:2]
+                assert other_address(answer) == origin
+            with udp() as s:
+                ask_changed(s, p, host, change(CHANGE_IP), p.role(1 - host, 0))
 
 
 def other_key():
@@ -571,6 +653,8 @@ def bad_options():
 def metrics():
     with pair() as p, udp() as s:
         ask_changed(s, p, 0, change(CHANGE_IP), p.role(1, 0))
+        wait_until(lambda: p.samples(1)[
+            "campusnet_stun_partner_answers_total"] >= 1, "counted")
         here, there = p.samples(0), p.samples(1)
         assert here["campusnet_stun_partner_up"] == 1
         assert here["campusnet_stun_partner_requests_total"] >= 1
@@ -583,9 +667,10 @@ def metrics():
 
 
 TESTS = [mapping, filtering, from_second_port, response_port,
-         fingerprint_and_padding, small_answers, tcp, many_workers, alone,
-         killed, stopped, restarts, other_ports, other_key, replayed, tampered,
+         fingerprint_and_padding, small_answers, tcp, wildcard_channel, many_workers, alone,
+         killed, stopped, restarts, other_ports, moved, advertised,
+         both_families, other_key, replayed, tampered,
          lossy, strangers, bad_options, metrics]
 
 if __name__ == "__main__":
-    stunhosts.main(TESTS)
+    stunhosts.main([in_namespace] if "in_namespace" in sys.argv else TESTS)
