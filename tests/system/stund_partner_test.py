@@ -255,6 +255,23 @@ def fingerprint_and_padding():
         assert len(answer) <= len(padded)
 
 
+def classic():
+    """A client of RFC 3489 asks for the other address."""
+    with contextlib.ExitStack() as stack, udp() as s:
+        p = Pair(stack)
+        p.start(0, more=["-classic"])
+        p.start(1, more=["-classic"])
+        p.wait_up()
+        request = message(cookie=0x31323334, attributes=attribute(
+            0x0003, struct.pack(">I", CHANGE_IP | CHANGE_PORT)))
+        answer = ask_changed(s, p, 0, request, p.role(1, 1))
+        assert answer[4:8] == request[4:8]
+        found = attributes_of(answer)
+        assert address(found[0x0001]) == s.getsockname()
+        assert address(found[0x0004]) == p.role(1, 1)
+        assert address(found[0x0005]) == p.role(1, 1)
+
+
 def small_answers():
     """A short request gets no more from the partner than from anybody."""
     with pair() as p, udp() as s:
@@ -679,7 +696,7 @@ def metrics():
 
 
 TESTS = [mapping, filtering, from_second_port, response_port,
-         fingerprint_and_padding, small_answers, tcp, wildcard_channel, many_workers, alone,
+         fingerprint_and_padding, classic, small_answers, tcp, wildcard_channel, many_workers, alone,
          killed, stopped, restarts, other_ports, moved, advertised,
          both_families, other_key, replayed, tampered,
          lossy, strangers, bad_options, metrics]
