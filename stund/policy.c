@@ -57,12 +57,13 @@ static struct stund_source
 hash_source(const struct stund_limits *l, const struct stun_addr *from)
 {
 	bool v4 = stun_addr_is_v4(from);
-	size_t n = v4 ? 15 : 6;
+	const uint8_t *prefix = from->ip + (v4 ? 12 : 0);
+	size_t n = v4 ? 3 : 6;
 	struct stund_source h;
 	struct rd r;
 
-	rd_init(&r, from->ip + n, 2);
-	h.prefix = ratetable_hash(l->key, from->ip, n);
+	rd_init(&r, prefix + n, v4 ? 1 : 2);
+	h.prefix = ratetable_hash(l->key, prefix, n);
 	h.own = h.prefix +
 	    (1 + (uint64_t)(v4 ? rd_u8(&r) : rd_u16(&r))) *
 		UINT64_C(0x9e3779b97f4a7c15);

@@ -151,39 +151,55 @@ wr_fits(struct wr *w, size_t n)
 	return !w->bad;
 }
 
+/* Takes n bytes, which must fit. Bytes that are written may change anything,
+ * for all that C knows; so a writer has moved on before it writes them. */
+static inline uint8_t *
+wr_take(struct wr *w, size_t n)
+{
+	uint8_t *p = w->p;
+
+	w->p = p + n;
+	return p;
+}
+
 /* Lends n bytes to be filled in by the caller, or NULL and bad. */
 static inline uint8_t *
 wr_room(struct wr *w, size_t n)
 {
-	if (!wr_fits(w, n))
-		return NULL;
-	w->p += n;
-	return w->p - n;
+	return wr_fits(w, n) ? wr_take(w, n) : NULL;
 }
 
 static inline void
 wr_u8(struct wr *w, uint8_t v)
 {
 	if (wr_fits(w, 1))
-		*w->p++ = v;
+		*wr_take(w, 1) = v;
 }
 
 static inline void
 wr_u16(struct wr *w, uint16_t v)
 {
+	uint8_t *p;
+
 	if (!wr_fits(w, 2))
 		return;
-	*w->p++ = (uint8_t)(v >> 8);
-	*w->p++ = (uint8_t)v;
+	p = wr_take(w, 2);
+	p[0] = (uint8_t)(v >> 8);
+	p[1] = (uint8_t)v;
 }
 
 static inline void
 wr_u32(struct wr *w, uint32_t v)
 {
+	uint8_t *p;
+
 	if (!wr_fits(w, 4))
 		return;
-	wr_u16(w, (uint16_t)(v >> 16));
-	wr_u16(w, (uint16_t)v);
+	p = wr_take(w, 4);
+	p[0] = (uint8_t)(v >> 24);
+	p[1] = (uint8_t)(v >> 16);
+	p[2] = (uint8_t)(v >> 8);
+	p[3] = (uint8_t)v;
 }
 
 static inline void
@@ -200,8 +216,7 @@ wr_bytes(struct wr *w, const void *src, size_t n)
 {
 	if (!wr_fits(w, n) || n == 0)
 		return;
-	memcpy(w->p, src, n);
-	w->p += n;
+	memcpy(wr_take(w, n), src, n);
 }
 
 static inline void
@@ -209,8 +224,7 @@ wr_zero(struct wr *w, size_t n)
 {
 	if (!wr_fits(w, n) || n == 0)
 		return;
-	memset(w->p, 0, n);
-	w->p += n;
+	memset(wr_take(w, n), 0, n);
 }
 
 /* Overwrites the 16 bits at offset off, which must be written already. */

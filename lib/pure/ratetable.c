@@ -105,34 +105,35 @@ time_to_full(uint64_t word, uint64_t at, const struct rate *r)
 	return plausible((int64_t)((word - at) & TIME_MASK), r);
 }
 
-/* The way of the bucket that is full first. */
-static size_t
-find_fullest(const uint64_t *words, uint64_t at, const struct rate *r)
+/* The source's bucket, or NULL; and its word. */
+static _Atomic uint64_t *
+find_own(struct set *set, uint64_t tag, uint64_t *word)
 {
-	int64_t least = INT64_MAX, left;
-	size_t found = 0;
-
-	for (size_t i = 0; i < WAYS && least > 0; i++) {
-		left = time_to_full(words[i], at, r);
-		if (left < least) {
-			least = left;
-			found = i;
-		}
+	for (size_t i = 0; i < WAYS; i++) {
+		*word =
+		    atomic_load_explicit(&set->way[i], memory_order_relaxed);
+		if (*word >> TIME_BITS == tag)
+			return &set->way[i];
 	}
-	return found;
+	return NULL;
 }
 
-/* Copies the set; the source's way, or WAYS. */
-static size_t
-look_up(struct set *set, uint64_t *words, uint64_t tag)
+/* The bucket that is full first, and its word. */
+static _Atomic uint64_t *
+find_fullest(struct set *set, uint64_t at, const struct rate *r, uint64_t *word)
 {
-	size_t found = WAYS;
+	_Atomic uint64_t *found = NULL;
+	int64_t least = INT64_MAX, left;
+	uint64_t w;
 
-	for (size_t i = 0; i < WAYS; i++) {
-		words[i] =
-		    atomic_load_explicit(&set->way[i], memory_order_relaxed);
-		if (words[i] >> TIME_BITS == tag)
-			found = i;
+	for (size_t i = 0; i < WAYS && least > 0; i++) {
+		w = atomic_load_explicit(&set->way[i], memory_order_relaxed);
+		left = time_to_full(w, at, r);
+		if (left < least) {
+			least = left;
+			found = &set->way[i];
+			*word = w;
+		}
 	}
 	return found;
 }
@@ -149,25 +150,24 @@ ratetable_take(
 {
 	struct set *set = &t->sets[hash & t->mask];
 	uint64_t at = (uint64_t)now.us * PER_US, tag = hash >> TIME_BITS;
-	uint64_t words[WAYS], word;
+	_Atomic uint64_t *way;
+	uint64_t word, next;
 	int64_t left;
-	size_t i;
 
 	if (r->interval == 0)
 		return true;
 	for (int tries = 0; tries < TRIES; tries++) {
 		left = 0;
-		if ((i = look_up(set, words, tag)) < WAYS)
-			left = time_to_full(words[i], at, r);
+		if ((way = find_own(set, tag, &word)) != NULL)
+			left = time_to_full(word, at, r);
 		else
-			i = find_fullest(words, at, r);
+			way = find_fullest(set, at, r, &word);
 		if (left > r->ahead)
 			return false;
-		word = tag << TIME_BITS |
+		next = tag << TIME_BITS |
 		    ((at + (uint64_t)(left + r->interval)) & TIME_MASK);
-		if (atomic_compare_exchange_strong_explicit(&set->way[i],
-			&words[i], word, memory_order_relaxed,
-			memory_order_relaxed))
+		if (atomic_compare_exchange_strong_explicit(way, &word, next,
+			memory_order_relaxed, memory_order_relaxed))
 			return true;
 	}
 	return false;

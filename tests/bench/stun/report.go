@@ -179,7 +179,11 @@ func (r *report) printHeader(w io.Writer) {
 	}
 	fmt.Fprintf(w, "%d rounds of %g s; %s\n", r.Rounds, r.Seconds, cores)
 	for _, s := range r.Servers {
-		fmt.Fprintf(w, "%s: version %s %s\n", s.Name, s.Version, strings.Join(s.Flags, " "))
+		line := []string{s.Name + ":", s.Path}
+		if s.Version != "" {
+			line = []string{s.Name + ":", "version", s.Version}
+		}
+		fmt.Fprintln(w, strings.Join(append(line, s.Flags...), " "))
 	}
 }
 
