@@ -592,7 +592,9 @@ put_error(struct wr *w, const struct stunsrv_arrival *a,
 	size_t list = 4 + (2 * (size_t)r->n_unknown + 3) / 4 * 4;
 	size_t max = r->request_len;
 
-	if ((a->rules & STUNSRV_STRICT) == 0)
+	if (a->transport != STUNSRV_UDP)
+		max = STUNSRV_ANSWER_MAX;
+	else if ((a->rules & STUNSRV_STRICT) == 0)
 		max = max * 13 / 10;
 	stun_begin_as(w, STUN_ERROR, STUN_BINDING, r->magic, &r->txid);
 	stun_put_error(w, code);

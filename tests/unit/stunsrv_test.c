@@ -1,15 +1,6 @@
 /* stunsrv: each rule of the server is a row of a table. */
-#include "pure/stunsrv.h"
-#include "tests/tap.h"
 #include "tests/unit/stun_vectors.h"
-
-static const struct stun_txid txid = {{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12}};
-
-static const struct stun_addr from_v4 = {
-    {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 192, 0, 2, 1}, 32853};
-
-static const struct stun_addr from_v6 = {
-    {0x20, 0x01, 0x0d, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1}, 32853};
+#include "tests/unit/stunsrv_help.h"
 
 /* A site with one address and nothing of RFC 5780, as relayd has. */
 static const struct stunsrv_site plain = {
@@ -21,22 +12,9 @@ answer(const void *p, size_t n, const struct stun_addr *from,
 {
 	const struct stunsrv_arrival a = {.from = from};
 	struct stunsrv_reply r;
-	enum stunsrv_verdict v = stunsrv_judge(&plain, &a, p, n, &r);
 
-	*len = stunsrv_is_answered(v) ? stunsrv_write(&plain, &a, &r, out) : 0;
-	return v;
-}
-
-/* A request of these attributes, with a right FINGERPRINT at the end or not. */
-static size_t
-build(uint8_t *b, size_t cap, const char *attrs, size_t n, bool fingerprint)
-{
-	struct wr w;
-
-	wr_init(&w, b, cap);
-	stun_begin(&w, STUN_REQUEST, STUN_BINDING, &txid);
-	wr_bytes(&w, attrs, n);
-	return fingerprint ? stun_end_fingerprint(&w) : stun_end(&w);
+	*len = serve(&plain, &a, p, n, &r, out);
+	return r.verdict;
 }
 
 /* The value of the first attribute of a type in an answer, or NULL. */
@@ -44,17 +22,11 @@ static const uint8_t *
 value(const uint8_t *p, size_t n, uint16_t type, uint16_t *len)
 {
 	struct stun_attr a;
-	struct stun_msg m;
-	struct rd r;
 
-	if (stun_parse(&m, p, n) != STUN_FORM_OK)
+	if (!find(p, n, type, &a))
 		return NULL;
-	for (r = stun_attrs(&m); stun_attr_next(&m, &r, &a);)
-		if (a.type == type) {
-			*len = a.len;
-			return a.value;
-		}
-	return NULL;
+	*len = a.len;
+	return a.value;
 }
 
 /* ---- answers, by the request's attributes ---- */
@@ -87,7 +59,6 @@ struct answer_row {
 	uint16_t unknown_len;
 };
 
-#define S(x) (x), sizeof(x) - 1
 #define OK   STUNSRV_SUCCESS
 #define E420 STUNSRV_UNKNOWN_ATTRIBUTE
 #define E400 STUNSRV_BAD_REQUEST
@@ -354,7 +325,6 @@ test_sources(void)
 		struct stun_addr from;
 		bool good;
 	} rows[] = {
-#define V4(a, b, c, d) {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, a, b, c, d}
 	    {"port 0", {V4(192, 0, 2, 1), 0}, false},
 	    {"port 1", {V4(192, 0, 2, 1), 1}, true},
 	    {"0.0.0.0", {V4(0, 0, 0, 0), 9}, false},
