@@ -88,7 +88,8 @@ stund_conf_check_partner(
 	if (addr_is_any(&c->partner) || addr_port(&c->partner) == 0)
 		return bad(
 		    error, "partner %s: must name one address and one port", a);
-	if (c->partner.u.sa.sa_family != c->partner_listen.u.sa.sa_family)
+	if (!addr_is_any(&c->partner_listen) &&
+	    addr_is_v4(&c->partner) != addr_is_v4(&c->partner_listen))
 		return bad(error,
 		    "partner-listen %s: -partner %s is of the other family", b,
 		    a);

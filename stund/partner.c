@@ -86,15 +86,6 @@ partner_key_read(struct key *k, const char *path, char *error, size_t cap)
 
 /* ---- what sites and log say ---- */
 
-const char *
-partner_state_name(enum pair_state state)
-{
-	static const char *const names[] = {
-	    [PAIR_DOWN] = "down", [PAIR_UNFIT] = "unfit", [PAIR_UP] = "up"};
-
-	return names[state];
-}
-
 static enum pair_family
 family_of(const struct stund_place *place)
 {
@@ -282,9 +273,7 @@ judge(const struct stund_place *place, const struct stunsrv_arrival *a,
 	    .txid = q->txid,
 	    .want = q->want,
 	    .request_len = q->request_len,
-	    .extras_max = q->extras_max < STUNSRV_PLAIN_MAX
-		? q->extras_max
-		: STUNSRV_PLAIN_MAX};
+	    .extras_max = q->extras_max};
 	return STUNSRV_SUCCESS;
 }
 
@@ -326,6 +315,8 @@ answer(struct partner *p, const struct pair_request *q)
 	    !worker_allow(w, &q->client, &reply))
 		return false;
 	n = stunsrv_write(&place->site, &a, &reply, out);
+	if ((a.rules & STUNSRV_STRICT) != 0 && n > q->request_len)
+		return false;
 	client_addr(&to, &q->client, q->to_port);
 	udp = w->sockets[(size_t)(place - w->env->places.v) * STUNSRV_ROLES +
 		   reply.role]
@@ -359,10 +350,10 @@ take(struct partner *p, const uint8_t *d, size_t n)
 
 	pthread_mutex_lock(&p->lock);
 	v = pair_receive(&p->pair, d, n, now, &q);
+	note(p, v);
 	send_owed(p);
 	settle(p);
 	pthread_mutex_unlock(&p->lock);
-	note(p, v);
 	if (v == PAIR_GOT_REQUEST)
 		metric_add(
 		    answer(p, &q) ? &p->counts.answered : &p->counts.refused,
@@ -444,6 +435,10 @@ open_socket(struct partner *p, char *error, size_t cap)
 	struct addr *a = &p->env->conf.partner_listen;
 	char text[ADDR_TEXT_MAX];
 
+	/* Of :PORT the partner's family: with both, IPv4 has another form. */
+	if (addr_is_any(a))
+		addr_parse(
+		    a, addr_is_v4(&p->peer) ? "0.0.0.0" : "::", addr_port(a));
 	p->fd = addr_bind_udp(a, false);
 	if (p->fd == -1) {
 		snprintf(error, cap, "partner-listen %s: %s",

@@ -47,6 +47,5 @@ struct partner_counts {
 };
 const struct partner_counts *partner_counts(const struct partner *p);
 enum pair_state partner_state(struct partner *p, int64_t *rtt_us);
-const char *partner_state_name(enum pair_state state);
 
 #endif

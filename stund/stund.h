@@ -13,9 +13,9 @@
  *   page.c    the metrics page
  *   check.h   the map of -check, a client that shares nothing with the server
  *
- * Nothing is kept per client but tokens in a table of fixed size, and answers
- * that were asked for later. Workers share no other mutable state; each has
- * its own counters, which only its thread writes; the page sums them up.
+ * Nothing is kept per client but tokens in a table of fixed size, answers that
+ * were asked for later, and connections, which are counted. Workers share no
+ * other mutable state but what the partner says; each has its own counters, which only its thread writes; the page sums them up.
  */
 #ifndef STUND_STUND_H
 #define STUND_STUND_H

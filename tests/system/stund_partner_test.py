@@ -15,12 +15,14 @@ import select
 import signal
 import socket
 import struct
+import subprocess
+import sys
 import tempfile
 import threading
 import time
 
-import stunhosts
-from stunhosts import LIMIT, Stund, attribute, attributes_of, message, udp
+import stundc
+from stundc import LIMIT, Skip, attribute, attributes_of, message, udp
 
 CHANGE_IP, CHANGE_PORT = 4, 2
 OTHER_ADDRESS, RESPONSE_ORIGIN = 0x802C, 0x802B
@@ -63,6 +65,18 @@ def wait_until(condition, what):
     return result
 
 
+class Stund(stundc.Stund):
+    """One that a test may also kill."""
+
+    def kill(self, how):
+        self.child.send_signal(how)
+        self.child.wait(LIMIT)
+
+    def __exit__(self, kind, error, trace):
+        if self.child.returncode != -signal.SIGKILL:
+            super().__exit__(kind, error, trace)
+
+
 class Pair:
     """Two hosts: addresses, ports, a key, and what runs there."""
 
@@ -75,7 +89,7 @@ class Pair:
         # Where each host's channel is, and where it thinks the other's is.
         self.at = [(ip, self.ports[2]) for ip in self.ip]
         self.to = channel or self.at[::-1]
-        self.metrics = [stunhosts.free_tcp_port() for _ in range(2)]
+        self.metrics = [stundc.free_tcp_port() for _ in range(2)]
         folder = stack.enter_context(tempfile.TemporaryDirectory())
         self.key = pathlib.Path(folder) / "partner.key"
         self.make_key(self.key)
@@ -109,9 +123,9 @@ class Pair:
                 "-partner-alternate-port", str(alternate or self.ports[1]),
                 "-metrics", f"127.0.0.1:{self.metrics[host]}", *more]
 
-    def start(self, host, **options):
+    def start(self, host, listen=(), **options):
         d = Stund(*self.flags(host, **options),
-                  listen=[f"{self.ip[host]}:{self.ports[0]}"])
+                  listen=[f"{self.ip[host]}:{self.ports[0]}", *listen])
         self.run[host] = d
         return self.stack.enter_context(d)
 
@@ -125,7 +139,7 @@ class Pair:
         """OTHER-ADDRESS as the host tells it to a client, or None."""
         with udp() as s:
             return other_address(
-                stunhosts.ask(s, self.role(host, 0), message(attributes=ROOM))[0])
+                stundc.ask(s, self.role(host, 0), message(attributes=ROOM))[0])
 
     def wait_up(self, *hosts):
         for host in hosts or (0, 1):
@@ -134,8 +148,8 @@ class Pair:
                        f"host {host} tells of {want}")
 
     def samples(self, host):
-        return stunhosts.samples(
-            stunhosts.http_get(self.metrics[host], "/metrics")[2])
+        return stundc.samples(
+            stundc.http_get(self.metrics[host], "/metrics")[2])
 
 
 @contextlib.contextmanager
@@ -170,17 +184,17 @@ def mapping():
     """A socket finds all four addresses by what it is told."""
     with pair() as p, udp() as s:
         for host in (0, 1):
-            answer, source = stunhosts.ask(
+            answer, source = stundc.ask(
                 s, p.role(host, 0), message(attributes=ROOM))
             found = attributes_of(answer)
             assert source == p.role(host, 0)
             assert address(found[RESPONSE_ORIGIN]) == p.role(host, 0)
             assert address(found[OTHER_ADDRESS]) == p.role(1 - host, 1)
             for port in (0, 1):
-                answer, source = stunhosts.ask(
+                answer, source = stundc.ask(
                     s, p.role(host, port), message(attributes=ROOM))
                 assert source == p.role(host, port)
-                assert stunhosts.mapped(answer) == s.getsockname()
+                assert stundc.mapped(answer) == s.getsockname()
                 assert other_address(answer) == p.role(1 - host, 1 - port)
 
 
@@ -195,7 +209,7 @@ def filtering():
                     (0, p.role(host, 0))):
                 with udp() as s:
                     answer = ask_changed(s, p, host, change(flags), source)
-                    assert stunhosts.mapped(answer) == s.getsockname()
+                    assert stundc.mapped(answer) == s.getsockname()
                     found = attributes_of(answer)
                     assert address(found[RESPONSE_ORIGIN]) == source
                     # As seen from where the request came to.
@@ -225,7 +239,7 @@ def response_port():
                 answer, source = other.recvfrom(4096)
                 break
         assert source == p.role(1, 0) and answer[8:20] == request[8:20]
-        assert stunhosts.mapped(answer) == s.getsockname()
+        assert stundc.mapped(answer) == s.getsockname()
 
 
 def fingerprint_and_padding():
@@ -235,10 +249,27 @@ def fingerprint_and_padding():
         answer = ask_changed(s, p, 0, request, p.role(1, 0))
         assert 0x8028 in attributes_of(answer)
         padded = message(attributes=attribute(0x0003, struct.pack(">I", 4)) +
-                         attribute(0x0026, bytes(1000)))
+                         attribute(0x0026, bytes(1000)), fingerprint=True)
         answer = ask_changed(s, p, 0, padded, p.role(1, 0))
-        assert 0x0026 in attributes_of(answer)
+        assert {0x0026, 0x8028} <= set(attributes_of(answer))
         assert len(answer) <= len(padded)
+
+
+def classic():
+    """A client of RFC 3489 asks for the other address."""
+    with contextlib.ExitStack() as stack, udp() as s:
+        p = Pair(stack)
+        p.start(0, more=["-classic"])
+        p.start(1, more=["-classic"])
+        p.wait_up()
+        request = message(cookie=0x31323334, attributes=attribute(
+            0x0003, struct.pack(">I", CHANGE_IP | CHANGE_PORT)))
+        answer = ask_changed(s, p, 0, request, p.role(1, 1))
+        assert answer[4:8] == request[4:8]
+        found = attributes_of(answer)
+        assert address(found[0x0001]) == s.getsockname()
+        assert address(found[0x0004]) == p.role(1, 1)
+        assert address(found[0x0005]) == p.role(1, 1)
 
 
 def small_answers():
@@ -258,8 +289,19 @@ def tcp():
         for port in (0, 1):
             with socket.create_connection(p.role(1, port), LIMIT) as other:
                 other.sendall(message())
-                assert stunhosts.mapped(other.recv(4096)) == \
+                assert stundc.mapped(other.recv(4096)) == \
                     other.getsockname()
+
+
+def wildcard_channel():
+    """-partner-listen :PORT is every address, of the partner's family."""
+    with contextlib.ExitStack() as stack:
+        p = Pair(stack)
+        p.at[0] = ("", p.ports[2] + 1)
+        p.to[1] = ("127.0.0.1", p.ports[2] + 1)
+        p.start(0)
+        p.start(1)
+        p.wait_up()
 
 
 def many_workers():
@@ -283,7 +325,7 @@ def many_workers():
             for s in select.select(list(waiting), [], [], 1)[0]:
                 answer, source = s.recvfrom(4096)
                 assert source == p.role(1, 1)
-                assert stunhosts.mapped(answer) == s.getsockname()
+                assert stundc.mapped(answer) == s.getsockname()
                 del waiting[s]
 
 
@@ -296,7 +338,7 @@ def alone():
         d = p.start(0)
         assert p.other(0) is None
         for flags in (CHANGE_IP, CHANGE_IP | CHANGE_PORT):
-            answer, source = stunhosts.ask(s, p.role(0, 0), change(flags))
+            answer, source = stundc.ask(s, p.role(0, 0), change(flags))
             assert source == p.role(0, 0)
             assert error_of(answer) == (420, [0x0003])
         ask_changed(s, p, 0, change(CHANGE_PORT), p.role(0, 1))
@@ -312,7 +354,7 @@ def killed():
             since = time.monotonic()
             wait_until(lambda h=host: p.other(h) is None, "withdrawn")
             print(f"# withdrawn after {time.monotonic() - since:.1f} s")
-            answer, source = stunhosts.ask(
+            answer, source = stundc.ask(
                 s, p.role(host, 0), change(CHANGE_IP))
             assert error_of(answer) == (420, [0x0003])
             p.run[host].line("partner .* does not answer")
@@ -354,6 +396,75 @@ def other_ports():
                f"here they are {p.ports[0]} and {p.ports[1]}")
         assert p.other(0) is None and p.other(1) is None
         assert p.samples(0)['campusnet_stun_partner_up'] == 0
+
+
+def moved():
+    """A partner that comes back with another address: not told, but said."""
+    with pair() as p:
+        p.kill(1)
+        p.ip[1] = p.ip[1][:-2] + "13"
+        p.start(1)
+        p.run[0].line("answers, but has another address than before")
+        assert p.other(0) is None
+
+
+def advertised():
+    """Behind a 1:1 translation clients are told the outside of both."""
+    with contextlib.ExitStack() as stack:
+        p = Pair(stack)
+        outside = ["192.0.2.11", "192.0.2.12"]
+        for host in (0, 1):
+            p.start(host, more=["-advertise", f"{p.ip[host]}={outside[host]}"])
+        for host in (0, 1):
+            want = (outside[1 - host], p.ports[1])
+            wait_until(lambda h=host, w=want: p.other(h) == w, f"{want}")
+        with udp() as s:
+            answer = ask_changed(s, p, 0, change(CHANGE_IP), p.role(1, 0))
+            found = attributes_of(answer)
+            assert address(found[RESPONSE_ORIGIN]) == (outside[1], p.ports[0])
+            assert address(found[OTHER_ADDRESS]) == (outside[1], p.ports[1])
+
+
+def both_families():
+    """IPv4 and IPv6, where this host has two addresses of each."""
+    if os.geteuid() != 0:
+        raise Skip("needs root for addresses of its own")
+    done = subprocess.run(
+        ["unshare", "--net", "sh", "-ec",
+         "ip link set lo up; for n in 11 12; do"
+         " ip -6 addr add fd00:5780::$n/128 dev lo nodad; done;"
+         ' exec "$@"', "sh", sys.executable, __file__, "in_namespace"],
+        stdin=subprocess.DEVNULL, capture_output=True, text=True,
+        timeout=4 * LIMIT)
+    if "No such file" in done.stderr and "ip" in done.stderr:
+        raise Skip("no iproute2")
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def in_namespace():
+    with contextlib.ExitStack() as stack:
+        p = Pair(stack)
+        six = ["fd00:5780::11", "fd00:5780::12"]
+        for host in (0, 1):
+            p.start(host, listen=[f"[{six[host]}]:{p.ports[0]}"])
+        p.wait_up()
+        for host in (0, 1):
+            origin = (six[1 - host], p.ports[1])
+            with udp(socket.AF_INET6, six[host]) as s:
+                s.settimeout(1)
+                deadline = time.monotonic() + LIMIT
+                while True:
+                    assert time.monotonic() < deadline
+                    s.sendto(change(CHANGE_IP | CHANGE_PORT),
+                             (six[host], p.ports[0]))
+                    with contextlib.suppress(TimeoutError):
+                        answer, source = s.recvfrom(4096)
+                        break
+                assert source[:2] == origin, source
+                assert stundc.mapped(answer) == s.getsockname()[:2]
+                assert other_address(answer) == origin
+            with udp() as s:
+                ask_changed(s, p, host, change(CHANGE_IP), p.role(1 - host, 0))
 
 
 def other_key():
@@ -531,7 +642,7 @@ def bad_options():
         listen = ["-listen", "%s:%d" % p.role(0, 0)]
 
         def refused(flags, *says, listen=listen):
-            stunhosts.refused(*listen, *flags, says=["stund: ", *says])
+            stundc.refused(*listen, *flags, says=["stund: ", *says])
 
         def replaced(name, value):
             flags = p.flags(0)
@@ -571,6 +682,8 @@ def bad_options():
 def metrics():
     with pair() as p, udp() as s:
         ask_changed(s, p, 0, change(CHANGE_IP), p.role(1, 0))
+        wait_until(lambda: p.samples(1)[
+            "campusnet_stun_partner_answers_total"] >= 1, "counted")
         here, there = p.samples(0), p.samples(1)
         assert here["campusnet_stun_partner_up"] == 1
         assert here["campusnet_stun_partner_requests_total"] >= 1
@@ -583,9 +696,11 @@ def metrics():
 
 
 TESTS = [mapping, filtering, from_second_port, response_port,
-         fingerprint_and_padding, small_answers, tcp, many_workers, alone,
-         killed, stopped, restarts, other_ports, other_key, replayed, tampered,
+         fingerprint_and_padding, classic, small_answers, tcp, wildcard_channel, many_workers, alone,
+         killed, stopped, restarts, other_ports, moved, advertised,
+         both_families, other_key, replayed, tampered,
          lossy, strangers, bad_options, metrics]
 
 if __name__ == "__main__":
-    stunhosts.main(TESTS)
+    sys.exit(stundc.main(
+        [in_namespace] if "in_namespace" in sys.argv else TESTS))

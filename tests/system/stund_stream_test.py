@@ -16,13 +16,14 @@ import socket
 import ssl
 import struct
 import subprocess
+import sys
 import tempfile
 import threading
 import time
 
-import stunhosts
-from stunhosts import (LIMIT, UNLIMITED, Skip, Stund, attribute, attributes_of,
-                       mapped, message, udp)
+import stundc
+from stundc import LIMIT, UNLIMITED, Skip, Stund, attribute, attributes_of
+from stundc import mapped, message, udp
 
 MAPPED_ADDRESS, RESPONSE_ORIGIN, OTHER_ADDRESS = 0x0001, 0x802B, 0x802C
 ERROR_CODE, UNKNOWN_ATTRIBUTES = 0x0009, 0x000A
@@ -97,12 +98,12 @@ class Metrics:
     """The flags for a metrics page, and what it says."""
 
     def __init__(self):
-        self.port = stunhosts.free_tcp_port()
+        self.port = stundc.free_tcp_port()
         self.flags = ("-metrics", f"127.0.0.1:{self.port}")
 
     def __getitem__(self, name):
-        return stunhosts.samples(
-            stunhosts.http_get(self.port, "/metrics")[2])[name]
+        return stundc.samples(
+            stundc.http_get(self.port, "/metrics")[2])[name]
 
     def closed(self, why):
         return self[f'campusnet_stun_connections_closed_total{{reason="{why}"}}']
@@ -129,12 +130,12 @@ def answers_v4():
         assert set(found) == {0x0020, MAPPED_ADDRESS, RESPONSE_ORIGIN}, found
         assert found[RESPONSE_ORIGIN] == struct.pack(
             ">HH4B", 1, d.ports[0], 127, 0, 0, 1)
-        assert len(c.ask(stunhosts.tailnode())) == 32
+        assert len(c.ask(stundc.tailnode())) == 32
         assert c.works()
 
 
 def answers_v6():
-    if not stunhosts.has_ipv6():
+    if not stundc.has_ipv6():
         raise Skip("no IPv6 on loopback")
     with Stund(listen=["[::1]:0"]) as d, Client(at(d, "::1")) as c:
         assert c.works()
@@ -148,14 +149,14 @@ def wildcard():
                 found = attributes_of(c.ask(message()))
                 assert found[RESPONSE_ORIGIN][4:] == socket.inet_aton(host)
                 assert c.works()
-        if stunhosts.has_ipv6():
+        if stundc.has_ipv6():
             with Client(at(d, "::1")) as c:
                 assert c.works()
 
 
 def four_addresses():
     """The mapping test of RFC 5780 over TCP: by connecting to each."""
-    port = stunhosts.free_tcp_port()
+    port = stundc.free_tcp_port()
     with contextlib.ExitStack() as stack:
         for _ in range(10):
             net = f"127.{random.randrange(2, 250)}.{random.randrange(250)}"
@@ -362,7 +363,7 @@ def thousand():
         metrics.wait(lambda: metrics[
             'campusnet_stun_connections{transport="tcp"}'] == 1000, "all")
         with udp() as s:
-            stunhosts.ask(s, at(d), message())
+            stundc.ask(s, at(d), message())
         for c in held:
             assert c.works()
         more = metrics["process_resident_memory_bytes"] - before
@@ -474,7 +475,7 @@ def out_of_descriptors():
         clients = [held.enter_context(Client(at(d))) for _ in range(30)]
         assert clients
         d.line("Too many open files")
-        stunhosts.ask(s, at(d), message())
+        stundc.ask(s, at(d), message())
         held.close()
         deadline = time.monotonic() + LIMIT
         while True:
@@ -507,10 +508,10 @@ def taken():
         t.bind(("127.0.0.1", 0))
         t.listen()
         where = "127.0.0.1:%d" % t.getsockname()[1]
-        stunhosts.refused("-listen", where, says=[
+        stundc.refused("-listen", where, says=[
             f"stund: tcp {where}: Address already in use"])
         with tls_files() as files:
-            stunhosts.refused(
+            stundc.refused(
                 "-listen", "127.0.0.1:0", "-tls-listen", where, *files.flags,
                 says=[f"stund: tls-listen {where}: Address already in use"])
 
@@ -655,16 +656,16 @@ def reload():
 def bad_options():
     with tls_files() as files, tempfile.TemporaryDirectory() as folder:
         listen = ("-listen", "127.0.0.1:0", "-tls-listen", "127.0.0.1:0")
-        stunhosts.refused(*listen, says=["tls-listen", "-certificate"])
-        stunhosts.refused(*listen, *files.flags[:2],
+        stundc.refused(*listen, says=["tls-listen", "-certificate"])
+        stundc.refused(*listen, *files.flags[:2],
                           says=["tls-listen", "-key"])
         missing = f"{folder}/none"
-        stunhosts.refused(*listen, "-certificate", missing, *files.flags[2:],
+        stundc.refused(*listen, "-certificate", missing, *files.flags[2:],
                           says=["certificate: ", missing])
-        stunhosts.refused(*listen, *files.flags[:2], "-key", missing,
+        stundc.refused(*listen, *files.flags[:2], "-key", missing,
                           says=["certificate: ", missing])
-        stunhosts.refused("-tcp-connections", "0", says=["tcp-connections"])
-        stunhosts.refused("-tcp-idle", "-1s", says=["tcp-idle"])
+        stundc.refused("-tcp-connections", "0", says=["tcp-connections"])
+        stundc.refused("-tcp-idle", "-1s", says=["tcp-idle"])
 
 
 TESTS = [answers_v4, answers_v6, wildcard, four_addresses, pipelined,
@@ -674,4 +675,4 @@ TESTS = [answers_v4, answers_v6, wildcard, four_addresses, pipelined,
          reload, bad_options]
 
 if __name__ == "__main__":
-    stunhosts.main(TESTS)
+    sys.exit(stundc.main(TESTS))

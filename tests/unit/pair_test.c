@@ -437,6 +437,28 @@ test_one_way(void)
 }
 
 static void
+test_deadline(void)
+{
+	begin();
+	calm(1);
+	eq_int(mono_diff_us(now, pair_deadline(&host[0])), PAIR_PING_US,
+	    "the next thing is a ping");
+	for (int i = 0; i < 4; i++) {
+		now = mono_add_us(now, PAIR_PING_US);
+		poll(0);
+	}
+	now = mono_add_us(now, PAIR_PING_US / 2);
+	eq_int(poll(0), 0, "before that there is nothing to say");
+	now = mono_add_us(now, PAIR_PING_US / 2);
+	ok(poll(0) > 0, "then there is");
+	eq_int(mono_diff_us(now, pair_deadline(&host[0])), 1,
+	    "and when the last answer gets too old, a deadline");
+	eq_int(pair_state(&host[0], now), PAIR_UP, "up until it");
+	now = pair_deadline(&host[0]);
+	eq_int(pair_state(&host[0], now), PAIR_DOWN, "down at it");
+}
+
+static void
 test_bye(void)
 {
 	struct sent *s;
@@ -660,6 +682,7 @@ main(void)
 	test_wrong_key();
 	test_silence();
 	test_one_way();
+	test_deadline();
 	test_bye();
 	test_unfit();
 	test_clock();
