@@ -10,10 +10,11 @@
  *   check_fault.c   PURE: what it does wrong
  *   check_addr.c    PURE: addresses that cannot be right
  *   check_print.c   PURE: the table
- *   check_run.c     names, UDP sockets, the loop; prints
+ *   check_run.c     UDP sockets, the loop; prints
  *   check_stream.c  TCP and TLS connections
+ *   check_lookup.c  names
  *
- * This header is the pure part's; check_edge.h is that of the last two.
+ * This header is the pure part's; check_edge.h is that of the last three.
  */
 #ifndef STUND_CHECK_H
 #define STUND_CHECK_H

@@ -5,6 +5,7 @@
 #include "stund/check.h"
 
 struct addr;
+struct addrinfo;
 struct check_streams;
 struct loop;
 
@@ -14,6 +15,12 @@ struct loop;
 int check_run(const char *uri);
 
 void check_sockaddr(struct addr *to, const struct stun_addr *from);
+
+/* ---- check_lookup.c ---- */
+
+/* Looks the host up, for 5 s at most; the caller frees the result by
+ * freeaddrinfo. NULL: *why, which is static, tells what went wrong. */
+struct addrinfo *check_lookup(const struct check_uri *u, const char **why);
 
 /* ---- check_stream.c ---- */
 

@@ -1,5 +1,5 @@
 /*
- * check_run: the edge of a check. Looks the host up, sends what the core
+ * check_run: the edge of a check. Sends what the core
  * says, gives it what comes, and prints the result. The first address of each
  * family is checked, both at once.
  */
@@ -18,7 +18,7 @@
 #include "stund/check_edge.h"
 
 enum { STATUS_FIT = 0, STATUS_UNFIT = 1, STATUS_USAGE = 2 };
-enum { LOOKUP_LIMIT_S = 5, ADDRS_MAX = 2 };
+enum { ADDRS_MAX = 2 };
 
 struct checker;
 
@@ -258,35 +258,7 @@ checker_add(struct run *run, const struct addr *server)
 	return 0;
 }
 
-/* ---- the name ---- */
-
-/* Looks the host up with a limit. NULL: *why tells what went wrong. */
-static struct addrinfo *
-look_up(const struct check_uri *u, const char **why)
-{
-	struct addrinfo hints = {.ai_socktype = SOCK_DGRAM};
-	struct timespec limit = {.tv_sec = LOOKUP_LIMIT_S};
-	/* Static: a look-up that is given up goes on to use it. */
-	static struct gaicb request;
-	static struct addrinfo wanted;
-	static char host[CHECK_HOST_MAX];
-	struct gaicb *list[] = {&request};
-	int error;
-
-	if (u->literal)
-		hints.ai_flags = AI_NUMERICHOST;
-	wanted = hints;
-	snprintf(host, sizeof(host), "%s", u->host);
-	request = (struct gaicb){.ar_name = host, .ar_request = &wanted};
-	error = getaddrinfo_a(GAI_NOWAIT, list, 1, NULL);
-	if (error == 0) {
-		gai_suspend((const struct gaicb *const *)list, 1, &limit);
-		error = gai_error(&request);
-	}
-	*why =
-	    error == EAI_INPROGRESS ? "no answer in 5 s" : gai_strerror(error);
-	return error == 0 ? request.ar_result : NULL;
-}
+/* ---- the addresses ---- */
 
 static bool
 has_family(const struct run *run, const struct addr *a)
@@ -350,7 +322,7 @@ check_all(struct run *run)
 	struct addrinfo *found;
 	const char *why;
 
-	found = look_up(&run->uri, &why);
+	found = check_lookup(&run->uri, &why);
 	if (found == NULL) {
 		fprintf(stderr, "stund: -check: cannot find %s: %s\n",
 		    run->uri.host, why);

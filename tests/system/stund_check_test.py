@@ -23,7 +23,7 @@ import time
 import traceback
 
 import netspace
-from stund_test import (COOKIE, ERROR, SUCCESS, STUND, Skip, Stund, attribute,
+from stundc import (COOKIE, ERROR, SUCCESS, STUND, Skip, Stund, attribute,
                         attributes_of, free_tcp_port, has_ipv6, message)
 
 TOP = pathlib.Path(__file__).resolve().parent.parent.parent

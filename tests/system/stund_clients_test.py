@@ -176,6 +176,23 @@ def natdiscovery(kind):
     expect(run(*common, "-f", SERVER), filtering)
 
 
+def padding(kind):
+    """natdiscovery again, with PADDING of 1500 bytes: fragments both ways."""
+    mapping, filtering = NATDISCOVERY[kind]
+    common = ("turnutils_natdiscovery", "-L", CLIENT, "-P", "-p", str(PORT))
+    expect(run(*common, "-m", SERVER), mapping)
+    expect(run(*common, "-f", SERVER), filtering)
+
+
+def lifetime(kind):
+    """After 2 s another socket asks for an answer to the first one's port, by
+    a RESPONSE-PORT of 4 bytes: the NAT still lets it in."""
+    said = run("turnutils_natdiscovery", "-L", CLIENT, "-l", "41234", "-t",
+               "-T", "2", "-p", str(PORT), SERVER)
+    _, _, second = said.partition("RFC 5780 response 2")
+    assert f"Response origin: : {SERVER}:{PORT}" in second, said
+
+
 def said_until(enough, *command):
     """What a program prints until there is enough, then it is ended."""
     said = ""
@@ -287,7 +304,8 @@ def chromium(kind):
         assert [c[4] for c in reflexive if c[2] == "udp"] == [PUBLIC], found
 
 
-CLIENTS = (natdiscovery, stunclient, stun, stunc, pion, check, chromium)
+CLIENTS = (natdiscovery, padding, lifetime, stunclient, stun, stunc, pion,
+           check, chromium)
 NEEDED = {"turnutils_natdiscovery": "coturn", "stun": "stun-client",
           "nft": "nftables", "chromium": "chromium",
           "chromedriver": "chromium-driver", STUND: "make",

@@ -353,7 +353,7 @@ def config_file():
                        "gated-rate 5\ntotal-rate 100000\n"
                        f"workers {os.cpu_count()}\n"
                        'metrics ""\nuser nobody\nsandbox true\nlog error\n'
-                       "n false\nversion false\n"), out
+                       'check ""\nn false\nversion false\n'), out
         with Stund("-config", str(file), listen=["127.0.0.3:0"]) as d, \
                 udp() as s:
             ask(s, ("127.0.0.3", d.ports[0]), message())
@@ -371,7 +371,8 @@ def manual_page():
     known = set(re.findall(r"^  -(\S+)", run("-h")[1], re.M)) | {"config"}
     page = (TOP / "stund/stund.8").read_text()
     told = set(re.findall(r"^\.It Fl (\S+)", page, re.M))
-    named = set(re.findall(r"^\.Op Fl (\S+)", page, re.M))
+    named = set(re.findall(r"^\.(?:Op )?Fl (\S+) ?",
+                           page.partition(".Sh DESCRIPTION")[0], re.M))
     assert known == told == named, (known ^ told, known ^ named)
 
 
