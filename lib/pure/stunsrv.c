@@ -37,6 +37,7 @@ struct request {
 	bool classic;
 	bool bad_fingerprint;
 	bool tailnode;
+	bool silent;
 	bool bad_value;
 	uint32_t change; /* the flags of CHANGE-REQUEST */
 };
@@ -239,8 +240,10 @@ see_extra(struct request *q, const struct stun_attr *a)
 			see_delay(q, a);
 		return true;
 	case STUN_CN_SILENT:
-		if (see(q, SEEN_SILENT) && a->len != 0)
-			q->bad_value = true;
+		if (see(q, SEEN_SILENT)) {
+			q->silent = a->len == 0;
+			q->bad_value |= !q->silent;
+		}
 		return true;
 	}
 	return false;
@@ -325,7 +328,7 @@ read_attrs(struct request *q)
 		return STUNSRV_MALFORMED;
 	if (q->bad_fingerprint)
 		return STUNSRV_BAD_FINGERPRINT;
-	if ((q->seen & SEEN_SILENT) != 0 && !q->bad_value)
+	if (q->silent)
 		return STUNSRV_SILENCE_ASKED;
 	return STUNSRV_SUCCESS;
 }
@@ -441,7 +444,8 @@ stunsrv_judge(const struct stunsrv_site *site, const struct stunsrv_arrival *a,
 	q.reply = reply;
 	q.seen = 0;
 	q.change = 0;
-	q.classic = q.bad_fingerprint = q.tailnode = q.bad_value = false;
+	q.classic = q.bad_fingerprint = q.tailnode = false;
+	q.silent = q.bad_value = false;
 	reply->gated = reply->cookie = reply->partner = false;
 	reply->role = a->role;
 	reply->port = a->from->port;

@@ -717,6 +717,33 @@ test_print_times(void)
 	}
 }
 
+/* Which options differ between the defaults and those with one flag. */
+static void
+test_same(void)
+{
+	static const char *const flags[][2] = {{"-switch=true", "switch"},
+	    {"-int=8", "int"}, {"-real=3", "real"}, {"-time=11s", "time"},
+	    {"-text=x", "text"}, {"-none=x", "none"}, {"-list=x", "list"},
+	    {"-choice=a", "choice"}, {"-int=7", ""}};
+	struct sample plain;
+	bool right, differs;
+
+	load((const char *const[]){NULL});
+	plain = conf;
+	memset(&conf, 0, sizeof(conf));
+	for (size_t i = 0; i < sizeof(flags) / sizeof(flags[0]); i++) {
+		LOAD(flags[i][0]);
+		right = true;
+		for (const struct conf_option *o = table; o->name != NULL;
+		     o++) {
+			differs = strcmp(o->name, flags[i][1]) == 0;
+			right &= conf_same(o, &plain, &conf) == !differs;
+		}
+		ok(right, flags[i][0]);
+	}
+	conf_clear(table, &plain);
+}
+
 static void
 test_usage(void)
 {
@@ -764,6 +791,7 @@ main(void)
 	test_print();
 	test_print_back();
 	test_print_times();
+	test_same();
 	test_usage();
 	conf_clear(table, &conf);
 	unlink(file_name);
