@@ -51,9 +51,11 @@ draw(uint64_t below)
 static void
 start_with(int h, const struct key *k, const struct pair_site *site)
 {
-	uint8_t seed[PAIR_SEED_LEN] = {
-	    (uint8_t)++starts, (uint8_t)(starts >> 8)};
+	uint8_t seed[PAIR_SEED_LEN] = {0};
 
+	starts++;
+	seed[0] = (uint8_t)starts;
+	seed[1] = (uint8_t)(starts >> 8);
 	pair_init(&host[h], k, seed, site);
 }
 
