@@ -5,6 +5,7 @@
 #   make test       every test tier          make bench   beside the peers
 #   make asan tsan  tiers under sanitizers   make fuzz    FUZZ_SECONDS= each
 #   make cov        coverage, as text        make nightly test, then fuzz
+#   make natlab     a shell among NATs; TOPOLOGY= NATS=
 #   make format lint layers                  make reformat rewrites the code
 #   make install DESTDIR= PREFIX=            make clean
 
@@ -200,6 +201,10 @@ run:
 test:
 	@deploy/bootstrap test
 	@tests/run
+natlab:
+	@deploy/bootstrap test
+	@$(MAKE) --no-print-directory natemu
+	@$(PYTHON) tests/natlab/lab.py $(if $(TOPOLOGY),shell $(TOPOLOGY) $(NATS),list)
 asan tsan:
 	@deploy/bootstrap test
 	@tests/run $@
@@ -263,6 +268,6 @@ clean:
 
 -include $(shell find $(B) -name '*.d' 2>/dev/null)
 FORCE:
-.PHONY: all natemu units sims everything fuzzers peers run test asan tsan cov fuzz \
+.PHONY: all natemu natlab units sims everything fuzzers peers run test asan tsan cov fuzz \
 	nightly bench format reformat layers lint lint-text lint-c lint-go \
 	install clean FORCE

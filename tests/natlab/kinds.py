@@ -170,8 +170,8 @@ table ip6 firewall {
 # would put fragments together before natemu sees them.
 BLOCKS = {
     "udp": "meta l4proto udp drop",
-    "all-but-443": "meta l4proto != tcp drop\n"
-                   "        tcp dport != 443 tcp sport != 443 drop",
+    "all-but-443": "tcp dport 443 accept\n        tcp sport 443 accept\n"
+                   "        drop",
     "ipv4": "meta nfproto ipv4 drop",
     "all": "drop",
 }

@@ -453,7 +453,8 @@ class Net:
         if parent and parent.get("lan6") and ip6 is None:
             ip6 = str(ipaddress.ip_interface(parent["lan6"]).network[0x15])
         space = self.spaces[name]
-        space.links("addr flush dev eth0")
+        space.links("addr flush dev eth0", "link set dev eth0 down",
+                    "link set dev eth0 up")
         old.links(f"link set dev {name} netns {self.spaces[at].name}")
         self.spaces[at].links(f"link set dev {name} up")
         node.update(at=at, ip=[ip], ip6=[ip6] if ip6 else [])
