@@ -204,7 +204,7 @@ test:
 natlab:
 	@deploy/bootstrap test
 	@$(MAKE) --no-print-directory natemu
-	@$(PYTHON) tests/natlab/lab.py $(if $(TOPOLOGY),shell $(TOPOLOGY) $(NATS),list)
+	@$(PYTHON) tests/natlab/natlab $(if $(TOPOLOGY),shell $(TOPOLOGY) $(NATS),list)
 asan tsan:
 	@deploy/bootstrap test
 	@tests/run $@
@@ -237,7 +237,7 @@ layers: $(B)/libpure.a $(B)/libnatcore.a
 lint: lint-text lint-c lint-go
 lint-text:
 	@mandoc -Tlint -W warning $(or $(call TRACKED,'*.[1-8]'),$(error no manual pages))
-	@for f in $(call TRACKED,'*.py') tests/run; do \
+	@for f in $(call TRACKED,'*.py') tests/run tests/natlab/natlab; do \
 		$(PYTHON) -c 'import ast, sys; ast.parse(open(sys.argv[1]).read(), sys.argv[1])' $$f || exit 1; done
 	@for f in $(call TRACKED,'*.sh' deploy .ci) ; do case $$(head -n 1 $$f) in \
 		'#!/bin/sh'*) sh -n $$f;; *bash*) bash -n $$f;; esac || exit 1; done

@@ -39,6 +39,8 @@ def user_kinds():
         "symmetric-sequential": {"mapping": apd, "filtering": apd,
                                  "ports": "sequential", "port_min": 20000},
     })
+    # No NAT and no filter: a line, to be given delay or loss.
+    kinds["line"] = {"mapping": "none", "filtering": "none"}
     kinds["like-masquerade-accept"] = {**kinds["like-masquerade"],
                                        "unsolicited": "create-state"}
     return kinds

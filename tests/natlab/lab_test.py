@@ -16,12 +16,13 @@ import sys
 import time
 
 import lab
+import spaces
 import tap
 from topologies import A1, A1_6, A2, TOPOLOGIES
 
 IP_RECVERR, MSG_ERRQUEUE = 11, 0x2000
 PATIENCE = 10
-LAB = str(lab.HERE / "lab.py")
+LAB = str(lab.HERE / "natlab")
 
 
 class Talk:
@@ -277,7 +278,7 @@ def forget_nothing(net):
 # ---- the end of it ----
 
 def names(prefix):
-    return [p.name for p in lab.NETNS.glob(prefix + "*")]
+    return [p.name for p in spaces.NETNS.glob(prefix + "*")]
 
 
 def check_end():
@@ -296,7 +297,7 @@ def check_kill():
         [LAB, "run", "two-robots", "nat-a=eim-eif", "--", "a", "sh", "-c",
          "echo up; sleep 1000"], stdout=subprocess.PIPE, text=True,
         start_new_session=True)
-    tap.eq(child.stdout.readline(), "up\n", "lab.py run")
+    tap.eq(child.stdout.readline(), "up\n", "natlab run")
     prefix = f"natlab-{child.pid}-"
     tap.eq(len(names(prefix)), 6, "with names that carry the process id")
     os.kill(child.pid, signal.SIGKILL)
@@ -312,13 +313,13 @@ def check_clean():
     old, other = f"natlab-{dead.pid}-1-x", f"natlabs{dead.pid}-1-x"
     mine = f"natlab-{os.getpid()}-0-x"
     for name in (old, other, mine):
-        lab.call(["ip", "netns", "add", name])
+        spaces.call(["ip", "netns", "add", name])
     sleeper = subprocess.Popen(["ip", "netns", "exec", old, "sleep", "1000"])
     try:
-        lab.wait_for(lambda: str(sleeper.pid) in lab.call(
+        lab.wait_for(lambda: str(sleeper.pid) in spaces.call(
             ["ip", "netns", "pids", old]).split(), "a process in it")
         done = subprocess.run([LAB, "clean"], capture_output=True, text=True)
-        there = [(lab.NETNS / n).exists() for n in (old, other, mine)]
+        there = [(spaces.NETNS / n).exists() for n in (old, other, mine)]
         tap.eq(there, [False, True, True],
                "clean: what the dead left, and nothing of others")
         tap.eq(sleeper.wait(PATIENCE), -signal.SIGKILL,
@@ -347,14 +348,11 @@ def check_refusals():
                done.stderr.count("\n") == 1, f"refused: {want}", done.stderr)
     done = subprocess.run(
         ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups",
-         sys.executable, "-c",
-         "import sys; sys.argv[0] = 'lab.py'; exec(sys.stdin.read())",
-         "run", "two-robots", "--", "a", "true"],
-        input=pathlib.Path(LAB).read_text().replace(
-            "__file__", repr(LAB)), capture_output=True, text=True)
-    tap.ok(done.returncode == 1 and done.stderr ==
-           "lab.py: needs root, for network namespaces\n",
-           "without root it says so", done.stderr)
+         sys.executable, "-c", "import lab; print(lab.missing())"],
+        capture_output=True, text=True, env={
+            "PYTHONPATH": str(lab.HERE), "PYTHONDONTWRITEBYTECODE": "1"})
+    tap.eq(done.stdout, "needs root, for network namespaces\n",
+           "without root it says so")
 
 
 def check_shell():
@@ -365,6 +363,7 @@ nat nat-a mappings
 nat nat-a ports=odd
 on z true
 nat nat-b
+move a nat-b
 """
     done = subprocess.run([LAB, "shell", "two-robots", "nat-a=eim-eif"],
                           input=script, capture_output=True, text=True,
@@ -372,14 +371,53 @@ nat nat-b
     for want in ("two-robots: two robots with the same private address",
                  "nat-a              198.51.100.10; inside 10.0.2.2/24, "
                  "2001:db8:1::1/64; NAT eim-eif (natemu)",
-                 "10.0.2.15/24", '"ports": "sequential"', '"mappings": []'):
+                 "10.0.2.15/24", '"ports": "sequential"', '"mappings": []',
+                 "a is 10.0.2.15 now"):
         tap.ok(want in done.stdout, f"shell: {want}", done.stdout)
-    for want in ('nat: ports: "odd": want preserve', "natlab-",
+    for want in ('natlab: ports: "odd": want preserve', "natlab-",
                  "in user space here: nat-a"):
         tap.ok(want in done.stderr, f"shell: {want}", done.stderr)
     shown = subprocess.run([LAB, "list"], capture_output=True, text=True)
     tap.ok(all(t in shown.stdout for t in TOPOLOGIES), "list")
-    json.loads(json.dumps(TOPOLOGIES))
+
+
+def check_up():
+    """As a test in another language would use it."""
+    with subprocess.Popen([LAB, "up", "roaming"], text=True,
+                          stdin=subprocess.PIPE, stdout=subprocess.PIPE) as up:
+        state = json.loads(up.stdout.readline())
+        net = lab.Net.open(state["dir"])
+        server = Talk(net)
+        seen = [server.source(net.socket("a"))[0]]
+        moved = subprocess.run([LAB, "move", state["dir"], "a", "site-3"],
+                               capture_output=True, text=True)
+        net = lab.Net.open(state["dir"])
+        seen.append(server.source(net.socket("a"))[0])
+        tap.eq(seen, ["198.51.100.10", "198.51.100.30"], "up, and move")
+        tap.eq(moved.stdout, "a is 172.16.0.15 now\n", "move says so")
+        for at in ("a", "nowhere"):
+            done = subprocess.run([LAB, "move", state["dir"], "a", at],
+                                  capture_output=True, text=True)
+            tap.ok(done.returncode == 1 and "NODE one of internet, site-1"
+                   in done.stderr, f"move to {at}", done.stderr)
+        up.stdin.close()
+        up.wait()
+    tap.eq(names(state["prefix"]), [], "up: gone with its standard input")
+
+
+def check_line():
+    """A line of natemu gives the kernel's NAT a delay, and the server."""
+    nodes = json.loads(json.dumps(TOPOLOGIES["two-robots"]["nodes"]))
+    line = {**lab.kinds.USER["line"], "delay_in_ms": 30, "delay_out_ms": 30}
+    nodes["line"] = {"kind": "gateway", "at": "internet", "ip": [],
+                     "lan": "203.0.113.1/24", "nat": line}
+    nodes["server"].update(at="line", ip6=[])
+    with lab.build(nodes) as net:
+        began = time.monotonic()
+        source = Talk(net).source(net.socket("a", port=5000))
+        tap.eq(source, ("198.51.100.10", 5000), "line: nothing is changed")
+        tap.ok(time.monotonic() - began >= 0.06, "line: and it takes a while")
+        tap.ok(tcp(net, "a", A1, 80), "line: TCP")
 
 
 def build_and(name, check, nats=None, nodes=None):
@@ -416,7 +454,8 @@ def main():
                         one_hop(nat), {"nat-a": nat})
         pool.submit(tap.attempt, "capture", build_and, "capture",
                     forget_nothing, None, capture_nodes())
-        for check in (check_end, check_kill, check_refusals, check_shell):
+        for check in (check_end, check_kill, check_refusals, check_shell,
+                      check_up, check_line):
             pool.submit(tap.attempt, check.__name__, check)
     tap.attempt("clean", check_clean)
     return tap.done()

@@ -25,7 +25,8 @@
 #define NAT_ERROR_MAX	 160 /* room for a message about a wrong knob */
 
 /* What of the remote endpoint makes a difference: RFC 4787 sections 4.1
- * (mapping) and 5 (filtering). NONE: nothing is translated. */
+ * (mapping) and 5 (filtering). NONE: nothing is translated; and if nothing is
+ * filtered, either, it is a plain line, with the delay and loss of one. */
 enum nat_dependence {
 	NAT_EI, /* endpoint-independent */
 	NAT_AD, /* address-dependent */
