@@ -174,8 +174,8 @@ struct nat_config {
 	uint64_t seed;
 };
 
-/* An RFC-conforming NAT: EI, EI, preserving ports, without impairments and
- * external addresses. */
+/* A NAT that makes no trouble: EI, EI, ports preserved, no hairpin, a line
+ * without faults; and without external addresses. */
 struct nat_config nat_config_default(void);
 /* Sets the knobs that are in the object. False at the first one that is
  * wrong, with one line in error: which, the value, and what would be right.
