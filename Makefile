@@ -5,6 +5,7 @@
 #   make test       every test tier          make bench   beside the peers
 #   make asan tsan  tiers under sanitizers   make fuzz    FUZZ_SECONDS= each
 #   make cov        coverage, as text        make nightly test, then fuzz
+#   make natlab     a shell among NATs; TOPOLOGY= NATS=
 #   make format lint layers                  make reformat rewrites the code
 #   make install DESTDIR= PREFIX=            make clean
 
@@ -223,6 +224,10 @@ run:
 test:
 	@deploy/bootstrap test
 	@tests/run
+natlab:
+	@deploy/bootstrap test
+	@$(MAKE) --no-print-directory natemu
+	@$(PYTHON) tests/natlab/natlab $(if $(TOPOLOGY),shell $(TOPOLOGY) $(NATS),list)
 asan tsan:
 	@deploy/bootstrap test
 	@tests/run $@
@@ -257,7 +262,7 @@ layers: $(B)/libpure.a $(B)/libnatcore.a
 lint: lint-text lint-c lint-go
 lint-text:
 	@mandoc -Tlint -W warning $(or $(call TRACKED,'*.[1-8]'),$(error no manual pages))
-	@for f in $(call TRACKED,'*.py') tests/run; do \
+	@for f in $(call TRACKED,'*.py') tests/run tests/natlab/natlab; do \
 		$(PYTHON) -c 'import ast, sys; ast.parse(open(sys.argv[1]).read(), sys.argv[1])' $$f || exit 1; done
 	@for f in $(call TRACKED,'*.sh' deploy .ci) ; do case $$(head -n 1 $$f) in \
 		'#!/bin/sh'*) sh -n $$f;; *bash*) bash -n $$f;; esac || exit 1; done
@@ -288,6 +293,6 @@ clean:
 
 -include $(shell find $(B) -name '*.d' 2>/dev/null)
 FORCE:
-.PHONY: all units sims loads natemu everything fuzzers peers run test asan tsan cov fuzz \
+.PHONY: all units sims loads natemu natlab everything fuzzers peers run test asan tsan cov fuzz \
 	nightly bench format reformat layers lint lint-text lint-c lint-go \
 	install clean FORCE

@@ -46,7 +46,7 @@ knobs_draw(struct rd *r)
 	c.external[1] = box_ip("F");
 	c.external_count = rd_u8(r) % 3;
 	c.mapping = rd_u8(r) % 5;
-	c.filtering = rd_u8(r) % 4;
+	c.filtering = rd_u8(r) % (c.mapping == NAT_NONE ? 5 : 4);
 	c.ports = rd_u8(r) % 4;
 	c.ports_fallback = 1 + rd_u8(r) % 2;
 	c.overload = rd_u8(r) % 3;

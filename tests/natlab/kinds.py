@@ -39,6 +39,8 @@ def user_kinds():
         "symmetric-sequential": {"mapping": apd, "filtering": apd,
                                  "ports": "sequential", "port_min": 20000},
     })
+    # No NAT and no filter: a line, to be given delay or loss.
+    kinds["line"] = {"mapping": "none", "filtering": "none"}
     kinds["like-masquerade-accept"] = {**kinds["like-masquerade"],
                                        "unsolicited": "create-state"}
     return kinds
@@ -170,8 +172,8 @@ table ip6 firewall {
 # would put fragments together before natemu sees them.
 BLOCKS = {
     "udp": "meta l4proto udp drop",
-    "all-but-443": "meta l4proto != tcp drop\n"
-                   "        tcp dport != 443 tcp sport != 443 drop",
+    "all-but-443": "tcp dport 443 accept\n        tcp sport 443 accept\n"
+                   "        drop",
     "ipv4": "meta nfproto ipv4 drop",
     "all": "drop",
 }

@@ -486,7 +486,7 @@ def control(w):
     tap.ok(0 < found["left"] <= 300 and 0 <= found["age"] < 60,
            "with their times", found)
     tap.eq(w.nat.knobs()["ports"], "sequential", "control: knobs")
-    w.nat.set(ports="preserve")
+    w.nat.set(ports="preserve", port_min=1024)
     tap.eq(w.prober.out(x)[1], 40000, "control: set keeps what is mapped")
     y = w.prober.socket()
     tap.eq(w.prober.out(y)[1], y.getsockname()[1], "and holds for the rest")

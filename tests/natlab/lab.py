@@ -1,30 +1,20 @@
-#!/usr/bin/python3
-"""natlab: networks with NATs of all kinds, out of network namespaces.
+"""lab: networks with NATs of all kinds, out of network namespaces.
 
-usage: lab.py list                            topologies and kinds of NAT
-       lab.py shell TOPOLOGY [NODE=KIND...]   builds one, with a shell in it
-       lab.py run TOPOLOGY [NODE=KIND...] -- NODE COMMAND...
-       lab.py clean                           removes what dead ones left
+    with lab.build("two-robots", {"nat-a": "eim-adf"}) as net:
+        net.run("a", ["tailscale", "netcheck"])
+        net.socket("a").sendto(b"x", (topologies.A1, 3478))
+        net.nat("nat-a").set(ttl_single=20)
 
-For tests: `with lab.build("two-robots", {"nat-a": "eim-adf"}) as net:`, and
-then net.run("a", ["ping", ...]), net.socket("a"), net.nat("nat-a").set(...).
-README.md says more. Needs root, iproute2, nftables and /dev/net/tun.
-
-Namespaces are called natlab-PID-N-NODE. They go at the end of the with block;
-a helper process removes them if this one is killed; and each lab removes what
-dead ones have left.
+README.md says more; `natlab` is the command for people. Needs root, iproute2,
+nftables and /dev/net/tun, and says so by CannotBuild.
 """
 
-import contextlib
 import copy
-import ctypes
 import ipaddress
 import json
 import os
 import pathlib
-import shlex
 import shutil
-import signal
 import socket
 import subprocess
 import sys
@@ -33,41 +23,19 @@ import threading
 import time
 
 sys.dont_write_bytecode = True
-HERE = pathlib.Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE))
 
 import kinds  # noqa: E402
+from spaces import (  # noqa: E402
+    NETNS, CannotBuild, Failed, Space, clean, die_with_parent, find,
+    watch_over)
 from topologies import TOPOLOGIES  # noqa: E402
 
+HERE = pathlib.Path(__file__).resolve().parent
 TOP = HERE.parent.parent
 NATEMU = os.environ.get(
     "NATEMU", str(TOP / "build/release/tests/natlab/natemu"))
-NETNS = pathlib.Path("/run/netns")
 INTERNET, INTERNET_6 = "192.0.2.1", "2001:db8::1"
-CLONE_NEWNET = 0x40000000
 PATIENCE = 20.0
-
-libc = ctypes.CDLL(None, use_errno=True)
-
-
-class CannotBuild(Exception):
-    """Why a topology cannot be built here."""
-
-
-class Failed(Exception):
-    """A command that should have worked."""
-
-
-# ---- commands ----
-
-def call(command, text=None):
-    """Runs a command; returns its output."""
-    done = subprocess.run(command, input=text, text=True,
-                          stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    if done.returncode:
-        raise Failed(f"{shlex.join(command)}: {done.stderr.strip()}"
-                     + (f"\n{text}" if text else ""))
-    return done.stdout
 
 
 def missing(natemu=False, upnp=False):
@@ -85,83 +53,13 @@ def missing(natemu=False, upnp=False):
     return ""
 
 
-def find(program):
-    return shutil.which(program, path=os.environ.get("PATH", "")
-                        + ":/usr/sbin:/sbin")
-
-
-# ---- namespaces ----
-
-class Space:
-    """A network namespace with a name."""
-
-    def __init__(self, name):
-        self.name = name
-        call(["ip", "netns", "add", name])
-        self.fd = os.open(NETNS / name, os.O_RDONLY | os.O_CLOEXEC)
-        self.links("link set lo up")
-        self.sysctl({
-            "net/ipv4/conf/all/rp_filter": 0,
-            "net/ipv4/conf/default/rp_filter": 0,
-            "net/ipv4/conf/all/send_redirects": 0,
-            "net/ipv4/conf/default/send_redirects": 0,
-            "net/ipv4/icmp_ratelimit": 0,
-            "net/ipv6/icmp/ratelimit": 0,
-            "net/ipv6/conf/default/accept_dad": 0,
-            "net/ipv6/conf/default/accept_ra": 0})
-
-    def links(self, *lines):
-        """ip(8) commands, without "ip"."""
-        call(["ip", "-n", self.name, "-batch", "-"], "\n".join(lines) + "\n")
-
-    @contextlib.contextmanager
-    def inside(self):
-        """This thread is inside; sockets that it makes stay there."""
-        home = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            enter(self.fd)
-            try:
-                yield
-            finally:
-                enter(home)
-        finally:
-            os.close(home)
-
-    def sysctl(self, values):
-        with self.inside():
-            for path, value in values.items():
-                pathlib.Path("/proc/sys", path).write_text(str(value))
-
-    def command(self, words):
-        return ["ip", "netns", "exec", self.name, *map(str, words)]
-
-    def nft(self, rules):
-        if rules.strip():
-            call(self.command([find("nft"), "-f", "-"]), rules)
-
-    def remove(self):
-        os.close(self.fd)
-        call(["ip", "netns", "del", self.name])
-
-
-def enter(fd):
-    if libc.setns(fd, CLONE_NEWNET) == -1:
-        raise OSError(ctypes.get_errno(), "setns")
-
-
-def die_with_parent():
-    PR_SET_PDEATHSIG = 1
-    libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-
-
 # ---- natemu ----
 
 class Nat:
     """A natemu process, by its control socket."""
 
-    def __init__(self, path, child):
+    def __init__(self, path):
         self.path = path
-        self.child = child
 
     def ask(self, **command):
         with socket.socket(socket.AF_UNIX) as s:
@@ -208,6 +106,27 @@ class Net:
         self.dir = pathlib.Path(tempfile.mkdtemp(prefix=self.prefix))
         self.dir.chmod(0o755)
 
+    @classmethod
+    def open(cls, folder):
+        """One that another process has built."""
+        net = cls.__new__(cls)
+        net.dir = pathlib.Path(folder)
+        state = json.loads((net.dir / "net.json").read_text())
+        net.prefix, net.nodes = state["prefix"], state["nodes"]
+        net.spaces = {name: Space(net.prefix + name, make=False)
+                      for name in state["namespaces"]}
+        net.nats = {p.stem: Nat(p) for p in net.dir.glob("*.sock")}
+        net.children = []
+        return net
+
+    def save(self):
+        """For Net.open, and for tests in other languages."""
+        state = {"dir": str(self.dir), "prefix": self.prefix,
+                 "namespaces": {n: s.name for n, s in self.spaces.items()},
+                 "nodes": self.nodes}
+        (self.dir / "net.json").write_text(json.dumps(state))
+        return state
+
     def __enter__(self):
         return self
 
@@ -229,6 +148,7 @@ class Net:
                                   f"{next(iter(left.values()))['at']}")
             for name in ready:
                 self.add(name, left.pop(name))
+        self.save()
         return self
 
     def add(self, name, node):
@@ -299,7 +219,7 @@ class Net:
             nat = kinds.USER[nat]
         elif isinstance(nat, str):
             raise CannotBuild(f"{name}: {nat}: no such kind of NAT; "
-                              "lab.py list shows them")
+                              "natlab list shows them")
         if "kernel" in nat:
             self.add_kernel_nat(name, node, nat)
         else:
@@ -356,11 +276,13 @@ class Net:
             del config["inside"]["pcap"], config["outside"]["pcap"]
         file = self.dir / f"{name}.json"
         file.write_text(json.dumps(config, indent=1) + "\n")
-        child = self.popen(name, [NATEMU, file], stdout=subprocess.PIPE,
-                           stderr=subprocess.PIPE, text=True)
+        log = self.dir / f"{name}.log"
+        with open(log, "w") as errors:
+            child = self.popen(name, [NATEMU, file], stdout=subprocess.PIPE,
+                               stderr=errors, text=True)
         if child.stdout.readline() != "ready\n":
-            raise Failed(f"{name}: {child.stderr.read().strip()}")
-        self.nats[name] = Nat(config["control"], child)
+            raise Failed(f"{name}: {log.read_text().strip()}")
+        self.nats[name] = Nat(config["control"])
         networks = [f"{ip}/32" for ip in node["ip"]]
         if routed:
             networks = [network(node["lan"])]
@@ -453,11 +375,13 @@ class Net:
         if parent and parent.get("lan6") and ip6 is None:
             ip6 = str(ipaddress.ip_interface(parent["lan6"]).network[0x15])
         space = self.spaces[name]
-        space.links("addr flush dev eth0")
+        space.links("addr flush dev eth0", "link set dev eth0 down",
+                    "link set dev eth0 up")
         old.links(f"link set dev {name} netns {self.spaces[at].name}")
         self.spaces[at].links(f"link set dev {name} up")
         node.update(at=at, ip=[ip], ip6=[ip6] if ip6 else [])
         self.address(name, node, "eth0")
+        self.save()
 
     def close(self):
         for child in reversed(self.children):
@@ -559,191 +483,3 @@ def build(topology, nats=None):
     except BaseException:
         net.close()
         raise
-
-
-# ---- what is left behind ----
-
-watcher = None
-
-
-def watch_over():
-    """A process that removes our namespaces should we be killed: it notices
-    by the end of its standard input."""
-    global watcher
-    with Net.lock:
-        if watcher is None or watcher.poll() is not None:
-            watcher = subprocess.Popen(
-                [sys.executable, __file__, "reap", str(os.getpid())],
-                stdin=subprocess.PIPE, stdout=subprocess.DEVNULL,
-                start_new_session=True)
-
-
-def leftovers():
-    """Namespaces and folders by the process that made them."""
-    found = {}
-    for path in [*NETNS.glob("natlab-*-*-*"),
-                 *pathlib.Path(tempfile.gettempdir()).glob("natlab-*-*-*")]:
-        pid = path.name.split("-")[1]
-        if pid.isdigit():
-            found.setdefault(int(pid), []).append(path)
-    return found
-
-
-def remove(paths):
-    for path in paths:
-        if path.parent == NETNS:
-            inside = subprocess.run(["ip", "netns", "pids", path.name],
-                                    capture_output=True, text=True)
-            for pid in inside.stdout.split():
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(int(pid), signal.SIGKILL)
-            subprocess.run(["ip", "netns", "del", path.name],
-                           stderr=subprocess.DEVNULL)
-        else:
-            shutil.rmtree(path, ignore_errors=True)
-
-
-def clean():
-    """Removes what processes have left that are dead; returns how much."""
-    dead = [path for pid, paths in leftovers().items()
-            if not pathlib.Path(f"/proc/{pid}").exists() for path in paths]
-    remove(dead)
-    return len(dead)
-
-
-def reap(pid):
-    for signo in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(signo, signal.SIG_IGN)
-    sys.stdin.buffer.read()
-    remove(leftovers().get(pid, []))
-
-
-# ---- for people ----
-
-def parse(words):
-    """TOPOLOGY [NODE=KIND...]"""
-    if not words or words[0] not in TOPOLOGIES:
-        sys.exit(f"lab.py: {words[0] if words else 'no topology'}: want one "
-                 f"of {', '.join(TOPOLOGIES)}")
-    nats = {}
-    for word in words[1:]:
-        node, equals, kind = word.partition("=")
-        if not equals:
-            sys.exit(f"lab.py: {word}: want NODE=KIND")
-        nats[node] = json.loads(kind) if kind.startswith("{") else kind
-    return words[0], nats
-
-
-def show_list():
-    print("Topologies:")
-    for name, topology in TOPOLOGIES.items():
-        print(f"  {name:16} {topology['about']}")
-    print("\nKinds of NAT, by the kernel:\n  " + " ".join(kinds.KERNEL))
-    print("\nin user space (tests/natlab/natemu):\n  " + " ".join(kinds.USER))
-
-
-def write_helpers(net):
-    """`on`, `nat` and `move`, for the shell."""
-    folder = net.dir / "bin"
-    folder.mkdir()
-    names = " ".join(net.spaces)
-    for name, text in {
-        "on": f"""#!/bin/sh
-[ $# -gt 0 ] || {{ echo "usage: on NODE [COMMAND...]; NODE is one of {names}" >&2; exit 2; }}
-node=$1; shift
-[ $# -gt 0 ] || set -- "${{SHELL:-/bin/sh}}"
-exec ip netns exec "{net.prefix}$node" "$@"
-""",
-        "nat": f"""#!/bin/sh
-exec {sys.executable} {HERE}/lab.py ctl {net.dir} "$@"
-""",
-    }.items():
-        (folder / name).write_text(text)
-        (folder / name).chmod(0o755)
-    return folder
-
-
-def control(folder, words):
-    """nat NODE [mappings|counters|knobs|flush|KNOB=VALUE...]"""
-    path = pathlib.Path(folder)
-    nats = {p.stem: Nat(p, None) for p in path.glob("*.sock")}
-    if not words or words[0] not in nats:
-        sys.exit(f"usage: nat NODE [mappings|counters|knobs|flush|"
-                 f"KNOB=VALUE...]; in user space here: "
-                 f"{', '.join(nats) or 'none'}")
-    nat, words = nats[words[0]], words[1:] or ["mappings"]
-    try:
-        if words[0] in ("mappings", "counters", "knobs", "flush"):
-            print(json.dumps(nat.ask(do=words[0]), indent=1))
-            return
-        for word in words:
-            knob, equals, value = word.partition("=")
-            with contextlib.suppress(ValueError):
-                value = json.loads(value)
-            if not equals:
-                sys.exit(f"nat: {word}: want KNOB=VALUE")
-            nat.set(**{knob: value})
-    except Failed as error:
-        sys.exit(f"nat: {error}")
-
-
-def shell(words):
-    topology, nats = parse(words)
-    with build(topology, nats) as net:
-        folder = write_helpers(net)
-        print(f"{topology}: {TOPOLOGIES[topology]['about']}\n")
-        print(net.describe())
-        print("\n  on NODE COMMAND...    runs a command there; without one, a "
-              "shell\n  nat NODE              mappings of a NAT in user space; "
-              "also counters,\n                        knobs, flush, "
-              "KNOB=VALUE\n  exit                  removes all of it\n",
-              flush=True)
-        env = {**os.environ, "PATH": f"{folder}:{os.environ['PATH']}",
-               "NATLAB": str(net.dir), "PS1": f"natlab {topology}# "}
-        command = [os.environ.get("SHELL", "/bin/sh")]
-        if command[0].endswith("bash"):
-            command.append("--norc")
-        return subprocess.run(command, env=env).returncode
-
-
-def run(words):
-    at = words.index("--") if "--" in words else len(words)
-    topology, nats = parse(words[:at])
-    if len(words) < at + 3:
-        sys.exit("lab.py: run: want TOPOLOGY [NODE=KIND...] -- NODE COMMAND...")
-    with build(topology, nats) as net:
-        if words[at + 1] not in net.spaces:
-            sys.exit(f"lab.py: {words[at + 1]}: want one of "
-                     f"{', '.join(net.spaces)}")
-        return net.run(words[at + 1], words[at + 2:], stdout=None,
-                       stderr=None).returncode
-
-
-def main():
-    words = sys.argv[1:] or ["-h"]
-    # With a signal, too, all is removed.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
-    try:
-        if words[0] == "list":
-            show_list()
-        elif words[0] == "shell":
-            return shell(words[1:])
-        elif words[0] == "run":
-            return run(words[1:])
-        elif words[0] == "clean":
-            print(f"removed {clean()}")
-        elif words[0] == "ctl":
-            control(words[1], words[2:])
-        elif words[0] == "reap":
-            reap(int(words[1]))
-        else:
-            print(__doc__.strip())
-            return 0 if words[0] in ("-h", "--help") else 2
-    except (CannotBuild, Failed) as error:
-        print(f"lab.py: {error}", file=sys.stderr)
-        return 1
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -193,10 +193,12 @@ nat_input(struct nat *n, enum nat_side from, const uint8_t *packet, size_t len,
 		return nat_drop(n, NAT_DROP_MALFORMED);
 	if (len > 0)
 		memcpy(copy, packet, len);
-	if (packet_read(&k, copy, len))
-		frag_packet(n, from, &k);
-	else
+	if (!packet_read(&k, copy, len))
 		nat_drop(n, NAT_DROP_MALFORMED);
+	else if (n->config.filtering == NAT_NONE)
+		flow_line(n, from, &k);
+	else
+		frag_packet(n, from, &k);
 }
 
 struct mono

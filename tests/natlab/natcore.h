@@ -25,7 +25,8 @@
 #define NAT_ERROR_MAX	 160 /* room for a message about a wrong knob */
 
 /* What of the remote endpoint makes a difference: RFC 4787 sections 4.1
- * (mapping) and 5 (filtering). NONE: nothing is translated. */
+ * (mapping) and 5 (filtering). NONE: nothing is translated; and if nothing is
+ * filtered, either, it is a plain line, with the delay and loss of one. */
 enum nat_dependence {
 	NAT_EI, /* endpoint-independent */
 	NAT_AD, /* address-dependent */
@@ -173,8 +174,8 @@ struct nat_config {
 	uint64_t seed;
 };
 
-/* An RFC-conforming NAT: EI, EI, preserving ports, without impairments and
- * external addresses. */
+/* A NAT that makes no trouble: EI, EI, ports preserved, no hairpin, a line
+ * without faults; and without external addresses. */
 struct nat_config nat_config_default(void);
 /* Sets the knobs that are in the object. False at the first one that is
  * wrong, with one line in error: which, the value, and what would be right.

@@ -246,7 +246,8 @@ is_too_big(struct nat *n, enum nat_side from, const struct packet *k)
 	if (k->n <= mtu || !k->dont_fragment)
 		return false;
 	nat_drop(n, NAT_DROP_TOO_BIG);
-	if (n->config.ptb)
+	if (n->config.ptb && !packet_is_error(k) &&
+	    !packet_is_later_fragment(k))
 		icmp_say(n, from, k, ICMP_TOO_BIG, mtu);
 	return true;
 }
@@ -270,4 +271,15 @@ flow_packet(struct nat *n, enum nat_side from, struct packet *k)
 		return flow_out(n, k);
 	if (!answer_ping(n, NAT_OUTSIDE, k))
 		flow_in(n, k, NULL);
+}
+
+void
+flow_line(struct nat *n, enum nat_side from, struct packet *k)
+{
+	bool out = from == NAT_INSIDE;
+
+	if (is_too_big(n, from, k))
+		return;
+	n->counters[out ? NAT_COUNT_OUT : NAT_COUNT_IN]++;
+	nat_send(n, out ? NAT_OUTSIDE : NAT_INSIDE, k);
 }

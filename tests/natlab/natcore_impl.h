@@ -230,6 +230,8 @@ int64_t waiting_due(const struct nat *n); /* 0: nothing waits */
 /* ---- natcore_flow.c: which packets pass, and as what ---- */
 
 void flow_packet(struct nat *n, enum nat_side from, struct packet *k);
+/* The same for a NAT that is but a line: all pass, of all protocols. */
+void flow_line(struct nat *n, enum nat_side from, struct packet *k);
 /* Packets that nobody asked for, and that are not passed on. */
 void flow_unsolicited(
     struct nat *n, const struct packet *k, enum nat_count why);

@@ -32,9 +32,6 @@ struct knob {
 static const char *const dependence_names[] = {"endpoint-independent",
     "address-dependent", "address-and-port-dependent", "port-dependent", "none",
     NULL};
-/* Of filtering: there is always a filter. */
-static const char *const filtering_names[] = {"endpoint-independent",
-    "address-dependent", "address-and-port-dependent", "port-dependent", NULL};
 static const char *const ports_names[] = {
     "preserve", "sequential", "random", "block", NULL};
 static const char *const fallback_names[] = {"sequential", "random", NULL};
@@ -98,7 +95,7 @@ static const struct knob knobs[] = {
 	{"inside_address", KIND_ADDRESS, AT(inside4), NULL, 4, 0},
 	{"inside_address6", KIND_ADDRESS, AT(inside6), NULL, 6, 0},
 	CHOICE("mapping", mapping, dependence_names),
-	CHOICE("filtering", filtering, filtering_names),
+	CHOICE("filtering", filtering, dependence_names),
 	CHOICE("ports", ports, ports_names),
 	CHOICE("ports_fallback", ports_fallback, fallback_names),
 	CHOICE("overload", overload, overload_names),
@@ -321,6 +318,8 @@ config_check(const struct nat_config *c, char error[static NAT_ERROR_MAX])
 		what = "port_min: is greater than port_max";
 	else if (c->ports == NAT_PORTS_BLOCK && c->pooling != NAT_POOL_PAIRED)
 		what = "ports: block: only with pooling paired";
+	else if (c->filtering == NAT_NONE && c->mapping != NAT_NONE)
+		what = "filtering: none: only with mapping none";
 	if (what != NULL)
 		snprintf(error, NAT_ERROR_MAX, "%s", what);
 	return what == NULL;

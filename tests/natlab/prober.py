@@ -209,8 +209,10 @@ class Prober:
         self.drop(x, z)
         if source is None:
             return "none"
-        return {own: "internal-source", mz: "external-source"}.get(
-            source, f"from {source}")
+        if source == own:
+            return "internal-source"
+        # Where the mapping depends on the remote, its port is another one.
+        return "external-source" if source[0] == mz[0] else f"from {source}"
 
     def poisoned(self):
         """An early packet from AA changes what the mapping to AA is."""

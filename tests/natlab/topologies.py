@@ -82,7 +82,7 @@ TOPOLOGIES = {
             "nat-b": gateway(2), "b": robot(2, "nat-b")}},
     "roaming": {
         "about": "three sites with a NAT each; robot a moves between them "
-                 "(lab.move, or `move` in the shell), b stays",
+                 "(net.move, or `move` in the shell), b stays",
         "nodes": {
             "server": server(),
             "site-1": gateway(1, nat="masquerade"),

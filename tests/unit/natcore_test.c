@@ -37,6 +37,15 @@ static const struct nat_case mapping[] = {
 	"in udp S:2 a:5000 = a:5000\n"
 	"in udp T:2 a:5000 = -\n"
 	"in udp S:2 a:5001 = -"},
+    {"mapping none, filtering none: a line",
+	"'mapping': 'none', 'filtering': 'none'",
+	"in udp T:2 a:5000 = a:5000\n"
+	"in ack T:2 a:5000 = a:5000\n"
+	"in unreach T a:5000>S:1 = in icmp 3/3 T>a (udp a:5000>S:1)\n"
+	"in ping T:8 E:8 = in echo T:8>E:8\n"
+	"out ack a:5000 T:2 = a:5000\n"
+	"out udp a6:5000 S6:1 = a6:5000\n"
+	"in udp S6:1 b6:5000 = b6:5000"},
     {"no external address: nothing goes out", "'external': []",
 	"out udp a:5000 S:1 = -"},
     {"an endpoint has a mapping per protocol", "'ports': 'sequential'",
