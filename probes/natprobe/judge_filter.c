@@ -45,6 +45,34 @@ control(const struct probe *p, unsigned kind, struct verdict_filter *v)
 }
 
 static bool
+place_answers(const struct probe *p, enum place place)
+{
+	const struct ask *a;
+
+	for (uint16_t u = 0; u < MAPPING_UNITS; u++) {
+		a = engine_find(&p->engine, TEST_MAPPING, u, (uint8_t)place);
+		if (a != NULL && a->state == ASK_ANSWERED)
+			return true;
+	}
+	return false;
+}
+
+/*
+ * Where the NAT has another external address for another server, no answer
+ * from the other address can reach the port that was opened for it: the
+ * control cannot pass. Then it must do that the server changes its port if
+ * asked, and answers from its other address if that is asked.
+ */
+static void
+allow_for_pool(const struct probe *p, bool good[FILTER_KINDS])
+{
+	if (!judge_mapping(p).pool_varies || !good[FILTER_PORT])
+		return;
+	good[FILTER_BOTH] |= place_answers(p, PLACE_AA);
+	good[FILTER_IP] |= place_answers(p, PLACE_AP);
+}
+
+static bool
 silent(const struct verdict_filter *v, unsigned kind)
 {
 	return v->tried[kind] > 0 && v->passed[kind] == 0;
@@ -82,6 +110,7 @@ judge_filter(const struct probe *p)
 	count(p, &v, &refused);
 	for (unsigned k = 0; k < FILTER_KINDS; k++)
 		good[k] = control(p, k, &v);
+	allow_for_pool(p, good);
 	v.kind = classify(&v, good);
 	if (v.kind == BEHAVIOUR_MIXED)
 		v.why = REASON_VARIES;
