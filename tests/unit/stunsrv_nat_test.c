@@ -480,69 +480,6 @@ test_wildcard(void)
 	ok(holds(p, len, STUN_RESPONSE_ORIGIN, &plain), "where it came to");
 }
 
-/* ---- sources that get nothing ---- */
-
-static void
-test_own_sources(void)
-{
-	static const struct stun_addr own[] = {
-	    {V4(198, 51, 100, 10), 3478}, {{0}, 3500}};
-	static const struct stun_addr to = {V4(10, 0, 0, 2), 3500};
-	static const struct {
-		const char *what;
-		struct stun_addr from;
-		bool wildcard, good;
-	} rows[] = {
-	    {"our own socket", {V4(198, 51, 100, 10), 3478}, false, false},
-	    {"another port of ours", {V4(198, 51, 100, 10), 3479}, false, true},
-	    {"our port elsewhere", {V4(198, 51, 100, 12), 3478}, false, true},
-	    {"where it came to", {V4(10, 0, 0, 2), 3500}, true, false},
-	    {"its other port", {V4(10, 0, 0, 2), 3501}, true, true},
-	    {"its port elsewhere", {V4(10, 0, 0, 3), 3500}, true, true},
-	};
-	struct stunsrv_site site = single;
-	uint8_t q[64], p[STUNSRV_ANSWER_MAX];
-	size_t n = build(q, sizeof(q), S(""), false);
-	struct stunsrv_reply r;
-
-	site.own = own;
-	site.n_own = 2;
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-		const struct stunsrv_arrival a = {
-		    .from = &rows[i].from, .to = &to};
-
-		site.wildcard = rows[i].wildcard;
-		ok((serve(&site, &a, q, n, &r, p) > 0) == rows[i].good &&
-			r.verdict == (rows[i].good ? OK : STUNSRV_BAD_SOURCE),
-		    rows[i].what);
-	}
-}
-
-static void
-test_denied(void)
-{
-	static const struct stun_addr inside = {V4(192, 0, 2, 200), 5};
-	static const struct stun_addr outside = {V4(192, 0, 3, 0), 5};
-	struct stunsrv_site site = single;
-	struct stunsrv_arrival a = {.from = &inside};
-	struct ip_set denied = {0};
-	struct ip_prefix prefix;
-	uint8_t q[64], p[STUNSRV_ANSWER_MAX];
-	size_t n = build(q, sizeof(q), S(""), false);
-	struct stunsrv_reply r;
-
-	ip_prefix_parse(&prefix, S("192.0.2.0/24"));
-	ip_set_add_prefix(&denied, &prefix);
-	ip_set_close(&denied);
-	site.denied = &denied;
-	ok(serve(&site, &a, q, n, &r, p) == 0 &&
-		r.verdict == STUNSRV_DENIED_SOURCE,
-	    "a denied source gets silence");
-	a.from = &outside;
-	ok(serve(&site, &a, q, n, &r, p) == 32, "its neighbour does not");
-	ip_set_clear(&denied);
-}
-
 /* ---- RFC 3489 ---- */
 
 /* The id's 16 bytes come back; the list of an odd number is made even. */
@@ -599,8 +536,6 @@ main(void)
 	test_delay();
 	test_streams();
 	test_wildcard();
-	test_own_sources();
-	test_denied();
 	test_classic();
 	return tap_done();
 }
