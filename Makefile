@@ -234,7 +234,7 @@ asan tsan:
 cov:
 	@deploy/bootstrap dev
 	@tests/run cov
-	@gcovr --root . --filter lib/ --filter relayd/ --filter stund/ --filter coordd/ --filter coordctl/ build/cov
+	@gcovr --root . --filter lib/ --filter relayd/ --filter stund/ --filter coordd/ --filter coordctl/ --filter probes/ build/cov
 fuzz:
 	@deploy/bootstrap test
 	@FUZZ_SECONDS=$(or $(FUZZ_SECONDS),60) tests/run fuzz
@@ -281,7 +281,7 @@ SHARE = $(DESTDIR)$(PREFIX)/share
 install: all
 	@for p in $(PROGRAMS); do \
 		install -D -m 755 $(B)/$$p "$(DESTDIR)$(PREFIX)/sbin/campusnet-$$p" && \
-		install -D -m 644 $$p/$$p.8 "$(SHARE)/man/man8/campusnet-$$p.8" || exit 1; done
+		install -D -m 644 $$([ -d $$p ] || echo probes/)$$p/$$p.8 "$(SHARE)/man/man8/campusnet-$$p.8" || exit 1; done
 	@for to in bash:bash-completion/completions/campusnet-coordctl \
 		zsh:zsh/site-functions/_campusnet-coordctl \
 		fish:fish/vendor_completions.d/campusnet-coordctl.fish; do \

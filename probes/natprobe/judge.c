@@ -91,7 +91,7 @@ judge(const struct probe *p, struct verdicts *v)
 	v->filter = judge_filter(p);
 	v->alloc = judge_alloc(p);
 	v->poison = judge_poison(p, &v->mapping);
-	v->collision = judge_collision(p);
+	v->collision = judge_collision(p, &v->mapping);
 	v->hairpin = judge_hairpin(p, &v->mapping, &v->filter);
 	for (unsigned c = 0; c < LIFE_CLASSES; c++)
 		v->life[c] = judge_life(p, c);

@@ -176,7 +176,7 @@ judge_poison(const struct probe *p, const struct verdict_mapping *m)
 }
 
 struct verdict_collision
-judge_collision(const struct probe *p)
+judge_collision(const struct probe *p, const struct verdict_mapping *m)
 {
 	struct verdict_collision v = {.until_collision = ANSWER_UNKNOWN};
 	const struct ask *ap = engine_find(&p->engine, TEST_COLLISION, 0, 1);
@@ -186,6 +186,8 @@ judge_collision(const struct probe *p)
 		v.why = REASON_NOT_ASKED;
 	else if (ap->state != ASK_ANSWERED || pp->state != ASK_ANSWERED)
 		v.why = REASON_LOSS;
+	else if (m->kind != BEHAVIOUR_EI)
+		v.until_collision = ANSWER_NO;
 	else
 		v.until_collision = stun_addr_same(&ap->mapped, &pp->mapped)
 		    ? ANSWER_NO

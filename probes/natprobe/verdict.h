@@ -148,7 +148,8 @@ struct verdict_filter judge_filter(const struct probe *p);
 struct verdict_alloc judge_alloc(const struct probe *p);
 struct verdict_poison judge_poison(
     const struct probe *p, const struct verdict_mapping *m);
-struct verdict_collision judge_collision(const struct probe *p);
+struct verdict_collision judge_collision(
+    const struct probe *p, const struct verdict_mapping *m);
 struct verdict_hairpin judge_hairpin(const struct probe *p,
     const struct verdict_mapping *m, const struct verdict_filter *f);
 struct verdict_refresh judge_refresh(const struct probe *p);

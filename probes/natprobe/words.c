@@ -126,6 +126,26 @@ print_life(FILE *out, const char *name, const json_t *v)
 	print_line(out, name, text, "");
 }
 
+/* The shorter life of those that talk; what is kept alive more often than
+ * that by a fifth stays. */
+static void
+print_keepalive(FILE *out, const json_t *lifetime)
+{
+	double exchange = json_number_value(
+	    json_object_get(json_object_get(lifetime, "exchange"), "alive"));
+	double stream = json_number_value(
+	    json_object_get(json_object_get(lifetime, "stream"), "alive"));
+	double least = exchange < stream ? exchange : stream;
+
+	if (least <= 0)
+		return;
+	fprintf(out, "  %-18s every %.0f s at least%s\n", "keep alive",
+	    least * 0.8,
+	    least < 26 ? "; Tailscale clients ask STUN every 20 to 26 s, "
+			 "which is too seldom here"
+		       : "");
+}
+
 static void
 print_lifetimes(FILE *out, const json_t *f)
 {
@@ -139,9 +159,59 @@ print_lifetimes(FILE *out, const json_t *f)
 	    out, "lives, one packet", json_object_get(l, "one_packet_out"));
 	print_life(out, "lives, exchange", json_object_get(l, "exchange"));
 	print_life(out, "lives, stream", json_object_get(l, "stream"));
+	print_keepalive(out, l);
 	if (*str(r, "why") == '\0')
 		fprintf(out, "  %-18s outbound packets %s, inbound %s\n",
 		    "refreshed by", str(r, "outbound"), str(r, "inbound"));
+}
+
+static bool
+says(const json_t *f, const char *key, const char *verdict)
+{
+	return strcmp(str(json_object_get(f, key), "verdict"), verdict) == 0;
+}
+
+/* What can be done about it, or that nothing must be. */
+static void
+print_effects(FILE *out, const json_t *f)
+{
+	if (says(f, "early_packet_changes_mapping", "yes"))
+		print_line(out, "early packets",
+		    "change the mapping: who sends first to here ruins the "
+		    "direct way",
+		    "let the gateway drop what nobody asked for");
+	if (says(f, "until_collision", "yes"))
+		print_line(out, "same port twice",
+		    "the second host's mapping depends on the destination", "");
+	if (says(f, "until_collision", "no") &&
+	    says(f, "mapping", "endpoint-independent"))
+		print_line(out, "same port twice", "does no harm", "");
+	if (strcmp(str(json_object_get(f, "hairpin"), "why"), "not-asked") != 0)
+		print_verdict(out, "hairpin", json_object_get(f, "hairpin"));
+}
+
+/* The rules of hole punching: each side must send to where the other's
+ * packets come from, and let in what comes from there. */
+static void
+print_outlook(FILE *out, const json_t *f)
+{
+	bool any = says(f, "mapping", "endpoint-independent") ||
+	    says(f, "mapping", "none");
+	bool strict = says(f, "filtering", "address-and-port-dependent") ||
+	    says(f, "filtering", "port-dependent");
+	const char *text;
+
+	if (says(f, "mapping", "unknown") || says(f, "filtering", "unknown"))
+		return;
+	if (!strict)
+		text = "to every host whose own network lets UDP out";
+	else if (any)
+		text = "to all hosts but those whose NAT has a "
+		       "destination-dependent mapping and filters by port";
+	else
+		text = "only to hosts whose NAT filters by address, or not "
+		       "at all";
+	print_line(out, "direct way", text, "");
 }
 
 static void
@@ -180,15 +250,9 @@ print_family(FILE *out, const char *name, const json_t *f)
 	print_mapping(out, f);
 	print_verdict(out, "filtering", json_object_get(f, "filtering"));
 	print_ports(out, f);
-	print_verdict(out, "early packet harms",
-	    json_object_get(f, "early_packet_changes_mapping"));
-	if (strcmp(str(json_object_get(f, "until_collision"), "why"),
-		"not-asked") != 0)
-		print_verdict(out, "until collision",
-		    json_object_get(f, "until_collision"));
-	if (strcmp(str(json_object_get(f, "hairpin"), "why"), "not-asked") != 0)
-		print_verdict(out, "hairpin", json_object_get(f, "hairpin"));
+	print_effects(out, f);
 	print_lifetimes(out, f);
+	print_outlook(out, f);
 }
 
 void

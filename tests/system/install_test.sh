@@ -32,9 +32,9 @@ where="$root/opt/campus"
 share=$where/share
 check "nothing lies outside of PREFIX" \
 	is "$(cd "$root" && find . -type f ! -path './opt/campus/*')" ""
-check "the programs, with names of their own" is "$(ls -m "$where/sbin")" \
-	"campusnet-coordctl, campusnet-coordd, campusnet-relayd, campusnet-stund"
-for name in relayd stund coordd coordctl; do
+check "the programs, with names of their own" is "$(ls -m -w 0 "$where/sbin")" \
+	"campusnet-coordctl, campusnet-coordd, campusnet-natprobe, campusnet-relayd, campusnet-stund"
+for name in relayd stund coordd coordctl natprobe; do
 	version=$("$where/sbin/campusnet-$name" --version)
 	check "$name runs and knows its version" \
 		is "${version#"$name "}" "$(cat build/release/version)"
