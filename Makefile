@@ -198,14 +198,15 @@ endif
 GO    = GOTOOLCHAIN=local CGO_ENABLED=0 $(shell deploy/bootstrap go)
 PEERS = $(addprefix build/peers/,derper derpprobe stunc stund tailscaled tailscale)
 BENCHES = $(addprefix build/peers/,derpbench coordbench stunbench)
-peers: $(PEERS) $(BENCHES) build/peers/pionstun
+STUNTOOLS = $(addprefix build/peers/,pionstun netcheckstun)
+peers: $(PEERS) $(BENCHES) $(STUNTOOLS)
 $(PEERS) &: tests/interop/go.mod tests/interop/go.sum
 	@mkdir -p build/peers
 	$(Q)cd tests/interop && $(GO) build -o ../../build/peers/ $(PEERS:build/peers/%=tailscale.com/cmd/%)
 	@touch $(PEERS)
-build/peers/pionstun: $(wildcard tests/interop/pionstun/*.go) tests/interop/go.mod tests/interop/go.sum
+$(STUNTOOLS): build/peers/%: $(wildcard tests/interop/*stun/*.go) tests/interop/go.mod tests/interop/go.sum
 	@mkdir -p build/peers
-	$(Q)cd tests/interop && $(GO) build -o ../../$@ ./pionstun
+	$(Q)cd tests/interop && $(GO) build -o ../../$@ ./$*
 $(BENCHES): $(wildcard $(addprefix tests/bench/,*.go */*.go go.*))
 	@mkdir -p build/peers
 	$(Q)cd tests/bench && $(GO) build -o ../../$@ ./$(patsubst %bench,%,$(filter-out derpbench,$(@F)))
