@@ -158,6 +158,7 @@ natemu: $(NATEMU)
 NATPROBE_PURE := $(patsubst %,probes/natprobe/%.o,label engine plan plan_life \
 	probe judge judge_mapping judge_filter judge_alloc judge_life \
 	judge_hairpin)
+UNIT_OBJS_natprobe_engine_test := $(patsubst %,probes/natprobe/%.o,label engine)
 SIM_OBJS_natprobe_test   := tests/sim/natworld.o $(NATPROBE_PURE) \
 	$(NATCORE_OBJS)
 units: $(UNITS)

@@ -33,9 +33,9 @@ enum ask_state {
 	ASK_WAITING, /* for its time, or for what it comes after */
 	ASK_ASKED,
 	/* Over: */
-	ASK_ANSWERED, /* with success, from the address it was to come from */
+	ASK_ANSWERED, /* with success, from `expect`, to the right socket */
 	ASK_REFUSED, /* error is set */
-	ASK_ODD, /* only from an address that it was not to come from */
+	ASK_ODD, /* only from another address, or to another socket */
 	ASK_SILENT, /* no answer to any of its sends */
 	ASK_SKIPPED, /* what it comes after failed, or no socket */
 };

@@ -453,6 +453,14 @@ learn_rtt(struct engine *e, const struct ask *a)
 		e->rtt_us = us;
 }
 
+/* To which socket the answer must come. One that comes to another socket went
+ * through that one's mapping, and says nothing of this one's. */
+static uint16_t
+expected_sock(const struct engine *e, const struct ask *a)
+{
+	return a->port_of == ASK_NONE ? a->sock : e->asks[a->port_of].sock;
+}
+
 /* A later answer may come from the right address after one that did not. */
 static bool
 wants_answer(const struct ask *a)
@@ -505,7 +513,7 @@ engine_input(struct engine *e, uint16_t sock, const struct stun_addr *from,
 	a->mapped = mapped;
 	a->answered = now;
 	read_attrs(e, a, &m);
-	if (!stun_addr_same(from, &a->expect))
+	if (!stun_addr_same(from, &a->expect) || sock != expected_sock(e, a))
 		return;
 	learn_rtt(e, a);
 	finish(e, i, ASK_ANSWERED, now);

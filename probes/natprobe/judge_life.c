@@ -44,7 +44,7 @@ read_rung(const struct probe *p, unsigned class, unsigned n)
 	if (check == NULL || last == NULL || check->sends == 0 ||
 	    (class == LIFE_EXCHANGE && last->sends > EXCHANGE_SENDS))
 		return r;
-	if (check->state == ASK_ANSWERED && check->got_sock == last->sock) {
+	if (check->state == ASK_ANSWERED) {
 		r.alive = ANSWER_YES;
 		r.age_s = mono_diff_us(last->last_sent, check->answered) / 1e6;
 	} else if (check->state == ASK_SILENT || check->state == ASK_ANSWERED) {
@@ -93,19 +93,17 @@ static enum answer
 refreshed(const struct probe *p, enum refresh_kind kind)
 {
 	enum answer found = ANSWER_UNKNOWN;
-	const struct ask *open, *check;
+	const struct ask *check;
 
 	for (unsigned i = 0; i < REFRESH_EACH; i++) {
 		uint16_t u = (uint16_t)(kind * REFRESH_EACH + i);
 
-		open = engine_find(&p->engine, TEST_REFRESH, u, 0);
 		check = engine_find(&p->engine, TEST_REFRESH, u, REFRESH_CHECK);
 		if (check == NULL || check->sends == 0)
 			continue;
-		if (check->state == ASK_ANSWERED &&
-		    check->got_sock == open->sock)
+		if (check->state == ASK_ANSWERED)
 			return ANSWER_YES;
-		if (check->state == ASK_SILENT)
+		if (check->state == ASK_SILENT || check->state == ASK_ODD)
 			found = ANSWER_NO;
 	}
 	return found;
