@@ -56,7 +56,7 @@ rd_u8(struct rd *r)
 {
 	const uint8_t *p = rd_bytes(r, 1);
 
-	return p == NULL ? 0 : p[0];
+	return r->bad ? 0 : p[0];
 }
 
 static inline uint16_t
@@ -64,7 +64,7 @@ rd_u16(struct rd *r)
 {
 	const uint8_t *p = rd_bytes(r, 2);
 
-	return p == NULL ? 0 : (uint16_t)(p[0] << 8 | p[1]);
+	return r->bad ? 0 : (uint16_t)(p[0] << 8 | p[1]);
 }
 
 static inline uint32_t
@@ -72,7 +72,7 @@ rd_u32(struct rd *r)
 {
 	const uint8_t *p = rd_bytes(r, 4);
 
-	if (p == NULL)
+	if (r->bad)
 		return 0;
 	return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 |
 	    (uint32_t)p[2] << 8 | (uint32_t)p[3];

@@ -520,9 +520,12 @@ engine_input(struct engine *e, uint16_t sock, const struct stun_addr *from,
 }
 
 const struct ask *
-engine_find(const struct engine *e, uint8_t test, uint16_t unit, uint8_t step_)
+engine_find(
+    const struct engine *e, unsigned test, unsigned unit, unsigned step_)
 {
-	struct label want = {.test = test, .unit = unit, .step = step_};
+	struct label want = {.test = (uint8_t)test,
+	    .unit = (uint16_t)unit,
+	    .step = (uint8_t)step_};
 
 	for (size_t i = 0; i < e->n_asks; i++)
 		if (label_same(e->asks[i].label, want))

@@ -93,7 +93,7 @@ void engine_input(struct engine *e, uint16_t sock, const struct stun_addr *from,
 
 /* The ask with that label, or NULL. */
 const struct ask *engine_find(
-    const struct engine *e, uint8_t test, uint16_t unit, uint8_t step);
+    const struct engine *e, unsigned test, unsigned unit, unsigned step);
 
 /* Every ask that is not over is given up: an interrupted run. */
 void engine_stop(struct engine *e);

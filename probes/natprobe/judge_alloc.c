@@ -22,8 +22,7 @@
 static const struct ask *
 unit_ask(const struct probe *p, unsigned u)
 {
-	const struct ask *a =
-	    engine_find(&p->engine, TEST_ALLOC, (uint16_t)u, 0);
+	const struct ask *a = engine_find(&p->engine, TEST_ALLOC, u, 0);
 
 	return a != NULL && a->state == ASK_ANSWERED ? a : NULL;
 }
@@ -115,8 +114,7 @@ ran_out(const struct probe *p)
 	unsigned lost = 0;
 
 	for (unsigned u = ALLOC_UNITS + ALLOC_ROW; u-- > 0;) {
-		const struct ask *a =
-		    engine_find(&p->engine, TEST_ALLOC, (uint16_t)u, 0);
+		const struct ask *a = engine_find(&p->engine, TEST_ALLOC, u, 0);
 
 		if (a == NULL || a->state != ASK_SILENT)
 			break;

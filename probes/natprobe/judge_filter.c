@@ -8,7 +8,7 @@
 static const struct ask *
 unit_ask(const struct probe *p, unsigned unit)
 {
-	return engine_find(&p->engine, TEST_FILTER, (uint16_t)unit, FILTER_ASK);
+	return engine_find(&p->engine, TEST_FILTER, unit, FILTER_ASK);
 }
 
 static void
@@ -49,8 +49,8 @@ place_answers(const struct probe *p, enum place place)
 {
 	const struct ask *a;
 
-	for (uint16_t u = 0; u < MAPPING_UNITS; u++) {
-		a = engine_find(&p->engine, TEST_MAPPING, u, (uint8_t)place);
+	for (unsigned u = 0; u < MAPPING_UNITS; u++) {
+		a = engine_find(&p->engine, TEST_MAPPING, u, place);
 		if (a != NULL && a->state == ASK_ANSWERED)
 			return true;
 	}

@@ -5,17 +5,17 @@
 #include "probes/natprobe/probe.h"
 
 static const struct ask *
-hairpin_ask(const struct probe *p, uint16_t u, uint8_t step)
+hairpin_ask(const struct probe *p, unsigned u, unsigned step)
 {
 	return engine_find(&p->engine, TEST_HAIRPIN, u, step);
 }
 
 /* The packets of one direction of a pair. */
 static void
-count(const struct probe *p, uint16_t u, uint8_t from,
+count(const struct probe *p, unsigned u, unsigned from,
     struct verdict_hairpin *v, bool *internal)
 {
-	const struct ask *a = hairpin_ask(p, u, (uint8_t)(2 + from));
+	const struct ask *a = hairpin_ask(p, u, 2 + from);
 	const struct ask *to = hairpin_ask(p, u, 1 - from);
 
 	if (a == NULL || a->sends == 0)
@@ -47,7 +47,7 @@ judge_hairpin(const struct probe *p, const struct verdict_mapping *m,
 	struct verdict_hairpin v = {.kind = HAIRPIN_UNKNOWN};
 	bool internal = false;
 
-	for (uint16_t u = 0; u < HAIRPIN_UNITS; u++) {
+	for (unsigned u = 0; u < HAIRPIN_UNITS; u++) {
 		count(p, u, 0, &v, &internal);
 		count(p, u, 1, &v, &internal);
 	}

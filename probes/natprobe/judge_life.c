@@ -7,8 +7,7 @@
 static const struct ask *
 rung_ask(const struct probe *p, unsigned class, unsigned rung, unsigned step)
 {
-	return engine_find(&p->engine, TEST_LIFE, (uint16_t)(class << 8 | rung),
-	    (uint8_t)step);
+	return engine_find(&p->engine, TEST_LIFE, class << 8 | rung, step);
 }
 
 /* The ask whose packets were the last of the rung's flow. */

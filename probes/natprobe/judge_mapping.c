@@ -21,8 +21,8 @@ struct dependence {
 static const struct ask *
 answered(const struct probe *p, unsigned unit, unsigned place)
 {
-	const struct ask *a = engine_find(
-	    &p->engine, TEST_MAPPING, (uint16_t)unit, (uint8_t)place);
+	const struct ask *a =
+	    engine_find(&p->engine, TEST_MAPPING, unit, place);
 
 	return a != NULL && a->state == ASK_ANSWERED ? a : NULL;
 }
@@ -158,7 +158,7 @@ judge_poison(const struct probe *p, const struct verdict_mapping *m)
 		    m->kind == BEHAVIOUR_UNKNOWN ? ANSWER_UNKNOWN : ANSWER_NO;
 		return v;
 	}
-	for (uint16_t u = 0; u < POISON_UNITS; u++) {
+	for (unsigned u = 0; u < POISON_UNITS; u++) {
 		aa = engine_find(&p->engine, TEST_POISON, u, POISON_ALTERNATE);
 		pp = engine_find(&p->engine, TEST_POISON, u, POISON_PRIMARY);
 		if (aa == NULL || aa->state != ASK_ANSWERED || pp == NULL ||

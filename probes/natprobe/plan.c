@@ -225,7 +225,7 @@ plan_hairpin(struct probe *p, struct mono now)
 
 static void
 plan_hairpin_pair(
-    struct probe *p, uint16_t unit, const struct ask *pair[2], struct mono now)
+    struct probe *p, unsigned unit, const struct ask *pair[2], struct mono now)
 {
 	for (unsigned i = 0; i < 2; i++) {
 		struct ask q = question(
@@ -241,7 +241,7 @@ plan_hairpin_pair(
 void
 plan_hairpin_raw(struct probe *p, struct mono now)
 {
-	for (uint16_t u = 0; u < HAIRPIN_UNITS; u++) {
+	for (unsigned u = 0; u < HAIRPIN_UNITS; u++) {
 		struct ask copy[2];
 		const struct ask *pair[2];
 

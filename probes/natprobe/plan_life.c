@@ -138,8 +138,8 @@ plan_life(struct probe *p, struct mono now)
 static uint16_t
 check_of(const struct probe *p, unsigned class, unsigned rung)
 {
-	const struct ask *a = engine_find(
-	    &p->engine, TEST_LIFE, (uint16_t)(class << 8 | rung), LIFE_CHECK);
+	const struct ask *a =
+	    engine_find(&p->engine, TEST_LIFE, class << 8 | rung, LIFE_CHECK);
 
 	return a == NULL ? ASK_NONE : (uint16_t)(a - p->engine.asks);
 }

@@ -33,7 +33,7 @@ other_is_sound(const struct ask *a)
 }
 
 static void
-learn_server(struct probe *p, uint16_t i)
+learn_server(struct probe *p, unsigned i)
 {
 	struct server *s = &p->servers[i];
 	const struct ask *full = engine_find(&p->engine, TEST_DISCOVER, i, 0);
@@ -102,7 +102,7 @@ choose_places(struct probe *p)
 static void
 begin_main(struct probe *p, struct mono now)
 {
-	for (uint16_t i = 0; i < p->n_servers; i++)
+	for (unsigned i = 0; i < p->n_servers; i++)
 		learn_server(p, i);
 	choose_primary(p);
 	if (p->primary == -1)

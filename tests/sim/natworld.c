@@ -217,10 +217,10 @@ arrive(struct natworld *w, const uint8_t *packet, size_t n)
 
 	if (!unwrap(packet, n, &from, &to, &p, &len))
 		return;
-	for (uint16_t i = 0; i < e->n_socks; i++)
+	for (size_t i = 0; i < e->n_socks; i++)
 		if (e->socks[i].state == SOCK_OPEN &&
 		    stun_addr_same(&e->socks[i].local, &to))
-			engine_input(e, i, &from, p, len, w->now);
+			engine_input(e, (uint16_t)i, &from, p, len, w->now);
 }
 
 static bool
