@@ -175,7 +175,8 @@ def stund_inside():
         check_stund(ports)
         child.send_signal(signal.SIGHUP)
         check_stund(ports)
-        check_inside(child.pid, 3)
+        # main's, and of each worker one for UDP and one for TCP.
+        check_inside(child.pid, 5)
 
 
 def stund_outside():
