@@ -457,7 +457,8 @@ def denied():
             assert c.ended() == b""
         with Client(at(d)) as c:
             assert c.works()
-        assert metrics.closed("refused") == 1
+        # It drains before it is counted.
+        metrics.wait(lambda: metrics.closed("refused") == 1, "counted")
 
 
 def out_of_descriptors():

@@ -20,7 +20,7 @@ import time
 from stundc import ERROR, INDICATION, LIMIT, SUCCESS, TOP, UNLIMITED
 from stundc import Skip, Stund, ask, attribute, attributes_of, free_tcp_port
 from stundc import has_ipv6, http_get, main, mapped, message, outcome, refused
-from stundc import run, samples, tailnode, udp
+from stundc import run, samples, tailnode, udp, wait_for
 
 # ---- answers ----
 
@@ -199,7 +199,11 @@ def metrics():
         if v6:
             with udp(socket.AF_INET6) as six:
                 ask(six, ("::1", d.ports[0]), message())
-        status, kind, page = http_get(port, "/metrics")
+        # The last answer may be here before it is counted as sent.
+        sent = "campusnet_udp_sent_total"
+        page = wait_for(lambda: http_get(port, "/metrics"),
+                        lambda p: samples(p[2])[sent] >= 5 + v6)
+        status, kind, page = page
         assert status == 200 and kind.startswith("text/plain; version=0.0.4")
         got = samples(page)
         for name, want in {
@@ -216,7 +220,7 @@ def metrics():
                 outcome("not_request"): 1,
                 outcome("limited"): 0,
                 "campusnet_udp_received_total": 7 + v6,
-                "campusnet_udp_sent_total": 5 + v6,
+                sent: 5 + v6,
         }.items():
             assert before[name] == 0, name
             assert got[name] == want, f"{name}: {got[name]}, not {want}"
