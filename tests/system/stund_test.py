@@ -13,6 +13,7 @@ import select
 import signal
 import socket
 import struct
+import subprocess
 import sys
 import tempfile
 import time
@@ -378,6 +379,9 @@ def manual_page():
     named = set(re.findall(r"^\.(?:Op )?Fl (\S+) ?",
                            page.partition(".Sh DESCRIPTION")[0], re.M))
     assert known == told == named, (known ^ told, known ^ named)
+    seen = subprocess.run(["mandoc", "-Tutf8", TOP / "stund/stund.8"],
+                          capture_output=True, text=True, check=True).stdout
+    assert not (twice := re.findall("‘[^’]*‘[^’]*", seen)), twice
 
 
 TESTS = [answers_v4, answers_v6, wildcard_both_families, wildcard_v4_only,
