@@ -30,7 +30,7 @@
 struct partner {
 	struct stund *env; /* lent */
 	struct stund_worker *worker; /* the first; lent */
-	struct addr peer;
+	struct addr peer, local;
 	int fd;
 	struct watch *watch;
 	struct timer *timer;
@@ -434,7 +434,7 @@ site_of(const struct stund *env)
 static int
 open_socket(struct partner *p, char *error, size_t cap)
 {
-	struct addr *a = &p->env->conf.partner_listen;
+	struct addr *a = &p->local;
 	char text[ADDR_TEXT_MAX];
 
 	/* Of :PORT the partner's family: with both, IPv4 has another form. */
@@ -466,6 +466,7 @@ partner_new(struct stund *env, const struct key *k, char *error, size_t cap)
 	p->env = env;
 	p->worker = env->workers[0];
 	p->peer = env->conf.partner;
+	p->local = env->conf.partner_listen;
 	p->fd = -1;
 	p->log_stranger.limit = limit_new(MINUTE_US, 1);
 	p->log_forged.limit = limit_new(MINUTE_US, 1);
@@ -501,6 +502,12 @@ partner_free(struct partner *p)
 	pair_clear(&p->pair);
 	pthread_mutex_destroy(&p->lock);
 	free(p);
+}
+
+const struct addr *
+partner_address(const struct partner *p)
+{
+	return &p->local;
 }
 
 const struct partner_counts *

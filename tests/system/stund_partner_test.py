@@ -299,9 +299,12 @@ def wildcard_channel():
         p = Pair(stack)
         p.at[0] = ("", p.ports[2] + 1)
         p.to[1] = ("127.0.0.1", p.ports[2] + 1)
-        p.start(0)
+        d = p.start(0)
+        d.line(rf"listening partner 0\.0\.0\.0:{p.ports[2] + 1}$")
         p.start(1)
         p.wait_up()
+        d.child.send_signal(signal.SIGHUP)
+        d.line("SIGHUP: the new rules and rates hold$")
 
 
 def many_workers():
