@@ -140,7 +140,7 @@ report_ready(const struct stund *env)
 		    addr_text(partner_address(env->partner), text));
 	if (env->metrics != NULL)
 		log_info("listening metrics http://%s/metrics",
-		    addr_text(&env->conf.metrics, text));
+		    addr_text(metrics_server_addr(env->metrics), text));
 	privdrop_notify("READY=1");
 }
 

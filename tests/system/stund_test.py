@@ -245,6 +245,13 @@ def healthz():
         assert http_get(port, "/healthz")[0] == 200
 
 
+def metrics_port():
+    """Of port 0 the log names the one that it is."""
+    with Stund("-metrics", "127.0.0.1:0") as d:
+        port = int(d.line(r"listening metrics http://127\.0\.0\.1:(\d+)/")[1])
+        assert http_get(port, "/healthz")[0] == 200
+
+
 def fd_limit():
     """Out of descriptors the page pauses; stund goes on, and so does it."""
     port = free_tcp_port()
@@ -386,8 +393,9 @@ def manual_page():
 
 TESTS = [answers_v4, answers_v6, wildcard_both_families, wildcard_v4_only,
          several_addresses, errors, silent, garbage, vanished_clients,
-         many_in_flight, metrics, healthz, fd_limit, not_root, notifies, signals,
-         port_taken, bad_flag, bad_config, config_file, information, manual_page]
+         many_in_flight, metrics, healthz, metrics_port, fd_limit, not_root,
+         notifies, signals, port_taken, bad_flag, bad_config, config_file,
+         information, manual_page]
 
 
 if __name__ == "__main__":
