@@ -119,6 +119,10 @@ stund_conf_check_tls(
 {
 	char text[ADDR_TEXT_MAX];
 
+	if (c->tls_listen.n == 0 && c->certificate[0] != '\0')
+		return bad(error, "certificate: needs -tls-listen");
+	if (c->tls_listen.n == 0 && c->key[0] != '\0')
+		return bad(error, "key: needs -tls-listen");
 	if (c->tls_listen.n == 0)
 		return true;
 	addr_text(&c->tls_listen.v[0], text);
