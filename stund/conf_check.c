@@ -88,6 +88,12 @@ stund_conf_check_partner(
 	if (addr_is_any(&c->partner) || addr_port(&c->partner) == 0)
 		return bad(
 		    error, "partner %s: must name one address and one port", a);
+	if (addr_same_ip(&c->partner, &c->partner_listen) &&
+	    addr_port(&c->partner) == addr_port(&c->partner_listen))
+		return bad(error,
+		    "partner %s: -partner-listen is the same; that of the "
+		    "other host is right",
+		    a);
 	if (!addr_is_any(&c->partner_listen) &&
 	    addr_is_v4(&c->partner) != addr_is_v4(&c->partner_listen))
 		return bad(error,

@@ -669,6 +669,9 @@ def bad_options():
         refused(replaced("-partner-listen", None), "partner-key: needs",
                 "-partner-listen")
         refused(replaced("-partner", None), "needs -partner, too")
+        own = "%s:%d" % p.at[0]
+        refused(replaced("-partner", own), f"partner {own}",
+                "-partner-listen is the same")
         refused(replaced("-partner-alternate-port", str(p.ports[0])),
                 "partner-alternate-port", str(p.ports[0]))
         refused(replaced("-partner-alternate-port", "65536"),
