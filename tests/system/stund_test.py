@@ -183,6 +183,26 @@ def many_in_flight():
                 assert mapped(answer) == s.getsockname()
 
 
+def receive_buffer():
+    """1 MB or more, past the kernel's limit where that is allowed; else one
+    line says so."""
+    if os.geteuid() != 0:
+        raise Skip("needs root to set more than the kernel's limit")
+    with Stund() as d:
+        shown = subprocess.run(
+            ["ss", "-ulnmH", f"sport = :{d.ports[0]}"], check=True,
+            capture_output=True, text=True).stdout
+        sizes = [int(n) // 2 for n in re.findall(r"\brb(\d+)", shown)]
+        assert sizes and min(sizes) >= 1 << 20, shown
+        assert not [line for line in d.lines if "requests only" in line]
+    if int(pathlib.Path("/proc/sys/net/core/rmem_max").read_text()) >= 1 << 20:
+        return
+    drop = ["setpriv", "--bounding-set=-net_admin", "--inh-caps=-net_admin"]
+    with Stund(before=drop) as d:
+        told = [line for line in d.lines if "net.core.rmem_max" in line]
+        assert len(told) == 1, d.lines
+
+
 # ---- operation ----
 
 def metrics():
@@ -393,9 +413,9 @@ def manual_page():
 
 TESTS = [answers_v4, answers_v6, wildcard_both_families, wildcard_v4_only,
          several_addresses, errors, silent, garbage, vanished_clients,
-         many_in_flight, metrics, healthz, metrics_port, fd_limit, not_root,
-         notifies, signals, port_taken, bad_flag, bad_config, config_file,
-         information, manual_page]
+         many_in_flight, receive_buffer, metrics, healthz, metrics_port,
+         fd_limit, not_root, notifies, signals, port_taken, bad_flag,
+         bad_config, config_file, information, manual_page]
 
 
 if __name__ == "__main__":
