@@ -277,22 +277,6 @@ judge(const struct stund_place *place, const struct stunsrv_arrival *a,
 	return STUNSRV_SUCCESS;
 }
 
-static void
-client_addr(struct addr *to, const struct stun_addr *client, uint16_t port)
-{
-	memset(to, 0, sizeof(*to));
-	if (stun_addr_is_v4(client)) {
-		to->u.in.sin_family = AF_INET;
-		memcpy(&to->u.in.sin_addr, client->ip + 12, 4);
-		to->len = sizeof(to->u.in);
-	} else {
-		to->u.in6.sin6_family = AF_INET6;
-		memcpy(&to->u.in6.sin6_addr, client->ip, 16);
-		to->len = sizeof(to->u.in6);
-	}
-	addr_set_port(to, port);
-}
-
 static bool
 answer(struct partner *p, const struct pair_request *q)
 {
@@ -319,7 +303,7 @@ answer(struct partner *p, const struct pair_request *q)
 	n = stunsrv_write(&place->site, &a, &reply, out);
 	if ((a.rules & STUNSRV_STRICT) != 0 && n > q->request_len)
 		return false;
-	client_addr(&to, &q->client, q->to_port);
+	addr_from_ip16(&to, q->client.ip, q->to_port);
 	udp = w->sockets[(size_t)(place - w->env->places.v) * STUNSRV_ROLES +
 		   reply.role]
 		  .udp;
