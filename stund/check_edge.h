@@ -4,7 +4,6 @@
 
 #include "stund/check.h"
 
-struct addr;
 struct addrinfo;
 struct check_streams;
 struct loop;
@@ -13,8 +12,6 @@ struct loop;
 
 /* All of it, for a person at a terminal: returns the exit status. */
 int check_run(const char *uri);
-
-void check_sockaddr(struct addr *to, const struct stun_addr *from);
 
 /* ---- check_lookup.c ---- */
 

@@ -45,22 +45,6 @@ struct run {
 	size_t n;
 };
 
-void
-check_sockaddr(struct addr *to, const struct stun_addr *from)
-{
-	memset(to, 0, sizeof(*to));
-	if (stun_addr_is_v4(from)) {
-		to->len = sizeof(to->u.in);
-		to->u.in.sin_family = AF_INET;
-		memcpy(&to->u.in.sin_addr, from->ip + 12, 4);
-	} else {
-		to->len = sizeof(to->u.in6);
-		to->u.in6.sin6_family = AF_INET6;
-		memcpy(&to->u.in6.sin6_addr, from->ip, 16);
-	}
-	addr_set_port(to, from->port);
-}
-
 static void
 from_sockaddr(struct stun_addr *to, const struct addr *from)
 {
@@ -147,7 +131,7 @@ udp_send(struct checker *k, const struct check_send *request)
 	struct check_socket *s = &k->sockets[request->socket];
 	struct addr to;
 
-	check_sockaddr(&to, &request->to);
+	addr_from_ip16(&to, request->to.ip, request->to.port);
 	if (socket_open(s, to.u.sa.sa_family) == -1 ||
 	    sendto(s->fd, request->bytes, request->len, 0, &to.u.sa, to.len) ==
 		-1)

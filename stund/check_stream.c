@@ -286,7 +286,7 @@ stream_open(struct stream *s, const struct stun_addr *to)
 {
 	struct addr a;
 
-	check_sockaddr(&a, to);
+	addr_from_ip16(&a, to->ip, to->port);
 	s->to = *to;
 	s->used = true;
 	s->fd = socket(

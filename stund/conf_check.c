@@ -88,6 +88,12 @@ stund_conf_check_partner(
 	if (addr_is_any(&c->partner) || addr_port(&c->partner) == 0)
 		return bad(
 		    error, "partner %s: must name one address and one port", a);
+	if (addr_same_ip(&c->partner, &c->partner_listen) &&
+	    addr_port(&c->partner) == addr_port(&c->partner_listen))
+		return bad(error,
+		    "partner %s: -partner-listen is the same; that of the "
+		    "other host is right",
+		    a);
 	if (!addr_is_any(&c->partner_listen) &&
 	    addr_is_v4(&c->partner) != addr_is_v4(&c->partner_listen))
 		return bad(error,
@@ -119,6 +125,10 @@ stund_conf_check_tls(
 {
 	char text[ADDR_TEXT_MAX];
 
+	if (c->tls_listen.n == 0 && c->certificate[0] != '\0')
+		return bad(error, "certificate: needs -tls-listen");
+	if (c->tls_listen.n == 0 && c->key[0] != '\0')
+		return bad(error, "key: needs -tls-listen");
 	if (c->tls_listen.n == 0)
 		return true;
 	addr_text(&c->tls_listen.v[0], text);

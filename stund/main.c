@@ -137,10 +137,10 @@ report_ready(const struct stund *env)
 		report_place(&env->places.v[i], env->conf.tcp);
 	if (env->partner != NULL)
 		log_info("listening partner %s",
-		    addr_text(&env->conf.partner_listen, text));
+		    addr_text(partner_address(env->partner), text));
 	if (env->metrics != NULL)
 		log_info("listening metrics http://%s/metrics",
-		    addr_text(&env->conf.metrics, text));
+		    addr_text(metrics_server_addr(env->metrics), text));
 	privdrop_notify("READY=1");
 }
 

@@ -30,7 +30,7 @@
 struct partner {
 	struct stund *env; /* lent */
 	struct stund_worker *worker; /* the first; lent */
-	struct addr peer;
+	struct addr peer, local;
 	int fd;
 	struct watch *watch;
 	struct timer *timer;
@@ -277,22 +277,6 @@ judge(const struct stund_place *place, const struct stunsrv_arrival *a,
 	return STUNSRV_SUCCESS;
 }
 
-static void
-client_addr(struct addr *to, const struct stun_addr *client, uint16_t port)
-{
-	memset(to, 0, sizeof(*to));
-	if (stun_addr_is_v4(client)) {
-		to->u.in.sin_family = AF_INET;
-		memcpy(&to->u.in.sin_addr, client->ip + 12, 4);
-		to->len = sizeof(to->u.in);
-	} else {
-		to->u.in6.sin6_family = AF_INET6;
-		memcpy(&to->u.in6.sin6_addr, client->ip, 16);
-		to->len = sizeof(to->u.in6);
-	}
-	addr_set_port(to, port);
-}
-
 static bool
 answer(struct partner *p, const struct pair_request *q)
 {
@@ -319,7 +303,7 @@ answer(struct partner *p, const struct pair_request *q)
 	n = stunsrv_write(&place->site, &a, &reply, out);
 	if ((a.rules & STUNSRV_STRICT) != 0 && n > q->request_len)
 		return false;
-	client_addr(&to, &q->client, q->to_port);
+	addr_from_ip16(&to, q->client.ip, q->to_port);
 	udp = w->sockets[(size_t)(place - w->env->places.v) * STUNSRV_ROLES +
 		   reply.role]
 		  .udp;
@@ -434,7 +418,7 @@ site_of(const struct stund *env)
 static int
 open_socket(struct partner *p, char *error, size_t cap)
 {
-	struct addr *a = &p->env->conf.partner_listen;
+	struct addr *a = &p->local;
 	char text[ADDR_TEXT_MAX];
 
 	/* Of :PORT the partner's family: with both, IPv4 has another form. */
@@ -466,6 +450,7 @@ partner_new(struct stund *env, const struct key *k, char *error, size_t cap)
 	p->env = env;
 	p->worker = env->workers[0];
 	p->peer = env->conf.partner;
+	p->local = env->conf.partner_listen;
 	p->fd = -1;
 	p->log_stranger.limit = limit_new(MINUTE_US, 1);
 	p->log_forged.limit = limit_new(MINUTE_US, 1);
@@ -501,6 +486,12 @@ partner_free(struct partner *p)
 	pair_clear(&p->pair);
 	pthread_mutex_destroy(&p->lock);
 	free(p);
+}
+
+const struct addr *
+partner_address(const struct partner *p)
+{
+	return &p->local;
 }
 
 const struct partner_counts *

@@ -17,6 +17,7 @@
 #include "run/metrics.h"
 #include "stund/pair.h"
 
+struct addr;
 struct partner;
 struct stund;
 
@@ -28,6 +29,8 @@ int partner_key_read(struct key *k, const char *path, char *error, size_t cap);
  * and one line in error. The key is copied. */
 struct partner *partner_new(
     struct stund *env, const struct key *k, char *error, size_t cap);
+/* Where the partner is heard. */
+const struct addr *partner_address(const struct partner *p);
 /* Says good-bye. Not while the first worker's thread runs. */
 void partner_free(struct partner *p);
 

@@ -18,6 +18,9 @@
 
 #define FREE_PORT_TRIES 20
 
+/* A receive buffer that loses nothing of a few hundred requests at once. */
+#define BUFFER_MIN (1 << 20)
+
 /* ---- sockets ---- */
 
 /* A kernel without IPv6 has no socket for :PORT to be both families. */
@@ -97,6 +100,23 @@ failed(const struct stund_conf *c, char *error, const struct addr *a, int role)
 	return -1;
 }
 
+/* Once: what the kernel gives one socket it gives all. */
+static void
+check_buffer(const struct stund_worker *w, const struct stund_socket *s, int fd)
+{
+	int size;
+	socklen_t n = sizeof(size);
+
+	/* The kernel tells twice what it was asked for. */
+	if (w->index == 0 && s == w->sockets &&
+	    getsockopt(fd, SOL_SOCKET, SO_RCVBUF, &size, &n) == 0 &&
+	    size / 2 < BUFFER_MIN)
+		log_info("room for %d kB of requests only: some of many at "
+			 "once will be lost; to start as root, or sysctl "
+			 "net.core.rmem_max=4194304, helps",
+		    size / 2048);
+}
+
 static int
 open_role(struct stund_worker *w, struct stund_place *place, int role,
     struct stund_socket *s, char error[static STUND_ERROR_MAX])
@@ -111,8 +131,10 @@ open_role(struct stund_worker *w, struct stund_place *place, int role,
 		return 0;
 	if ((fd = open_socket(w, a)) == -1)
 		return failed(&w->env->conf, error, a, role);
-	if ((s->udp = udp_new(w->loop, fd, serve_datagram, s)) != NULL)
+	if ((s->udp = udp_new(w->loop, fd, serve_datagram, s)) != NULL) {
+		check_buffer(w, s, fd);
 		return 0;
+	}
 	close(fd);
 	errno = ENOMEM;
 	return failed(&w->env->conf, error, a, role);

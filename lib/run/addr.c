@@ -121,6 +121,22 @@ addr_ip16(const struct addr *a, uint8_t ip[static 16])
 		memcpy(ip, &a->u.in6.sin6_addr, 16);
 }
 
+void
+addr_from_ip16(struct addr *a, const uint8_t ip[static 16], uint16_t port)
+{
+	memset(a, 0, sizeof(*a));
+	if (memcmp(ip, v4_mapped, 12) == 0) {
+		a->u.in.sin_family = AF_INET;
+		memcpy(&a->u.in.sin_addr, ip + 12, 4);
+		a->len = sizeof(a->u.in);
+	} else {
+		a->u.in6.sin6_family = AF_INET6;
+		memcpy(&a->u.in6.sin6_addr, ip, 16);
+		a->len = sizeof(a->u.in6);
+	}
+	addr_set_port(a, port);
+}
+
 const char *
 addr_ip_text(const struct addr *a, char text[static ADDR_TEXT_MAX])
 {

@@ -84,6 +84,8 @@ struct metrics_server;
 typedef void metrics_render(struct metrics *m, void *arg);
 struct metrics_server *metrics_serve(
     struct loop *l, const struct addr *a, metrics_render *render, void *arg);
+/* Where it listens: port 0 is the kernel's choice then. */
+const struct addr *metrics_server_addr(const struct metrics_server *s);
 void metrics_server_free(struct metrics_server *s);
 
 #endif

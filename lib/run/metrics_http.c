@@ -22,6 +22,7 @@
 
 struct metrics_server {
 	struct loop *loop;
+	struct addr local;
 	struct evhttp *http;
 	metrics_render *render;
 	void *arg;
@@ -97,9 +98,10 @@ static int
 http_listen(struct metrics_server *s, const struct addr *a)
 {
 	struct evhttp_bound_socket *bound;
-	struct addr local = *a;
-	int fd = addr_listen_tcp(&local, false);
+	int fd;
 
+	s->local = *a;
+	fd = addr_listen_tcp(&s->local, false);
 	if (fd == -1)
 		return -1;
 	bound = evhttp_accept_socket_with_handle(s->http, fd);
@@ -131,6 +133,12 @@ metrics_serve(
 	metrics_server_free(s);
 	errno = saved;
 	return NULL;
+}
+
+const struct addr *
+metrics_server_addr(const struct metrics_server *s)
+{
+	return &s->local;
 }
 
 void

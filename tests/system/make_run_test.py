@@ -237,7 +237,7 @@ def first_run(state, ports):
     eq(run.row("certificate pin"), node["CertName"], "the pin is printed", text)
     eq((run.row("relay"), run.row("plain HTTP"), run.row("STUN")),
        (f"https://127.0.0.1:{relay}", f"http://127.0.0.1:{http}",
-        f"127.0.0.1:{stun} (UDP)"), "the addresses are printed", text)
+        f"127.0.0.1:{stun} (UDP and TCP)"), "the addresses are printed", text)
     ok("Only this host can join" in text, "it says who can reach it", text)
     eq(json.loads((state / "derpmap.json").read_text()), run.derp_map(),
        "the map is in the state folder, too")
@@ -245,6 +245,8 @@ def first_run(state, ports):
                                 timeout=10) as answer:
         eq(answer.status, 204, "the plain port answers")
     ok(stun_answers("127.0.0.1", stun), "stund answers")
+    with socket.create_connection(("127.0.0.1", stun), timeout=10):
+        ok(True, "stund takes TCP")
     for path in ("relay.key", "certs", "coordd", "coordd.sock",
                  "coordd/coordd.db", "coordd/admin.token"):
         eq((state / path).stat().st_mode & 0o077, 0, f"{path} is private")

@@ -299,9 +299,12 @@ def wildcard_channel():
         p = Pair(stack)
         p.at[0] = ("", p.ports[2] + 1)
         p.to[1] = ("127.0.0.1", p.ports[2] + 1)
-        p.start(0)
+        d = p.start(0)
+        d.line(rf"listening partner 0\.0\.0\.0:{p.ports[2] + 1}$")
         p.start(1)
         p.wait_up()
+        d.child.send_signal(signal.SIGHUP)
+        d.line("SIGHUP: the new rules and rates hold$")
 
 
 def many_workers():
@@ -666,6 +669,9 @@ def bad_options():
         refused(replaced("-partner-listen", None), "partner-key: needs",
                 "-partner-listen")
         refused(replaced("-partner", None), "needs -partner, too")
+        own = "%s:%d" % p.at[0]
+        refused(replaced("-partner", own), f"partner {own}",
+                "-partner-listen is the same")
         refused(replaced("-partner-alternate-port", str(p.ports[0])),
                 "partner-alternate-port", str(p.ports[0]))
         refused(replaced("-partner-alternate-port", "65536"),

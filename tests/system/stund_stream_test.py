@@ -457,7 +457,8 @@ def denied():
             assert c.ended() == b""
         with Client(at(d)) as c:
             assert c.works()
-        assert metrics.closed("refused") == 1
+        # It drains before it is counted.
+        metrics.wait(lambda: metrics.closed("refused") == 1, "counted")
 
 
 def out_of_descriptors():
@@ -659,6 +660,10 @@ def bad_options():
         stundc.refused(*listen, says=["tls-listen", "-certificate"])
         stundc.refused(*listen, *files.flags[:2],
                           says=["tls-listen", "-key"])
+        for flags, name in ((files.flags[:2], "certificate"),
+                            (files.flags[2:], "key")):
+            stundc.refused(*listen[:2], *flags,
+                           says=[f"{name}: needs -tls-listen"])
         missing = f"{folder}/none"
         stundc.refused(*listen, "-certificate", missing, *files.flags[2:],
                           says=["certificate: ", missing])

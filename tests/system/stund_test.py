@@ -13,6 +13,7 @@ import select
 import signal
 import socket
 import struct
+import subprocess
 import sys
 import tempfile
 import time
@@ -20,7 +21,7 @@ import time
 from stundc import ERROR, INDICATION, LIMIT, SUCCESS, TOP, UNLIMITED
 from stundc import Skip, Stund, ask, attribute, attributes_of, free_tcp_port
 from stundc import has_ipv6, http_get, main, mapped, message, outcome, refused
-from stundc import run, samples, tailnode, udp
+from stundc import run, samples, tailnode, udp, wait_for
 
 # ---- answers ----
 
@@ -182,6 +183,26 @@ def many_in_flight():
                 assert mapped(answer) == s.getsockname()
 
 
+def receive_buffer():
+    """1 MB or more, past the kernel's limit where that is allowed; else one
+    line says so."""
+    if os.geteuid() != 0:
+        raise Skip("needs root to set more than the kernel's limit")
+    with Stund() as d:
+        shown = subprocess.run(
+            ["ss", "-ulnmH", f"sport = :{d.ports[0]}"], check=True,
+            capture_output=True, text=True).stdout
+        sizes = [int(n) // 2 for n in re.findall(r"\brb(\d+)", shown)]
+        assert sizes and min(sizes) >= 1 << 20, shown
+        assert not [line for line in d.lines if "requests only" in line]
+    if int(pathlib.Path("/proc/sys/net/core/rmem_max").read_text()) >= 1 << 20:
+        return
+    drop = ["setpriv", "--bounding-set=-net_admin", "--inh-caps=-net_admin"]
+    with Stund(before=drop) as d:
+        told = [line for line in d.lines if "net.core.rmem_max" in line]
+        assert len(told) == 1, d.lines
+
+
 # ---- operation ----
 
 def metrics():
@@ -199,7 +220,11 @@ def metrics():
         if v6:
             with udp(socket.AF_INET6) as six:
                 ask(six, ("::1", d.ports[0]), message())
-        status, kind, page = http_get(port, "/metrics")
+        # The last answer may be here before it is counted as sent.
+        sent = "campusnet_udp_sent_total"
+        page = wait_for(lambda: http_get(port, "/metrics"),
+                        lambda p: samples(p[2])[sent] >= 5 + v6)
+        status, kind, page = page
         assert status == 200 and kind.startswith("text/plain; version=0.0.4")
         got = samples(page)
         for name, want in {
@@ -216,7 +241,7 @@ def metrics():
                 outcome("not_request"): 1,
                 outcome("limited"): 0,
                 "campusnet_udp_received_total": 7 + v6,
-                "campusnet_udp_sent_total": 5 + v6,
+                sent: 5 + v6,
         }.items():
             assert before[name] == 0, name
             assert got[name] == want, f"{name}: {got[name]}, not {want}"
@@ -237,6 +262,13 @@ def healthz():
         assert http_get(port, "/healthz", "POST")[0] >= 400
         with socket.create_connection(("127.0.0.1", port), LIMIT) as c:
             c.sendall(b"\0garbage\r\n" * 2000)
+        assert http_get(port, "/healthz")[0] == 200
+
+
+def metrics_port():
+    """Of port 0 the log names the one that it is."""
+    with Stund("-metrics", "127.0.0.1:0") as d:
+        port = int(d.line(r"listening metrics http://127\.0\.0\.1:(\d+)/")[1])
         assert http_get(port, "/healthz")[0] == 200
 
 
@@ -374,12 +406,16 @@ def manual_page():
     named = set(re.findall(r"^\.(?:Op )?Fl (\S+) ?",
                            page.partition(".Sh DESCRIPTION")[0], re.M))
     assert known == told == named, (known ^ told, known ^ named)
+    seen = subprocess.run(["mandoc", "-Tutf8", TOP / "stund/stund.8"],
+                          capture_output=True, text=True, check=True).stdout
+    assert not (twice := re.findall("‘[^’]*‘[^’]*", seen)), twice
 
 
 TESTS = [answers_v4, answers_v6, wildcard_both_families, wildcard_v4_only,
          several_addresses, errors, silent, garbage, vanished_clients,
-         many_in_flight, metrics, healthz, fd_limit, not_root, notifies, signals,
-         port_taken, bad_flag, bad_config, config_file, information, manual_page]
+         many_in_flight, receive_buffer, metrics, healthz, metrics_port,
+         fd_limit, not_root, notifies, signals, port_taken, bad_flag,
+         bad_config, config_file, information, manual_page]
 
 
 if __name__ == "__main__":

@@ -192,6 +192,15 @@ def samples(page):
             re.findall(r"^([a-z_]+(?:\{[^}]*\})?) (\S+)$", page, re.M)}
 
 
+def wait_for(look, enough):
+    """Looks again and again, until what is seen is enough; returns that."""
+    deadline = time.monotonic() + LIMIT
+    while not enough(seen := look()):
+        assert time.monotonic() < deadline, seen
+        time.sleep(0.05)
+    return seen
+
+
 def main(tests):
     failed = 0
     print(f"1..{len(tests)}", flush=True)

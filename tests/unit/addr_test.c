@@ -162,6 +162,14 @@ test_bytes(void)
 	addr_parse(&other, "2001:db8::1", 80);
 	addr_ip16(&plain, ip);
 	eq_mem(ip, v4, 16, "IPv4 is mapped");
+	addr_from_ip16(&mapped, ip, 80);
+	ok(mapped.len == plain.len && memcmp(&mapped, &plain, plain.len) == 0,
+	    "16 bytes and a port are an IPv4 socket address again");
+	addr_ip16(&other, ip);
+	addr_from_ip16(&mapped, ip, 80);
+	ok(mapped.len == other.len && memcmp(&mapped, &other, other.len) == 0,
+	    "and an IPv6 one");
+	addr_parse(&mapped, "[::ffff:1.2.3.4]:81", -1);
 	addr_ip16(&mapped, ip);
 	eq_mem(ip, v4, 16, "a mapped one stays");
 	addr_ip16(&other, ip);
