@@ -164,7 +164,7 @@ targets_read(struct targets *t, const struct natprobe_conf *c,
 			return -1;
 	if (*c->map != '\0' && add_map(t, c->map, error) == -1)
 		return -1;
-	if (t->n[0] + t->n[1] > 0)
+	if (t->n[0] + t->n[1] > 0 || c->relay.n > 0)
 		return 0;
 	snprintf(error, NATPROBE_ERROR_MAX,
 	    "no STUN server: give -stun HOST[:PORT] or -map FILE");
