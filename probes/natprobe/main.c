@@ -200,6 +200,8 @@ probe_all(struct natprobe *n)
 	json_t *result;
 	int status;
 
+	/* OpenSSL writes without MSG_NOSIGNAL. */
+	signal(SIGPIPE, SIG_IGN);
 	if ((n->loop = loop_new()) == NULL ||
 	    loop_on_signal(n->loop, SIGINT, on_stop, n) == -1 ||
 	    loop_on_signal(n->loop, SIGTERM, on_stop, n) == -1) {

@@ -199,7 +199,8 @@ on_connected(struct relay_conn *c)
 }
 
 /* A loop's clock stands still for a turn: what the last step of the handshake
- * took to compute is seen in the next one. */
+ * took to compute is seen in the next one, and an answer is read in another
+ * turn than the request was written in. */
 static void
 on_handshake(struct relay_conn *c)
 {
@@ -223,6 +224,7 @@ on_secured(struct relay_conn *c)
 	relay_cert_judge(&c->cert, c->ssl, c->node);
 	if (c->cert.why[0] == '\0') {
 		next_step(c, RELAY_HTTP);
+		relay_conn_flush(c);
 		return;
 	}
 	c->step = RELAY_CERT;
@@ -239,9 +241,9 @@ on_event(void *arg)
 		on_connected(c);
 	if (is_live(c) && c->step == RELAY_TLS && c->agreed)
 		on_secured(c);
-	if (is_live(c) && c->step == RELAY_TLS)
+	else if (is_live(c) && c->step == RELAY_TLS)
 		on_handshake(c);
-	if (is_live(c) && c->step >= RELAY_HTTP) {
+	else if (is_live(c)) {
 		relay_conn_flush(c);
 		read_some(c);
 		relay_conn_flush(c);
