@@ -26,14 +26,15 @@ relay_cert_expect(SSL *ssl, const struct relay_node *node)
 {
 	bool fronted =
 	    node->cert_name[0] != '\0' && !relay_cert_is_pinned(node);
-	const char *name = fronted ? node->cert_name : node->host;
+	char sni[RELAY_HOST_MAX]; /* a macro drops const */
 
 	/* An address is not asked for, and then not looked for. */
-	if (!node->host_is_ip && SSL_set_tlsext_host_name(ssl, node->host) != 1)
+	memcpy(sni, node->host, sizeof(sni));
+	if (!node->host_is_ip && SSL_set_tlsext_host_name(ssl, sni) != 1)
 		return false;
 	if (node->host_is_ip && !fronted)
 		return true;
-	return SSL_set1_host(ssl, name) == 1;
+	return SSL_set1_host(ssl, fronted ? node->cert_name : node->host) == 1;
 }
 
 static bool

@@ -7,7 +7,7 @@
 
 #include "probes/natprobe/relay_talk.h"
 
-static size_t
+__attribute__((format(printf, 2, 3))) static size_t
 fail(struct talk *t, const char *fmt, ...)
 {
 	va_list ap;
