@@ -291,7 +291,7 @@ relays_new(struct loop *l, const struct relay_nodes *nodes, int family,
 	    .loop = l, .family = family, .done = done, .arg = arg};
 	/* Reads the system's CAs, which takes a while: before any time is. */
 	all->ctx = context_new();
-	all->v = calloc(nodes->n, sizeof(*all->v));
+	all->v = calloc(nodes->n, sizeof(struct relay *));
 	if (all->ctx == NULL || all->v == NULL) {
 		relays_free(all);
 		return NULL;
