@@ -276,6 +276,12 @@ run(struct natprobe *n, int argc, char **argv)
 		fprintf(stderr, "natprobe: %s\n", error);
 		return STATUS_USAGE;
 	}
+	if (n->targets.n[0] + n->targets.n[1] + n->relay_nodes.n == 0) {
+		fprintf(stderr,
+		    "natprobe: no server: give -stun HOST[:PORT], -map FILE "
+		    "or -relay URL\n");
+		return STATUS_USAGE;
+	}
 	if (n->conf.dry)
 		return dry_all(n);
 	allow_sockets();

@@ -143,7 +143,6 @@ def derp_map():
         path = relay.state / "map.json"
         path.write_text(json.dumps({"Regions": {"900": {
             "RegionID": 900, "RegionCode": "lab", "Nodes": nodes}}}))
-        # A URL, since there must be a server to ask.
         relays, words = natprobe("-map", str(path), "-relay", url(
             relay.port, pin_of(relay.state)), status=1)
         found = {r["name"]: r for r in relays}
@@ -160,6 +159,10 @@ def derp_map():
             "nothing"
         assert "InsecureForTests" in words, words
         assert sum(r["nearest"] for r in relays) == 1, relays
+        # No STUN server in it: relays alone, without a URL too.
+        relays, _ = natprobe("-map", str(path), status=1)
+        assert [r["name"] for r in relays] == [
+            "both", "six", "none", "insecure"], relays
         relays, _ = natprobe("-map", str(path), "-relays=false", "-relay", url(
             relay.port, pin_of(relay.state)))
         assert [r["name"] for r in relays] == [""], relays
@@ -345,7 +348,25 @@ def portals():
 
 # ---- the program ----
 
+def unknown_name():
+    """A name of the map that nobody knows stops neither STUN nor relays."""
+    with Relayd() as relay, tempfile.NamedTemporaryFile("w") as file:
+        pin = f"sha256-raw:{pin_of(relay.state)}"
+        json.dump({"Regions": {"1": {"Nodes": [
+            {"Name": "1a", "HostName": "no.such.name.invalid"},
+            {"Name": "1b", "HostName": LOOPBACK, "DERPPort": relay.port,
+             "STUNPort": -1, "CertName": pin}]}}}, file)
+        file.flush()
+        relays, _ = natprobe("-map", file.name, status=1)
+        assert relays[0]["dns"]["why"] and not relays[0]["works"], relays
+        check_works(relays[1])
+
+
 def bad_options():
+    done = subprocess.run([NATPROBE], text=True, capture_output=True)
+    assert done.returncode == 2, done
+    assert done.stderr == "natprobe: no server: give -stun HOST[:PORT], " \
+        "-map FILE or -relay URL\n", done.stderr
     for text in ("http://h", "https://", "https://h:0", "https://h:65536",
                  "https://h?pin=abc", "https://h?pin=sha256-raw:" + "g" * 64,
                  "https://h/derp", "https://[h]", "https://h?x=1",
@@ -387,11 +408,12 @@ if __name__ == "__main__":
         ("relayd, by its pin", pinned),
         ("derper, by its pin", derper),
         ("a map: both families, and what stock clients skip", derp_map),
+        ("a name that nobody knows", unknown_name),
         ("the system's CAs and names", system_cas),
         ("a wrong pin, no pin", wrong_pin),
         ("dead, silent, garbage, plain HTTP, no DERP", broken),
         ("captive portals", portals),
-        ("wrong URLs", bad_options),
+        ("no options, wrong URLs", bad_options),
         ("-n says what would be sent", dry),
         ("SIGINT", interrupted),
     ]))
