@@ -133,6 +133,7 @@ UNIT_OBJS_check_test    := stund/check.o \
 	$(patsubst %,stund/check_%.o,addr answer fault judge print probe uri)
 UNIT_OBJS_answer_test   := coordctl/answer.o
 UNIT_OBJS_pair_test     := stund/pair.o
+UNIT_OBJS_relay_talk_test := $(patsubst %,probes/natprobe/%.o,relay_talk relay_row)
 SIM_OBJS_relay_test     := tests/sim/simio.o \
 	$(patsubst %,relayd/%.o,client web deliver worker session queue peers pages mail pool stats access) \
 	$(patsubst %,lib/run/%.o,log addr metrics version)

@@ -83,16 +83,55 @@ derp_peer_gone(uint8_t out[static DERP_PEER_GONE_SIZE], const struct key *peer,
 	return wr_len(&w);
 }
 
-size_t
-derp_pong(uint8_t out[static DERP_PONG_SIZE],
+static size_t
+write_8(uint8_t out[static DERP_PONG_SIZE], enum derp_type type,
     const uint8_t data[static DERP_PING_LEN])
 {
 	struct wr w;
 
 	wr_init(&w, out, DERP_PONG_SIZE);
-	derp_write_header(&w, DERP_PONG, DERP_PING_LEN);
+	derp_write_header(&w, type, DERP_PING_LEN);
 	wr_bytes(&w, data, DERP_PING_LEN);
 	return wr_len(&w);
+}
+
+size_t
+derp_pong(uint8_t out[static DERP_PONG_SIZE],
+    const uint8_t data[static DERP_PING_LEN])
+{
+	return write_8(out, DERP_PONG, data);
+}
+
+size_t
+derp_ping(uint8_t out[static DERP_PING_SIZE],
+    const uint8_t data[static DERP_PING_LEN])
+{
+	return write_8(out, DERP_PING, data);
+}
+
+size_t
+derp_send_packet(
+    uint8_t *out, const struct key *to, const void *packet, size_t n)
+{
+	struct wr w;
+
+	wr_init(&w, out, DERP_SEND_OVERHEAD + n);
+	derp_write_header(&w, DERP_SEND_PACKET, (uint32_t)(KEY_LEN + n));
+	wr_bytes(&w, to->b, KEY_LEN);
+	wr_bytes(&w, packet, n);
+	return wr_len(&w);
+}
+
+bool
+derp_read_server_key(struct key *server, const uint8_t *p, size_t n)
+{
+	const uint8_t *start;
+	struct rd r;
+
+	rd_init(&r, p, n);
+	start = rd_bytes(&r, sizeof(magic));
+	rd_copy(&r, server->b, KEY_LEN);
+	return !r.bad && memcmp(start, magic, sizeof(magic)) == 0;
 }
 
 size_t

@@ -97,4 +97,16 @@ size_t derp_pong(uint8_t out[static DERP_PONG_SIZE],
     const uint8_t data[static DERP_PING_LEN]);
 size_t derp_keep_alive(uint8_t out[static DERP_HEADER_LEN]);
 
+/* What a client sends, and reads. out of derp_send_packet: n +
+ * DERP_SEND_OVERHEAD bytes. */
+#define DERP_PING_SIZE	   DERP_PONG_SIZE
+#define DERP_SEND_OVERHEAD (DERP_HEADER_LEN + KEY_LEN)
+size_t derp_ping(uint8_t out[static DERP_PING_SIZE],
+    const uint8_t data[static DERP_PING_LEN]);
+size_t derp_send_packet(
+    uint8_t *out, const struct key *to, const void *packet, size_t n);
+/* The payload of ServerKey: may be longer, what follows is for later
+ * versions. False if it is none. */
+bool derp_read_server_key(struct key *server, const uint8_t *p, size_t n);
+
 #endif

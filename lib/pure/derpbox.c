@@ -103,6 +103,30 @@ derp_client_info_parse(
 }
 
 size_t
+derp_client_info(uint8_t out[static DERP_CLIENT_INFO_SIZE],
+    const struct derpbox *box, const struct key *client,
+    const uint8_t nonce[static DERPBOX_NONCE_LEN])
+{
+	static const char text[] =
+	    "{\"version\":2,\"CanAckPings\":true,\"IsProber\":true}";
+	const size_t n = sizeof(text) - 1;
+	struct wr w;
+	uint8_t *sealed;
+
+	_Static_assert(
+	    DERP_HEADER_LEN + KEY_LEN + DERPBOX_OVERHEAD + sizeof(text) - 1 <=
+		DERP_CLIENT_INFO_SIZE,
+	    "client info fits");
+	wr_init(&w, out, DERP_CLIENT_INFO_SIZE);
+	derp_write_header(
+	    &w, DERP_CLIENT_INFO, (uint32_t)(KEY_LEN + DERPBOX_OVERHEAD + n));
+	wr_bytes(&w, client->b, KEY_LEN);
+	sealed = wr_room(&w, DERPBOX_OVERHEAD + n);
+	derpbox_seal(box, sealed, text, n, nonce);
+	return wr_len(&w);
+}
+
+size_t
 derp_server_info(uint8_t out[static DERP_SERVER_INFO_SIZE],
     const struct derpbox *box, const uint8_t nonce[static DERPBOX_NONCE_LEN])
 {

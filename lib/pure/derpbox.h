@@ -55,6 +55,13 @@ struct derp_client_info {
 const char *derp_client_info_parse(
     struct derp_client_info *info, const char *text, size_t n);
 
+/* The whole ClientInfo frame of a prober (derp.ClientInfo: IsProber), with the
+ * client's public key; returns its size. */
+#define DERP_CLIENT_INFO_SIZE 160
+size_t derp_client_info(uint8_t out[static DERP_CLIENT_INFO_SIZE],
+    const struct derpbox *box, const struct key *client,
+    const uint8_t nonce[static DERPBOX_NONCE_LEN]);
+
 /* The whole ServerInfo frame; returns its size. */
 #define DERP_SERVER_INFO_SIZE 64
 size_t derp_server_info(uint8_t out[static DERP_SERVER_INFO_SIZE],

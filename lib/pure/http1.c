@@ -209,6 +209,40 @@ http1_parse(struct http1_request *req, const uint8_t *p, size_t n)
 	return judge_fields(req);
 }
 
+/* RFC 9112 section 4: "HTTP/1.1 204 No Content"; the words may be missing. */
+static int
+parse_status_line(struct http1_request *head, struct span line)
+{
+	int status = 0;
+
+	if (line.n < 12 || memcmp(line.p, "HTTP/1.", 7) != 0 ||
+	    (line.p[7] != '0' && line.p[7] != '1') || line.p[8] != ' ' ||
+	    (line.n > 12 && line.p[12] != ' '))
+		return 0;
+	head->minor = line.p[7] - '0';
+	for (size_t i = 9; i < 12; i++) {
+		if (line.p[i] < '0' || line.p[i] > '9')
+			return 0;
+		status = status * 10 + line.p[i] - '0';
+	}
+	return status >= 100 ? status : 0;
+}
+
+int
+http1_parse_answer(struct http1_request *head, const uint8_t *p, size_t n)
+{
+	struct span rest = {(const char *)p, n}, line;
+	int status;
+
+	memset(head, 0, offsetof(struct http1_request, fields));
+	head->nfields = 0;
+	status = parse_status_line(head, cut_line(&rest));
+	while (status != 0 && (line = cut_line(&rest)).n > 0)
+		if (parse_field(head, line) != 0)
+			return 0;
+	return status;
+}
+
 const struct span *
 http1_find(const struct http1_request *req, const char *name)
 {

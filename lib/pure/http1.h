@@ -1,5 +1,5 @@
 /*
- * http1: the head of an HTTP/1.x request (RFC 9112), as spans of the bytes
+ * http1: heads of HTTP/1.x (RFC 9112), above all of requests, as spans of bytes
  * that were given. No body is ever parsed. No allocation.
  */
 #ifndef PURE_HTTP1_H
@@ -51,6 +51,12 @@ size_t http1_head_end(const uint8_t *p, size_t n, size_t *from);
  * HTTP status to refuse it with: 400, 431 or 505.
  */
 int http1_parse(struct http1_request *req, const uint8_t *p, size_t n);
+
+/*
+ * The same for the head of an answer: fills in minor and fields alone. Returns
+ * the status, 100 to 999, or 0 if that is no head of HTTP/1.x.
+ */
+int http1_parse_answer(struct http1_request *head, const uint8_t *p, size_t n);
 
 /* The first field of that name, or NULL. */
 const struct span *http1_find(

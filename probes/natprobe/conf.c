@@ -10,7 +10,13 @@ static const struct conf_option table[] = {
 	    "HOST[:PORT]: a STUN server; may be given repeatedly, the more "
 	    "addresses the better"},
 	{"map", CONF_STRING, AT(map), "", 0, 0, NULL,
-	    "FILE: a relay map (DERP map, JSON); its STUN servers are used"},
+	    "FILE: a relay map (DERP map, JSON); its STUN servers "
+	    "are asked and its relays measured"},
+	{"relay", CONF_STRINGS, AT(relay), NULL, 0, 0, NULL,
+	    "URL: a relay, https://HOST[:PORT][?pin=sha256-raw:HEX]; may be "
+	    "given repeatedly"},
+	{"relays", CONF_BOOL, AT(relays), "true", 0, 0, NULL,
+	    "measure the relays of -map"},
 	{"building", CONF_STRING, AT(building), "", 0, 0, NULL,
 	    "NAME: where this is; goes into the result"},
 	{"json", CONF_STRING, AT(json), "", 0, 0, NULL,

@@ -10,6 +10,7 @@
 #include <sodium.h>
 
 #include "probes/natprobe/natprobe.h"
+#include "probes/natprobe/relay.h"
 #include "run/file.h"
 #include "run/loop.h"
 #include "run/version.h"
@@ -17,6 +18,8 @@
 struct natprobe {
 	struct natprobe_conf conf;
 	struct targets targets;
+	struct relay_nodes relay_nodes;
+	struct relays *relays; /* NULL: there are none */
 	struct loop *loop;
 	struct probe probes[2]; /* IPv4, IPv6 */
 	struct net *nets[2];
@@ -97,6 +100,19 @@ begin_family(struct natprobe *n, bool v6)
 	return 0;
 }
 
+static int
+begin_relays(struct natprobe *n)
+{
+	if (n->relay_nodes.n == 0)
+		return 0;
+	n->relays =
+	    relays_new(n->loop, &n->relay_nodes, n->conf.family, on_done, n);
+	if (n->relays == NULL)
+		return -1;
+	n->running++;
+	return 0;
+}
+
 static json_t *
 result_of(struct natprobe *n)
 {
@@ -107,6 +123,8 @@ result_of(struct natprobe *n)
 		if (n->used[v6])
 			json_object_set_new(r, names[v6],
 			    result_family(&n->probes[v6], &n->targets));
+	if (n->relays != NULL)
+		relay_results_add(r, n->relays);
 	json_object_set_new(r, "complete", json_boolean(!n->interrupted));
 	return r;
 }
@@ -133,6 +151,16 @@ write_json(const struct natprobe *n, const json_t *result)
 	return r;
 }
 
+static bool
+relays_work(const struct relays *r)
+{
+	bool each = true;
+
+	for (size_t i = 0; i < r->n; i++)
+		each &= relay_works(r->v[i]);
+	return each;
+}
+
 static int
 status_of(const struct natprobe *n)
 {
@@ -149,6 +177,8 @@ status_of(const struct natprobe *n)
 	}
 	if (n->interrupted)
 		return STATUS_CUT;
+	if (!n->used[0] && !n->used[1])
+		return relays_work(n->relays) ? STATUS_KNOWN : STATUS_PARTLY;
 	return blocked ? STATUS_BLOCKED : known ? STATUS_KNOWN : STATUS_PARTLY;
 }
 
@@ -170,12 +200,16 @@ probe_all(struct natprobe *n)
 	json_t *result;
 	int status;
 
+	/* OpenSSL writes without MSG_NOSIGNAL. */
+	signal(SIGPIPE, SIG_IGN);
 	if ((n->loop = loop_new()) == NULL ||
 	    loop_on_signal(n->loop, SIGINT, on_stop, n) == -1 ||
 	    loop_on_signal(n->loop, SIGTERM, on_stop, n) == -1) {
 		fprintf(stderr, "natprobe: event loop: %s\n", strerror(errno));
 		return STATUS_USAGE;
 	}
+	if (begin_relays(n) == -1)
+		return STATUS_USAGE;
 	for (int v6 = 0; v6 < 2; v6++)
 		if (wanted(n, v6) && begin_family(n, v6) == -1)
 			return STATUS_USAGE;
@@ -204,6 +238,7 @@ dry_all(const struct natprobe *n)
 			o = options_of(n, v6);
 			dry_print(&n->targets, v6, &o, stdout);
 		}
+	relay_dry_print(&n->relay_nodes, stdout);
 	return 0;
 }
 
@@ -237,6 +272,16 @@ run(struct natprobe *n, int argc, char **argv)
 		fprintf(stderr, "natprobe: %s\n", error);
 		return STATUS_USAGE;
 	}
+	if (relay_nodes_read(&n->relay_nodes, &n->conf, error) == -1) {
+		fprintf(stderr, "natprobe: %s\n", error);
+		return STATUS_USAGE;
+	}
+	if (n->targets.n[0] + n->targets.n[1] + n->relay_nodes.n == 0) {
+		fprintf(stderr,
+		    "natprobe: no server: give -stun HOST[:PORT], -map FILE "
+		    "or -relay URL\n");
+		return STATUS_USAGE;
+	}
 	if (n->conf.dry)
 		return dry_all(n);
 	allow_sockets();
@@ -257,6 +302,8 @@ main(int argc, char **argv)
 		if (n.used[v6])
 			probe_clear(&n.probes[v6]);
 	}
+	relays_free(n.relays);
+	relay_nodes_clear(&n.relay_nodes);
 	loop_free(n.loop);
 	natprobe_conf_clear(&n.conf);
 	return status;

@@ -7,6 +7,7 @@
  *   net.c       the sockets of a run: does what probe says
  *   dry.c       -n: what a run would send
  *   probe.h     the run itself, PURE, with its own map
+ *   relay.h     beside it: the relays, with its own map
  *   result.c    the result as JSON (docs/natprobe.md)
  *   words.c     the same for people
  *
@@ -26,16 +27,16 @@ struct net;
 
 #define NATPROBE_ERROR_MAX CONF_ERROR_MAX
 
-/* Exit statuses: 0 all is known, 1 something is not, 2 usage, 3 no server
+/* Exit statuses, of the NAT, or with relays alone: 0 all is known or works, 1 something is not, 2 usage, 3 no server
  * answers over UDP, 4 interrupted. */
 enum { STATUS_KNOWN, STATUS_PARTLY, STATUS_USAGE, STATUS_BLOCKED, STATUS_CUT };
 
 struct natprobe_conf {
-	struct conf_strings stun;
+	struct conf_strings stun, relay;
 	char *map;
 	char *building;
 	char *json; /* a file, "-" for standard output, "" for none */
-	bool quiet;
+	bool quiet, relays;
 	bool lifetime, refresh, hairpin;
 	int64_t ttl_max_us, ttl_resolution_us;
 	int64_t rate;

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "probes/natprobe/natprobe.h"
+#include "probes/natprobe/relay.h"
 
 static const char *
 str(const json_t *o, const char *key)
@@ -267,4 +268,5 @@ words_print(const json_t *result, FILE *out)
 		print_family(out, "IPv4", f);
 	if ((f = json_object_get(result, "ipv6")) != NULL)
 		print_family(out, "IPv6", f);
+	words_print_relays(result, out);
 }

@@ -128,6 +128,30 @@ test_frames(void)
 }
 
 static void
+test_client_frames(void)
+{
+	static const uint8_t data[8] = {1, 2, 3, 4, 5, 6, 7, 8};
+	uint8_t out[64];
+	struct key k;
+
+	eq_int((int64_t)derp_ping(out, data), sizeof(go_ping), "Ping's size");
+	eq_mem(out, go_ping, sizeof(go_ping), "Ping");
+	eq_int((int64_t)derp_send_packet(out, &server_pub, "hello", 5),
+	    sizeof(go_send_packet), "SendPacket's size");
+	eq_mem(out, go_send_packet, sizeof(go_send_packet), "SendPacket");
+	eq_int((int64_t)derp_send_packet(out, &server_pub, "", 0),
+	    DERP_SEND_OVERHEAD, "an empty one");
+	memcpy(out, go_server_key + DERP_HEADER_LEN, 40);
+	ok(derp_read_server_key(&k, out, 40) && key_equal(&k, &server_pub),
+	    "ServerKey is read");
+	ok(derp_read_server_key(&k, out, 64), "what follows is for later");
+	for (size_t n = 0; n < 40; n++)
+		ok(!derp_read_server_key(&k, out, n), "cut");
+	out[7]++;
+	ok(!derp_read_server_key(&k, out, 40), "another magic");
+}
+
+static void
 test_sizes(void)
 {
 	eq_int(DERP_SERVER_KEY_SIZE, sizeof(go_server_key), "ServerKey");
@@ -143,6 +167,7 @@ main(void)
 	test_judge();
 	test_disco();
 	test_frames();
+	test_client_frames();
 	test_sizes();
 	return tap_done();
 }

@@ -268,12 +268,42 @@ test_large(void)
 	free(text);
 }
 
+static void
+test_client_info(void)
+{
+	uint8_t nonce[DERPBOX_NONCE_LEN], out[DERP_CLIENT_INFO_SIZE];
+	const size_t skip = DERP_HEADER_LEN + KEY_LEN;
+	struct derp_client_info info;
+	struct derpbox client, server;
+	const char *text;
+	size_t n;
+
+	count_up(nonce, sizeof(nonce), 1);
+	derpbox_init(&client, &server_pub, &client_priv);
+	derpbox_init(&server, &client_pub, &server_priv);
+	n = derp_client_info(out, &client, &client_pub, nonce);
+	ok(out[0] == DERP_CLIENT_INFO && out[4] == n - DERP_HEADER_LEN &&
+		n <= sizeof(out),
+	    "a ClientInfo of its size");
+	eq_mem(out + DERP_HEADER_LEN, client_pub.b, KEY_LEN, "the key first");
+	eq_mem(out + skip, nonce, sizeof(nonce), "then the nonce");
+	text = derpbox_open(&server, out + skip, n - skip);
+	ok(text != NULL &&
+		derp_client_info_parse(
+		    &info, text, n - skip - DERPBOX_OVERHEAD) == NULL,
+	    "a server can read it");
+	ok(info.version == DERP_PROTOCOL_VERSION && info.can_ack_pings &&
+		info.is_prober && !info.has_mesh_key,
+	    "a prober's");
+}
+
 int
 main(void)
 {
 	test_secret();
 	test_seal();
 	test_go_client_info();
+	test_client_info();
 	test_server_info();
 	test_parse();
 	test_large();

@@ -311,6 +311,56 @@ test_limits(void)
 	eq_int(http1_parse(&req, (const uint8_t *)text, n), 431, "65 fields");
 }
 
+/* ---- answers ---- */
+
+struct answer_row {
+	const char *text;
+	size_t n;
+	int status;
+};
+
+static const struct answer_row answer_rows[] = {
+    {S("HTTP/1.1 204 No Content\r\nA: b\r\n\r\n"), 204},
+    {S("HTTP/1.0 999 \r\n\r\n"), 999},
+    {S("HTTP/1.1 101\n\n"), 101},
+    {S("HTTP/1.1 200 a: b\r\n\r\n"), 200},
+    {S("HTTP/1.1 099 x\r\n\r\n"), 0},
+    {S("HTTP/1.1 20 OK\r\n\r\n"), 0},
+    {S("HTTP/1.1 2000\r\n\r\n"), 0},
+    {S("HTTP/1.1 +20 x\r\n\r\n"), 0},
+    {S("HTTP/1.1  200\r\n\r\n"), 0},
+    {S("HTTP/2.0 200 x\r\n\r\n"), 0},
+    {S("http/1.1 200 x\r\n\r\n"), 0},
+    {S("HTTP/1.1 200 x\r\nno colon\r\n\r\n"), 0},
+    {S("HTTP/1.1 200 x\r\n fold: x\r\n\r\n"), 0},
+    {S("HTTP/1.1 20"), 0},
+    {S("\r\n"), 0},
+    {S(""), 0},
+};
+
+static void
+test_answer(void)
+{
+	struct http1_request head;
+	const struct answer_row *row;
+	char what[32];
+	uint8_t *p;
+
+	for (size_t i = 0; i < sizeof(answer_rows) / sizeof(answer_rows[0]);
+	     i++) {
+		row = &answer_rows[i];
+		p = exact(row->text, row->n);
+		snprintf(what, sizeof(what), "answer %zu", i);
+		eq_int(http1_parse_answer(&head, p, row->n), row->status, what);
+		free(p);
+	}
+	p = exact(S("HTTP/1.1 200 OK\r\nA: b\r\nC:  d \r\n\r\n"));
+	http1_parse_answer(&head, p, 34);
+	ok(head.nfields == 2 && span_is(*http1_find(&head, "c"), "d"),
+	    "its fields");
+	free(p);
+}
+
 int
 main(void)
 {
@@ -320,5 +370,6 @@ main(void)
 	test_parse();
 	test_fields();
 	test_limits();
+	test_answer();
 	return tap_done();
 }
