@@ -10,7 +10,7 @@
 #include "probes/natprobe/views.h"
 
 /* So that a matrix fits on paper. */
-#define COLUMNS	      10
+#define COLUMNS	      8
 #define BUILDINGS_MAX 100 /* of the matrix, which grows by the square */
 
 static const char style[] =
@@ -19,8 +19,12 @@ static const char style[] =
     "h1{font-size:1.5rem}h2{font-size:1.15rem;margin-top:2rem;"
     "border-bottom:1px solid #bbb}h3{font-size:1rem;margin:1rem 0 .3rem}"
     "table{border-collapse:collapse;width:100%;margin:.6rem 0;"
-    "font-size:.85rem}th,td{border:1px solid #bbb;padding:.2rem .4rem;"
-    "text-align:left;vertical-align:top;overflow-wrap:anywhere}"
+    "font-size:.78rem}th,td{border:1px solid #bbb;padding:.2rem .25rem;"
+    "text-align:left;vertical-align:top}"
+    "tbody th{overflow-wrap:anywhere;min-width:6em}"
+    ".sheet{table-layout:fixed}.sheet td{overflow-wrap:anywhere}"
+    ".sheet th:first-child{width:6em}.sheet td:nth-child(3),"
+    ".sheet th:nth-child(3){width:5em}"
     "thead th{background:#eee}"
     "p,li,h3{overflow-wrap:anywhere}"
     "svg{width:100%;height:auto;display:block}"
@@ -34,7 +38,8 @@ static const char style[] =
     ".note{color:#555;font-size:.85rem}"
     "@page{size:A4;margin:14mm}"
     "@media print{body{max-width:none;margin:0;padding:0;font-size:10pt}"
-    "*{print-color-adjust:exact;-webkit-print-color-adjust:exact}"
+    "table{font-size:8pt}*{print-color-adjust:exact;-webkit-print-color-adjust:"
+    "exact}"
     "h2,h3{break-after:avoid}tr,svg,figure,li{break-inside:avoid}"
     "thead{display:table-header-group}}"
     "figure{margin:0 0 .8rem}";
@@ -50,9 +55,9 @@ cell(struct text *t, const char *class, const char *s)
 }
 
 static void
-head_row(struct text *t, const char *const names[], size_t n)
+head_row(struct text *t, const char *class, const char *const names[], size_t n)
 {
-	text_str(t, "<table><thead><tr>");
+	text_fmt(t, "<table class=\"%s\"><thead><tr>", class);
 	for (size_t i = 0; i < n; i++)
 		text_fmt(t, "<th scope=\"col\">%s</th>", names[i]);
 	text_str(t, "</tr></thead><tbody>\n");
@@ -326,7 +331,7 @@ verdict_head(struct text *t, const char *first)
 	    "Early packet harms", "Until collision", "Hairpin",
 	    "Mapping lives"};
 
-	head_row(t, names, sizeof(names) / sizeof(names[0]));
+	head_row(t, "verdicts", names, sizeof(names) / sizeof(names[0]));
 }
 
 static void
@@ -445,7 +450,7 @@ sheet(struct text *t, const struct reading *r, bool v6)
 	text_str(t, "<h3>");
 	text_html(t, r->building);
 	text_fmt(t, ", %s</h3>\n", family_name_of(v6));
-	head_row(t, names, 4);
+	head_row(t, "sheet", names, 4);
 	for (size_t i = 0; i < REQUIREMENTS; i++) {
 		text_str(t, "<tr>");
 		row_head(t, rows[i].name);

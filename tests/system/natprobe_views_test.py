@@ -84,6 +84,7 @@ EDM = result("Library", ipv4=family(
 OPEN = result("Dormitory", ipv4=family(
     filtering="endpoint-independent", ip="198.51.100.4", lives=(200, None)))
 BLOCKED = result("Cellar", ipv4=family(udp="no", nat="unknown"))
+BLOCKED["ipv4"]["servers"][0].update(answers=False, rtt_ms=None)
 VAGUE = result("Garden", ipv4=family(
     mapping="unknown", filtering="unknown", early="unknown",
     ip="198.51.100.6"))
@@ -387,7 +388,7 @@ def on_paper(b):
             "return [...document.querySelectorAll('body *')].filter("
             "e => e.getBoundingClientRect().right > w + 1).map("
             "e => e.outerHTML.slice(0, 80))")
-        assert wide == [], wide
+        assert wide == [], (len(wide), wide[:4])
         data = base64.b64decode(b.devtools(
             "Page.printToPDF", preferCSSPageSize=True)["data"])
         sizes = set(re.findall(rb"/MediaBox \[([^\]]+)\]", data))
