@@ -301,6 +301,57 @@ read_family(struct from in, bool v6, struct reading *r)
 	json_array_foreach(servers, i, s) read_server(&in, s, v6, r);
 }
 
+/* ---- relays ---- */
+
+static void
+read_latency(struct from in, struct reading_relay *r)
+{
+	r->sent = get_count(&in, "sent");
+	r->lost = get_count(&in, "lost");
+	r->p50_ms = get_number(&in, "p50_ms", NUMBER_MAX);
+	r->p95_ms = get_number(&in, "p95_ms", NUMBER_MAX);
+	r->jitter_ms = get_number(&in, "jitter_ms", NUMBER_MAX);
+	if (r->p95_ms < r->p50_ms)
+		refuse(&in, "p95_ms", "is less than p50_ms");
+}
+
+static void
+read_relay(const struct from *f, const json_t *o, struct reading_relay *r)
+{
+	struct from in = {.o = o, .error = f->error, .good = f->good};
+	const json_t *latency;
+
+	place(in.where, f->where, "relays");
+	reading_name(r->name, sizeof(r->name), get_string(&in, "name"));
+	r->works = get_bool(&in, "works");
+	latency = need(&in, "latency");
+	if (latency != NULL && !json_is_null(latency))
+		read_latency(inside(&in, "latency"), r);
+}
+
+/* Only there if relays were asked. */
+static void
+read_relays(const struct from *f, struct reading *r)
+{
+	const json_t *all = json_object_get(f->o, "relays"), *o;
+	size_t i;
+
+	if (all != NULL && !json_is_array(all))
+		refuse(f, "relays", "want an array");
+	json_array_foreach(all, i, o)
+	{
+		if (!json_is_object(o)) {
+			refuse(f, "relays", "want objects");
+			return;
+		}
+		if (r->n_relays == READING_RELAYS_MAX) {
+			refuse(f, "relays", "more than 64");
+			return;
+		}
+		read_relay(f, o, &r->relays[r->n_relays++]);
+	}
+}
+
 /* ---- the whole ---- */
 
 /* "2026-11-22T21:50:06Z": by its form alone, so that times sort as text. */
@@ -370,6 +421,8 @@ reading_parse(struct reading *r, const char *text, size_t n,
 		read_family(inside(&f, "ipv4"), false, r);
 	if (good && json_object_get(root, "ipv6") != NULL)
 		read_family(inside(&f, "ipv6"), true, r);
+	if (good)
+		read_relays(&f, r);
 	json_decref(root);
 	return good;
 }

@@ -14,11 +14,19 @@
 #define READING_NAME_MAX    80
 #define READING_ERROR_MAX   256
 #define READING_SERVERS_MAX 16 /* over both families */
+#define READING_RELAYS_MAX  64
 
 struct reading_server {
 	char name[READING_NAME_MAX + 1];
 	bool v6, answers;
 	double rtt_ms; /* 0: does not answer */
+};
+
+struct reading_relay {
+	char name[READING_NAME_MAX + 1];
+	bool works;
+	unsigned sent, lost; /* 0: not measured */
+	double p50_ms, p95_ms, jitter_ms;
 };
 
 struct reading {
@@ -28,6 +36,8 @@ struct reading {
 	struct site site;
 	struct reading_server servers[READING_SERVERS_MAX];
 	size_t n_servers;
+	struct reading_relay relays[READING_RELAYS_MAX];
+	size_t n_relays;
 };
 
 /* False if text is no such result; error says in one line what is wrong. */

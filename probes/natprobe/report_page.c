@@ -31,6 +31,7 @@ static const char style[] =
     "svg text{font:11px system-ui,sans-serif;fill:#1a1a1a}"
     "svg .end{text-anchor:end}"
     "svg .alive{fill:#2b7a4b}svg .maybe{fill:#a9d3b8}svg .trip{fill:#3a6ea5}"
+    "svg .late{fill:#b9cfe6}"
     "svg .keep{stroke:#b00020;stroke-dasharray:3 2}"
     ".matrix td,.matrix thead th{text-align:center}"
     ".direct,.pass{background:#d7f0df}.first,.unreliable{background:#fff2c9}"
@@ -184,16 +185,18 @@ pair_line(struct text *t, const struct reading *a, const struct reading *b)
 	if (path->outcome == OUTCOME_DIRECT && path->idle != IDLE_DROPS &&
 	    path->idle != IDLE_MAY_DROP)
 		return;
-	text_fmt(&words, "%s \xe2\x80\x93 %s: %s over %s, ", a->building,
-	    b->building,
-	    path->outcome == OUTCOME_IF_A_FIRST ? "direct if the first"
-		: path->outcome == OUTCOME_IF_B_FIRST
-		? "direct if the second"
-		: outcome_words(path->outcome),
-	    family_name_of(p.v6));
+	text_fmt(&words, "%s \xe2\x80\x93 %s: ", a->building, b->building);
 	if (path->outcome == OUTCOME_IF_A_FIRST ||
 	    path->outcome == OUTCOME_IF_B_FIRST)
-		text_str(&words, "sends first: ");
+		text_fmt(&words,
+		    "direct over %s if %s sends first: ", family_name_of(p.v6),
+		    path->outcome == OUTCOME_IF_A_FIRST ? a->building
+							: b->building);
+	else if (path->outcome >= OUTCOME_UNRELIABLE)
+		text_fmt(&words, "%s over %s: ", outcome_words(path->outcome),
+		    family_name_of(p.v6));
+	else
+		text_fmt(&words, "%s: ", outcome_words(path->outcome));
 	path_words(&words, path, a->building, b->building);
 	text_str(&words, ". ");
 	idle_words(&words, path, a->building, b->building);
@@ -403,6 +406,58 @@ plots(struct text *t, const struct reading *const *latest, size_t n,
 	text_clear(&svg);
 }
 
+/* ---- relays ---- */
+
+static void
+relay_row(struct text *t, const struct reading_relay *r)
+{
+	text_str(t, "<tr>");
+	row_head(t, r->name);
+	cell(t, r->works ? "pass" : "fail", r->works ? "yes" : "no");
+	if (r->sent > r->lost)
+		text_fmt(t, "<td>%.1f ms</td><td>%.1f ms</td><td>%.1f ms</td>",
+		    r->p50_ms, r->p95_ms, r->jitter_ms);
+	else
+		text_str(t, "<td colspan=\"3\">not measured</td>");
+	if (r->sent > 0)
+		text_fmt(t, "<td class=\"%s\">%u of %u</td></tr>\n",
+		    r->lost == 0 ? "pass" : "fail", r->lost, r->sent);
+	else
+		text_str(t, "<td></td></tr>\n");
+}
+
+/* Results from before relays were measured have none. */
+static void
+relays(struct text *t, const struct reading *const *latest, size_t n)
+{
+	static const char *const names[] = {
+	    "Relay", "Works", "Median", "95 of 100", "Jitter", "Lost"};
+	struct text svg = TEXT_EMPTY;
+	double scale = plot_relays_scale(latest, n);
+	bool begun = false;
+
+	for (size_t i = 0; i < n; i++) {
+		const struct reading *r = latest[i];
+
+		if (r->n_relays == 0)
+			continue;
+		if (!begun)
+			heading(t, 2, "Round trips through relays");
+		begun = true;
+		text_str(t, "<figure>");
+		heading(t, 3, r->building);
+		plot_relays(&svg, r, scale);
+		t->bad |= svg.bad;
+		text_add(t, svg.p == NULL ? "" : svg.p, svg.len);
+		text_reset(&svg);
+		head_row(t, "relays", names, 6);
+		for (size_t k = 0; k < r->n_relays; k++)
+			relay_row(t, &r->relays[k]);
+		text_str(t, "</tbody></table></figure>\n");
+	}
+	text_clear(&svg);
+}
+
 /* ---- what to ask for, and the sheets ---- */
 
 static void
@@ -519,6 +574,7 @@ report_page(struct text *t, const struct report *rep)
 	    plot_lives_scale(rep->r, rep->n));
 	plots(t, latest, n, "Round trips to STUN servers", "None.", plot_trips,
 	    plot_trips_scale(rep->r, rep->n));
+	relays(t, latest, n);
 	wish_list(t, latest, n);
 	sheets(t, latest, n);
 	history(t, rep);

@@ -8,11 +8,13 @@
 enum { WIDTH = 680, LEFT = 190, RIGHT = 90, ROW = 18, BAR = 10, TOP = 18 };
 #define SPAN	 (WIDTH - LEFT - RIGHT)
 #define NAME_CAP 30 /* what fits in LEFT */
+/* Longer bars are cut: what matters is less than two minutes. */
+#define LIFE_SHOWN_S 150
 
 static double
 at(double value, double scale)
 {
-	return LEFT + SPAN * value / scale;
+	return LEFT + SPAN * (value > scale ? scale : value) / scale;
 }
 
 static void
@@ -70,7 +72,7 @@ plot_lives_scale(const struct reading *r, size_t n)
 				most = l->low > most ? l->low : most;
 				most = l->high > most ? l->high : most;
 			}
-	return most;
+	return most > LIFE_SHOWN_S ? LIFE_SHOWN_S : most;
 }
 
 static void
@@ -185,6 +187,46 @@ plot_trips(struct text *t, const struct reading *r, double scale)
 	begin(t, (unsigned)r->n_servers, "Round trips to STUN servers");
 	for (size_t i = 0; i < r->n_servers; i++)
 		trip_row(t, (unsigned)i, &r->servers[i], scale);
+	text_str(t, "</svg>\n");
+	return true;
+}
+
+/* ---- relays ---- */
+
+double
+plot_relays_scale(const struct reading *const *r, size_t n)
+{
+	double most = 1;
+
+	for (size_t i = 0; i < n; i++)
+		for (size_t k = 0; k < r[i]->n_relays; k++)
+			if (r[i]->relays[k].p95_ms > most)
+				most = r[i]->relays[k].p95_ms;
+	return most;
+}
+
+/* To the median, and on to what 95 of 100 do not exceed. */
+bool
+plot_relays(struct text *t, const struct reading *r, double scale)
+{
+	char name[NAME_CAP];
+
+	if (r->n_relays == 0)
+		return false;
+	begin(t, (unsigned)r->n_relays, "Round trips through relays");
+	for (unsigned i = 0; i < r->n_relays; i++) {
+		const struct reading_relay *k = &r->relays[i];
+
+		reading_name(name, sizeof(name), k->name);
+		label(t, i, name);
+		if (k->sent <= k->lost)
+			continue;
+		bar(t, i, LEFT, at(k->p50_ms, scale), "trip");
+		bar(t, i, at(k->p50_ms, scale), at(k->p95_ms, scale), "late");
+		text_fmt(t, "<text x=\"%.1f\" y=\"%u\">%.1f, %.1f ms</text>\n",
+		    at(k->p95_ms, scale) + 6, TOP + i * ROW + BAR, k->p50_ms,
+		    k->p95_ms);
+	}
 	text_str(t, "</svg>\n");
 	return true;
 }

@@ -85,10 +85,13 @@ struct report {
 };
 void report_page(struct text *t, const struct report *report);
 
-/* report_plot.c: an SVG for one reading; *_scale: what all must fit in. */
+/* report_plot.c: an SVG for one reading; *_scale: what all must fit in. False:
+ * there is nothing to show. */
 double plot_lives_scale(const struct reading *r, size_t n);
 bool plot_lives(struct text *t, const struct reading *r, double scale);
 double plot_trips_scale(const struct reading *r, size_t n);
 bool plot_trips(struct text *t, const struct reading *r, double scale);
+double plot_relays_scale(const struct reading *const *r, size_t n);
+bool plot_relays(struct text *t, const struct reading *r, double scale);
 
 #endif

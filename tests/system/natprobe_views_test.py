@@ -91,6 +91,12 @@ VAGUE = result("Garden", ipv4=family(
 VAGUE["ipv4"]["mapping"]["why"] = "one-server-address"
 SIX = result("Annex", ipv4=EDM["ipv4"], ipv6=family(
     "none", ip="2001:db8:7::15"))
+RELAY = {"name": "relay-1", "region": "campus", "works": True,
+         "nearest": True, "latency": {
+             "sent": 20, "lost": 1, "p50_ms": 4.0, "p95_ms": 8.0,
+             "jitter_ms": 0.5, "over": "ipv4", "failed": None}}
+DEAD = {"name": EVIL, "works": False, "latency": None}
+EIM["relays"] = [RELAY, DEAD]
 ALL = [EIM, POISON, EDM, OPEN, BLOCKED, VAGUE, SIX]
 
 
@@ -238,6 +244,13 @@ def hostile_files():
         (changed("ipv4.lifetime.exchange", life(30, 20)),
          "ipv4.lifetime.exchange.dead: is less than alive"),
         (changed("ipv4.lifetime.stream.alive", "30"), "want a number"),
+        (changed("relays", {}), "relays: want an array"),
+        (changed("relays", [[]]), "relays: want objects"),
+        (changed("relays", [RELAY] * 65), "relays: more than 64"),
+        (changed("relays", [{**DEAD, "works": 1}]),
+         "relays.works: want true or false"),
+        (changed("relays", [{**RELAY, "latency": {"sent": 1}}]),
+         "relays.latency.lost: missing"),
         (changed("ipv4.servers", {}), "ipv4.servers: want an array"),
         (changed("ipv4.servers", [1]), "ipv4.servers: want objects"),
         (changed("ipv4.servers", EIM["ipv4"]["servers"] * 9),
@@ -357,6 +370,17 @@ def in_browser(b):
         assert "maybe" in long["Library"] and "maybe" not in long["Dormitory"]
         assert any(of and of[0][0] == "trip" for _, *of in bars), bars
         assert len(b.all(".keep")) == 3 * len(long)
+        rows = b.script(
+            "return [...document.querySelectorAll('.relays tbody tr')].map("
+            "r => [...r.cells].map(c => c.textContent))")
+        assert rows[0] == ["relay-1", "yes", "4.0 ms", "8.0 ms", "0.5 ms",
+                           "1 of 20"], rows
+        assert rows[1][1:] == ["no", "not measured", ""], rows
+        trip, late = b.script(
+            "const late = document.querySelector('.late');"
+            "return [late.previousElementSibling, late].map("
+            "e => e.getBoundingClientRect().width)")
+        assert trip > 0 and abs(trip - late) < 1, (trip, late)
 
 
 def evil_in_browser(b):
