@@ -162,6 +162,8 @@ NATPROBE_PURE := $(patsubst %,probes/natprobe/%.o,label engine plan plan_life \
 UNIT_OBJS_natprobe_engine_test := $(patsubst %,probes/natprobe/%.o,label engine)
 SIM_OBJS_natprobe_test   := tests/sim/natworld.o $(NATPROBE_PURE) \
 	$(NATCORE_OBJS)
+UNIT_OBJS_predict_test   := probes/natprobe/predict.o $(NATPROBE_PURE)
+UNIT_OBJS_reading_test   := probes/natprobe/reading.o $(NATPROBE_PURE)
 units: $(UNITS)
 sims: $(SIMS)
 everything: all units sims loads natemu

@@ -11,6 +11,7 @@
 
 #include "probes/natprobe/natprobe.h"
 #include "probes/natprobe/relay.h"
+#include "probes/natprobe/views.h"
 #include "run/file.h"
 #include "run/loop.h"
 #include "run/version.h"
@@ -294,6 +295,10 @@ main(int argc, char **argv)
 	struct natprobe n = {0};
 	int status;
 
+	if (argc > 1 && strcmp(argv[1], "predict") == 0)
+		return predict_main(argc - 1, argv + 1);
+	if (argc > 1 && strcmp(argv[1], "report") == 0)
+		return report_main(argc - 1, argv + 1);
 	if (sodium_init() == -1)
 		return STATUS_USAGE;
 	status = run(&n, argc, argv);
