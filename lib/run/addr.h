@@ -45,8 +45,7 @@ void addr_set_port(struct addr *a, uint16_t port);
 /* The address as 16 bytes, IPv4 as ::ffff:a.b.c.d. */
 void addr_ip16(const struct addr *a, uint8_t ip[static 16]);
 /* And back; ::ffff:a.b.c.d becomes IPv4. */
-void addr_from_ip16(
-    struct addr *a, const uint8_t ip[static 16], uint16_t port);
+void addr_from_ip16(struct addr *a, const uint8_t ip[static 16], uint16_t port);
 
 /* True for 4, also where IPv4 arrives v4-mapped on a dual stack socket. */
 bool addr_is_v4(const struct addr *a);
