@@ -172,41 +172,22 @@ stream_read(struct stream *s)
 	return -1;
 }
 
-/* The length of the message at the front; 0: more is to come; SIZE_MAX: that
- * is no STUN (RFC 8489 section 6.2.2 frames by the header's length). */
-static size_t
-frame_len(const struct stream *s)
-{
-	struct rd r;
-	uint16_t type;
-	size_t len;
-
-	if (s->in_n < STUN_HEADER_LEN)
-		return 0;
-	rd_init(&r, s->in, s->in_n);
-	type = rd_u16(&r);
-	len = STUN_HEADER_LEN + (size_t)rd_u16(&r);
-	if ((type & 0xc000) != 0 || len > sizeof(s->in))
-		return SIZE_MAX;
-	return s->in_n < len ? 0 : len;
-}
-
 static void
 take_frames(struct stream *s)
 {
 	struct check_streams *all = s->all;
+	enum stun_frame frame;
 	size_t n;
 
-	while ((n = frame_len(s)) != 0) {
-		if (n == SIZE_MAX) {
-			stream_fail(s, "what comes is no STUN");
-			return;
-		}
+	while ((frame = stun_frame(s->in, s->in_n, sizeof(s->in), &n)) ==
+	    STUN_FRAME_WHOLE) {
 		check_got(
 		    all->c, loop_now(all->loop), s->socket, &s->to, s->in, n);
 		s->in_n -= n;
 		memmove(s->in, s->in + n, s->in_n);
 	}
+	if (frame == STUN_FRAME_BAD)
+		stream_fail(s, "what comes is no STUN");
 }
 
 static void

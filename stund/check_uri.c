@@ -8,7 +8,7 @@
 
 #include "stund/check.h"
 
-enum { PORT_STUN = 3478, PORT_STUNS = 5349, TEXT_SHOWN = 80 };
+enum { TEXT_SHOWN = 80 };
 
 static bool
 fail(char *error, const char *text, const char *why)
@@ -27,11 +27,11 @@ static const char *
 scheme_skip(struct check_uri *u, const char *text)
 {
 	if (strncasecmp(text, "stun:", 5) == 0) {
-		u->port = PORT_STUN;
+		u->port = STUN_PORT;
 		return text + 5;
 	}
 	if (strncasecmp(text, "stuns:", 6) == 0) {
-		u->port = PORT_STUNS;
+		u->port = STUN_TLS_PORT;
 		u->tls = true;
 		return text + 6;
 	}

@@ -240,6 +240,24 @@ check_advertise(const struct stund_conf *c, char error[static STUND_ERROR_MAX])
 	return true;
 }
 
+/* The kernel would say that somebody has it. */
+static bool
+check_twice(const struct stund_conf *c, char error[static STUND_ERROR_MAX])
+{
+	const struct addr *v = c->listen.v;
+	char text[ADDR_TEXT_MAX];
+
+	for (size_t i = 0; i < c->listen.n; i++)
+		for (size_t j = 0; j < i; j++)
+			if (addr_same_ip(&v[i], &v[j]) &&
+			    addr_port(&v[i]) == addr_port(&v[j]) &&
+			    addr_port(&v[i]) != 0)
+				return bad(error,
+				    "listen %s: is given twice; once is right",
+				    addr_text(&v[i], text));
+	return true;
+}
+
 static bool
 check(const struct stund_conf *c, char error[static STUND_ERROR_MAX])
 {
@@ -252,8 +270,8 @@ check(const struct stund_conf *c, char error[static STUND_ERROR_MAX])
 			    "deny: \"%.100s\" is not a prefix, such as "
 			    "10.0.0.0/8 or 2001:db8::/32",
 			    c->deny.v[i]);
-	return check_alternates(c, error) && check_advertise(c, error) &&
-	    stund_conf_check_partner(c, error) &&
+	return check_twice(c, error) && check_alternates(c, error) &&
+	    check_advertise(c, error) && stund_conf_check_partner(c, error) &&
 	    stund_conf_check_tls(c, error);
 }
 

@@ -114,9 +114,3 @@ later_take(struct later *l, struct mono now)
 	sink(l);
 	return l->slots + l->heap[l->n].slot * l->size;
 }
-
-size_t
-later_count(const struct later *l)
-{
-	return l->n;
-}

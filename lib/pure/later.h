@@ -28,6 +28,4 @@ struct mono later_next(const struct later *l);
  * there is none. */
 void *later_take(struct later *l, struct mono now);
 
-size_t later_count(const struct later *l);
-
 #endif

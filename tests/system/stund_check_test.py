@@ -555,12 +555,43 @@ def one_answer_per_connection():
     check.fault("a second request in the same connection gets no answer")
 
 
+class Other(Stream):
+    """TCP that answers each request with the same bytes."""
+
+    says = b""
+
+    def serve(self):
+        while True:
+            s, _ = self.listener.accept()
+            with contextlib.suppress(OSError), s:
+                s.settimeout(LIMIT)
+                while s.recv(20) and not self.ended:
+                    s.sendall(self.says)
+            if self.ended:
+                return
+
+
+def another_protocol():
+    """What TCP brings is no STUN: another protocol, or no magic cookie."""
+    with Liar(honest) as liar:
+        stream = Other()
+        stream.listener.close()
+        stream.listener = socket.create_server(("127.0.0.1", liar.port))
+        stream.port = liar.port
+        with stream:
+            for stream.says in (b"HTTP/1.1 400 Bad Request\r\n\r\n",
+                                b"\1\1\0\0" + bytes(16)):
+                check = Check(liar.uri).fit(0)
+                assert re.search("^TCP .* what comes is no STUN$", check.out,
+                                 re.M), check.out
+
+
 TESTS = [itself, readme, itself_whole, itself_fit, itself_strict, itself_tls,
          itself_v6, both_families, coturn, derper, honest_is_fit,
          other_address_lies, mapped_lies, two_addresses_differ, answers_twice,
          answers_from_elsewhere, wrong_transaction, says_terrible_things,
          garbage, refused, silent, no_such_name, wrong_uris, tls,
-         tls_to_plain, one_answer_per_connection]
+         tls_to_plain, one_answer_per_connection, another_protocol]
 
 
 def outcome(test):

@@ -482,6 +482,7 @@ def contradictions():
              ["127.0.0.9=192.0.2.1", "no -listen or -alternate"]),
             ([*a, "-advertise", "127.0.0.2=192.0.2.1", "-advertise",
               "127.0.0.2=192.0.2.2"], ["127.0.0.2=192.0.2.2", "same address"]),
+            ([*a, *a], ["listen 127.0.0.2:3478", "given twice"]),
             ([*a, "-deny", "10.0.0.1/8"], ['"10.0.0.1/8"', "prefix"]),
             ([*a, "-deny", "nonsense"], ['"nonsense"', "prefix"]),
             ([*a, "-behaviour", "often"], ['"often"', "fit|always"]),
