@@ -273,6 +273,13 @@ def answers(data):
     return talk
 
 
+def flood(s):
+    """KeepAlive without end, where ServerInfo is due."""
+    answers(UPGRADED + derpc.frame(1, derpc.MAGIC + b"\x09" * 32))(s)
+    while True:
+        s.sendall(derpc.frame(6) * 3000)
+
+
 def silent(_):
     pass
 
@@ -293,6 +300,7 @@ INSIDE = [(silent, "http", r"no answer in \d s"),
                    + derpc.frame(3, bytes(60))), "derp", "another key"),
           (answers(UPGRADED + b"\x01\xff\xff\xff\xff"), "derp",
            "4294967295 bytes"),
+          (flood, "derp", r"no answer in \d s"),
           (answers(b"HTTP/1.1 101 " + b"x" * 40000), "http", "endless")]
 
 
