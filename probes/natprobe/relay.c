@@ -275,6 +275,8 @@ context_new(void)
 	SSL_CTX_set_mode(ctx,
 	    SSL_MODE_ENABLE_PARTIAL_WRITE |
 		SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+	/* Else a flood of messages of TLS's own stays within one SSL_read. */
+	SSL_CTX_clear_mode(ctx, SSL_MODE_AUTO_RETRY);
 	(void)SSL_CTX_set_default_verify_paths(ctx);
 	return ctx;
 }

@@ -18,6 +18,9 @@
 #include "probes/natprobe/relay.h"
 #include "run/loop.h"
 
+/* So that a flood does not keep the loop from its timers. */
+#define READS_A_TURN 2
+
 const char *
 relay_step_name(enum relay_step step)
 {
@@ -167,7 +170,9 @@ read_some(struct relay_conn *c)
 {
 	int n;
 
-	while (is_live(c)) {
+	/* What OpenSSL holds back does not wake the loop again. */
+	for (int i = 0;
+	     is_live(c) && (i < READS_A_TURN || SSL_pending(c->ssl) > 0); i++) {
 		ERR_clear_error();
 		n = SSL_read(
 		    c->ssl, c->in + c->in_n, (int)(sizeof(c->in) - c->in_n));
