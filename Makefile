@@ -163,7 +163,6 @@ UNIT_OBJS_natprobe_engine_test := $(patsubst %,probes/natprobe/%.o,label engine)
 SIM_OBJS_natprobe_test   := tests/sim/natworld.o $(NATPROBE_PURE) \
 	$(NATCORE_OBJS)
 UNIT_OBJS_predict_test   := probes/natprobe/predict.o $(NATPROBE_PURE)
-UNIT_OBJS_reading_test   := probes/natprobe/reading.o $(NATPROBE_PURE)
 units: $(UNITS)
 sims: $(SIMS)
 everything: all units sims loads natemu
@@ -190,6 +189,8 @@ FUZZ_OBJS_policy_fuzz       := $(POLICY_OBJS)
 FUZZ_OBJS_wire_fuzz         := coordd/wire.o tests/sim/mapview.o
 FUZZ_OBJS_conf_file_fuzz    := lib/run/conf.o lib/run/conf_value.o lib/run/addr.o
 FUZZ_OBJS_natcore_fuzz       := tests/unit/natcore_kit.o $(NATCORE_OBJS)
+FUZZ_OBJS_reading_fuzz      := $(NATPROBE_PURE) $(patsubst %,probes/natprobe/%.o,\
+	reading predict predict_words advice report_page report_plot)
 ifeq ($(VARIANT),fuzz)
 fuzzers: $(FUZZERS)
 $(B)/tests/fuzz/%: $(O)/tests/fuzz/%.o $$(addprefix $(O)/,$$(FUZZ_OBJS_$$*)) $(B)/libpure.a

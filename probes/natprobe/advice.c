@@ -264,8 +264,8 @@ wish_mapping(struct list *l, const struct verdicts *v)
 	if (v->poison.poisonable == ANSWER_YES)
 		add(l,
 		    "Drop unsolicited UDP to the gateway's own address (on "
-		    "Linux: drop in the INPUT chain) instead of accepting or "
-		    "rejecting it. Now a packet that comes in early takes the "
+		    "Linux: drop in the INPUT chain) instead of accepting it. "
+		    "Now a packet that comes in early takes the "
 		    "port away from the host (RFC 4787 REQ-11).");
 	if (v->collision.until_collision == ANSWER_YES)
 		add(l,

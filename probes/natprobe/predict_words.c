@@ -23,10 +23,9 @@ reason_words(enum reason r)
 	    [REASON_NONE] = "the result does not say why",
 	    [REASON_NO_SERVER] = "no STUN server answered",
 	    [REASON_ONE_ADDRESS] =
-		"the servers asked have one address; ask a server with two "
-		"(stund -alternate), or several",
-	    [REASON_NO_ALTERNATE] = "no server asked has a second address "
-				    "(RFC 5780; stund -alternate)",
+		"the servers asked have one address (stund -alternate has two)",
+	    [REASON_NO_ALTERNATE] =
+		"no server asked has a second address (stund -alternate)",
 	    [REASON_ALTERNATE_SILENT] =
 		"the server's second address did not answer",
 	    [REASON_NO_CONTROL] =
@@ -74,6 +73,32 @@ dependent_words(
 		    p->guess * 100);
 }
 
+/* Those that are about both sites alike; the others name a site. */
+static const char *
+both_words(enum cause c)
+{
+	static const char *const words[CAUSES] = {
+	    [CAUSE_SAME_NAT] =
+		"both are behind the same NAT, which is not known to pass "
+		"packets back in; direct if their private addresses reach "
+		"each other, else relay",
+	    [CAUSE_HAIRPIN] = "both are behind the same NAT, which passes "
+			      "packets to its own outside back in",
+	    [CAUSE_NO_NAT] = "no address is translated, and both send, so "
+			     "both filters are opened",
+	    [CAUSE_STABLE] = "both sites keep one external endpoint for all "
+			     "destinations, so each knows where to send",
+	    [CAUSE_EARLY_BOTH] =
+		"at both NATs a packet that arrives early changes the "
+		"mapping, so it works only if the first packets cross",
+	    [CAUSE_DEPENDENT_BOTH] =
+		"both NATs use a new external port for each destination, "
+		"which neither side can know",
+	};
+
+	return words[c];
+}
+
 static void
 cause_words(
     struct text *t, const struct path *p, const char *at, const char *other)
@@ -84,70 +109,35 @@ cause_words(
 		break;
 	case CAUSE_BLOCKED:
 		text_fmt(t,
-		    "%s lets no UDP through; only a relay over TCP "
-		    "helps",
-		    at);
+		    "%s lets no UDP through; only a relay over TCP helps", at);
 		break;
 	case CAUSE_MISSING:
 		text_fmt(t, "%s at %s is not known: %s", fact_words(p->missing),
 		    at, reason_words(p->why));
 		break;
-	case CAUSE_SAME_NAT:
-		text_str(t,
-		    "both are behind the same NAT, which is not known "
-		    "to pass packets back in; direct if their private "
-		    "addresses reach each other, else relay");
-		break;
-	case CAUSE_HAIRPIN:
-		text_str(t,
-		    "both are behind the same NAT, which passes "
-		    "packets to its own outside back in");
-		break;
-	case CAUSE_NO_NAT:
-		text_str(t,
-		    "no address is translated, and both send, so both "
-		    "filters are opened");
-		break;
 	case CAUSE_OPEN:
 		text_fmt(t,
-		    "%s has one external endpoint for everybody and "
-		    "lets everybody in",
+		    "%s has one external endpoint for everybody and lets "
+		    "everybody in",
 		    at);
-		break;
-	case CAUSE_STABLE:
-		text_str(t,
-		    "both NATs keep one external endpoint for all "
-		    "destinations, so each knows where to send");
 		break;
 	case CAUSE_LEARNED:
 		text_fmt(t,
-		    "%s's filter lets %s's unforeseen port in, and "
-		    "%s answers to where the packet came from",
+		    "%s's filter lets %s's unforeseen port in, and %s answers "
+		    "to where the packet came from",
 		    at, other, at);
 		break;
 	case CAUSE_EARLY:
 		text_fmt(t,
-		    "a packet that arrives at %s's NAT before %s has "
-		    "sent changes the mapping there, so %s must send "
-		    "first",
+		    "a packet that arrives at %s's NAT before %s has sent "
+		    "changes the mapping there, so %s must send first",
 		    at, at, at);
-		break;
-	case CAUSE_EARLY_BOTH:
-		text_str(t,
-		    "at both NATs a packet that arrives early changes "
-		    "the mapping, so it works only if the first "
-		    "packets cross");
 		break;
 	case CAUSE_DEPENDENT:
 		dependent_words(t, p, at, other);
 		break;
-	case CAUSE_DEPENDENT_BOTH:
-		text_str(t,
-		    "both NATs use a new external port for each "
-		    "destination, which neither side can know");
-		break;
-	case CAUSES:
-		break;
+	default:
+		text_str(t, both_words(p->cause));
 	}
 }
 

@@ -558,7 +558,7 @@ begin(struct text *t, const struct report *rep, size_t buildings)
 void
 report_page(struct text *t, const struct report *rep)
 {
-	const struct reading **latest = calloc(rep->n + 1, sizeof(*latest));
+	const struct reading **latest = calloc(rep->n + 1, sizeof(void *));
 	size_t n;
 
 	if (latest == NULL) {

@@ -29,10 +29,13 @@ begin(struct text *t, unsigned rows, const char *what)
 static void
 label(struct text *t, unsigned row, const char *name)
 {
+	char shown[NAME_CAP];
+
+	reading_name(shown, sizeof(shown), name);
 	text_fmt(t, "<text x=\"%d\" y=\"%u\" class=\"end\">", LEFT - 8,
 	    TOP + row * ROW + BAR);
-	text_html(t, name);
-	text_str(t, "</text>");
+	text_html(t, shown);
+	text_str(t, strlen(shown) < strlen(name) ? "...</text>" : "</text>");
 }
 
 static void
@@ -161,11 +164,9 @@ static void
 trip_row(
     struct text *t, unsigned row, const struct reading_server *s, double scale)
 {
-	char shown[NAME_CAP], name[NAME_CAP + 10];
+	char name[READING_NAME_MAX + 10];
 
-	reading_name(shown, sizeof(shown), s->name);
-	snprintf(name, sizeof(name), "%s%s %s", shown,
-	    strlen(shown) < strlen(s->name) ? "..." : "", s->v6 ? "v6" : "v4");
+	snprintf(name, sizeof(name), "%s %s", s->v6 ? "IPv6" : "IPv4", s->name);
 	label(t, row, name);
 	if (s->answers)
 		bar(t, row, LEFT, at(s->rtt_ms, scale), "trip");
@@ -209,16 +210,13 @@ plot_relays_scale(const struct reading *const *r, size_t n)
 bool
 plot_relays(struct text *t, const struct reading *r, double scale)
 {
-	char name[NAME_CAP];
-
 	if (r->n_relays == 0)
 		return false;
 	begin(t, (unsigned)r->n_relays, "Round trips through relays");
 	for (unsigned i = 0; i < r->n_relays; i++) {
 		const struct reading_relay *k = &r->relays[i];
 
-		reading_name(name, sizeof(name), k->name);
-		label(t, i, name);
+		label(t, i, k->name);
 		if (k->sent <= k->lost)
 			continue;
 		bar(t, i, LEFT, at(k->p50_ms, scale), "trip");

@@ -304,6 +304,25 @@ def report_leaves_out():
         assert "notes.txt" not in done.stdout
 
 
+def report_requirements():
+    with Folder() as f:
+        f.put_all([POISON, EDM, BLOCKED, SIX])
+        page = run("report", f.path).stdout
+    sheets = {m[1]: dict(re.findall(
+        r'row">(REQ-\d+)</th><td>[^<]*</td><td class="(\w+)"', m[2]))
+        for m in re.finditer(r"<h3>([^<]+, IPv\d)</h3>\n"
+                             r'<table class="sheet">(.*?)</table>', page, re.S)}
+    assert sheets["Lab 2, IPv4"] == {
+        "REQ-1": "pass", "REQ-2": "pass", "REQ-3": "unknown", "REQ-4": "pass",
+        "REQ-5": "unknown", "REQ-6": "unknown", "REQ-8": "fail",
+        "REQ-9": "unknown", "REQ-11": "fail"}, sheets
+    assert sheets["Library, IPv4"]["REQ-1"] == "fail"
+    assert sheets["Library, IPv4"]["REQ-5"] == "fail"
+    assert sheets["Library, IPv4"]["REQ-9"] == "fail"
+    assert sheets["Annex, IPv6"]["REQ-1"] == "pass"
+    assert set(sheets["Cellar, IPv4"].values()) == {"unknown"}
+
+
 def report_takes_newest():
     old = {**EDM, "time": "2026-11-01T08:00:00Z", "building": "Hall 1"}
     with Folder() as f:
@@ -424,7 +443,8 @@ def on_paper(b):
 
 
 TESTS = [predict_words, predict_idle, predict_json, hostile_files,
-         bad_arguments, report_leaves_out, report_takes_newest, report_wishes]
+         bad_arguments, report_leaves_out, report_takes_newest,
+         report_wishes, report_requirements]
 IN_BROWSER = [in_browser, evil_in_browser, on_paper]
 
 
