@@ -33,22 +33,6 @@ struct net {
 };
 
 static void
-addr_of(struct addr *a, const struct stun_addr *s)
-{
-	memset(a, 0, sizeof(*a));
-	if (stun_addr_is_v4(s)) {
-		a->u.in.sin_family = AF_INET;
-		memcpy(&a->u.in.sin_addr, s->ip + 12, 4);
-		a->len = sizeof(a->u.in);
-	} else {
-		a->u.in6.sin6_family = AF_INET6;
-		memcpy(&a->u.in6.sin6_addr, s->ip, 16);
-		a->len = sizeof(a->u.in6);
-	}
-	addr_set_port(a, s->port);
-}
-
-static void
 stun_of(struct stun_addr *s, const struct addr *a)
 {
 	addr_ip16(a, s->ip);
@@ -62,7 +46,7 @@ net_local(const struct stun_addr *server, struct stun_addr *local)
 	int fd;
 	bool good;
 
-	addr_of(&to, server);
+	addr_from_ip16(&to, server->ip, server->port);
 	fd = socket(to.u.sa.sa_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	if (fd == -1)
 		return false;
@@ -123,7 +107,7 @@ open_fd(struct net *n, const struct sock *s, struct stun_addr *local)
 	if (s->local_ip > 0 && n->second != NULL)
 		a = *n->second;
 	else if (net_local(&p->servers[0].addr, local))
-		addr_of(&a, local);
+		addr_from_ip16(&a, local->ip, local->port);
 	else
 		return -1;
 	fd = socket(
@@ -206,7 +190,7 @@ send_packet(struct net *n, const struct act *act)
 {
 	struct addr to;
 
-	addr_of(&to, &act->to);
+	addr_from_ip16(&to, act->to.ip, act->to.port);
 	if (sendto(n->socks[act->sock]->fd, act->p, act->len, 0, &to.u.sa,
 		to.len) == -1)
 		return;
