@@ -21,6 +21,7 @@ from stundc import http_get, main, mapped, message, outcome, samples, tailnode
 from stundc import udp, wait_for
 
 IP_PKTINFO = 8
+OPEN_CONNECTIONS = 'campusnet_stun_connections{transport="tcp"}'
 
 
 def limited(page, bucket):
@@ -315,7 +316,66 @@ def two_servers():
         assert others()["campusnet_udp_received_total"] == 2
 
 
-TESTS = [flood_from_one, flood_from_a_prefix, ceiling, memory_stays, bombs,
+# ---- scans ----
+
+# What scanners send to a port that they know nothing of, and to STUN's.
+PROBES = {
+    "nothing": b"",
+    "a byte": b"\0",
+    "STUN, id of zeros": message(txid=bytes(12)),
+    "DNS version.bind": bytes.fromhex(
+        "0006010000010000000000000776657273696f6e0462696e640000100003"),
+    "NTP monlist": bytes.fromhex("1700032a") + bytes(4),
+    "SNMP public": bytes.fromhex(
+        "302602010104067075626c6963a019020100020100020100300e300c0608"
+        "2b060102010101000500"),
+    "SIP OPTIONS": b"OPTIONS sip:nm SIP/2.0\r\nMax-Forwards: 70\r\n\r\n",
+    "TURN Allocate": message(0x0003),
+    "DTLS hello": bytes.fromhex("16fefd0000000000000000003601"),
+    "HTTP": b"GET / HTTP/1.0\r\n\r\n",
+    "TLS hello": bytes.fromhex("160301020001000100"),
+}
+
+
+def port_scan():
+    """Who knocks at each port in every way learns nothing over UDP, and leaves
+    nothing behind over TCP."""
+    ports = free_tcp_port(), free_tcp_port()
+    with served("-alternate", f"127.0.0.3:{ports[1]}",
+                listen=[f"127.0.0.2:{ports[0]}"]) as (_, _, counters):
+        at = [(ip, port) for ip in ("127.0.0.2", "127.0.0.3")
+              for port in ports]
+        with contextlib.ExitStack() as stack:
+            scanners = []
+            for to in at:
+                for probe in PROBES.values():
+                    s = stack.enter_context(udp(host="127.0.0.9"))
+                    s.sendto(probe, to)
+                    scanners.append(s)
+            wait_for(counters, lambda p: p["campusnet_udp_received_total"]
+                     >= len(scanners))
+            # Answers leave in the order of requests, per socket.
+            for to in at:
+                with udp(host="127.0.0.9") as s:
+                    ask(s, to, tailnode())
+            assert sum(map(drain, scanners)) == 0
+        for to in at * 20:
+            # Found open, and reset at once.
+            with socket.create_connection(to, LIMIT) as s:
+                s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER,
+                             struct.pack("ii", 1, 0))
+        for to in at:
+            for probe in PROBES.values():
+                with socket.create_connection(to, LIMIT) as s:
+                    s.sendall(probe)
+        wait_for(counters, lambda p: p[OPEN_CONNECTIONS] == 0)
+        with socket.create_connection(at[0], LIMIT) as s:
+            s.settimeout(LIMIT)
+            s.sendall(tailnode())
+            assert s.recv(100)[:2] == b"\1\1"
+
+
+TESTS = [port_scan, flood_from_one, flood_from_a_prefix, ceiling, memory_stays, bombs,
          cut_and_stretched, random_attributes, forged_sources, two_servers]
 
 if __name__ == "__main__":
