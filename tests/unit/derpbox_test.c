@@ -273,7 +273,7 @@ test_client_info(void)
 {
 	uint8_t nonce[DERPBOX_NONCE_LEN], out[DERP_CLIENT_INFO_SIZE];
 	const size_t skip = DERP_HEADER_LEN + KEY_LEN;
-	struct derp_client_info info;
+	struct derp_client_info info = {0};
 	struct derpbox client, server;
 	const char *text;
 	size_t n;
