@@ -3,7 +3,9 @@
  * thread and the eventfd by which other threads stop it.
  */
 #include <sys/eventfd.h>
+#include <sys/signalfd.h>
 
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -17,6 +19,7 @@
 
 struct signal_handler {
 	struct event ev;
+	int fd;
 	loop_fn *fn;
 	void *arg;
 	struct signal_handler *next;
@@ -110,6 +113,7 @@ loop_free(struct loop *l)
 	while ((s = l->signals) != NULL) {
 		l->signals = s->next;
 		event_del(&s->ev);
+		close(s->fd);
 		free(s);
 	}
 	event_del(&l->stop_ev);
@@ -167,13 +171,31 @@ loop_base(struct loop *l)
 }
 
 static void
-signal_fired(evutil_socket_t signo, short what, void *arg)
+signal_readable(evutil_socket_t fd, short what, void *arg)
 {
 	struct signal_handler *s = arg;
+	struct signalfd_siginfo info;
 
-	(void)signo;
 	(void)what;
-	s->fn(s->arg);
+	if (read(fd, &info, sizeof(info)) == sizeof(info))
+		s->fn(s->arg);
+}
+
+/*
+ * The signal is blocked, and read from a descriptor: nothing ever runs in
+ * signal context, and one that comes before the loop runs waits for it. It
+ * stays blocked, so one that comes while the program ends changes nothing.
+ */
+static int
+signal_open(int signo)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, signo);
+	if (sigprocmask(SIG_BLOCK, &set, NULL) == -1)
+		return -1;
+	return signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
 }
 
 int
@@ -185,9 +207,15 @@ loop_on_signal(struct loop *l, int signo, loop_fn *fn, void *arg)
 		return -1;
 	s->fn = fn;
 	s->arg = arg;
+	s->fd = signal_open(signo);
+	if (s->fd == -1) {
+		free(s);
+		return -1;
+	}
 	event_assign(
-	    &s->ev, l->base, signo, EV_SIGNAL | EV_PERSIST, signal_fired, s);
+	    &s->ev, l->base, s->fd, EV_READ | EV_PERSIST, signal_readable, s);
 	if (event_add(&s->ev, NULL) == -1) {
+		close(s->fd);
 		free(s);
 		return -1;
 	}
