@@ -14,7 +14,8 @@ import subprocess
 import tempfile
 import threading
 import time
-import traceback
+
+from taprun import Skip, main  # for those who import this, too
 
 TOP = pathlib.Path(__file__).resolve().parent.parent.parent
 COORDCTL = os.environ.get("COORDCTL", str(TOP / "build/release/coordctl"))
@@ -24,10 +25,6 @@ LIMIT = 60.0
 
 # What a database begins with.
 MAGIC = b"SQLite format 3\0"
-
-
-class Skip(Exception):
-    pass
 
 
 def reply(status, value=None, raw=None):
@@ -176,21 +173,3 @@ def wait_for(condition):
     while not condition():
         assert time.monotonic() < deadline, "waited too long"
         time.sleep(0.01)
-
-
-def main(tests):
-    failed = 0
-    print(f"1..{len(tests)}", flush=True)
-    for number, test in enumerate(tests, 1):
-        name = test.__name__
-        try:
-            test()
-            print(f"ok {number} - {name}", flush=True)
-        except Skip as reason:
-            print(f"ok {number} - {name} # SKIP {reason}", flush=True)
-        except Exception:
-            failed += 1
-            print(f"not ok {number} - {name}", flush=True)
-            for line in traceback.format_exc().splitlines():
-                print(f"# {line}", flush=True)
-    return 1 if failed else 0

@@ -17,8 +17,9 @@ import struct
 import subprocess
 import threading
 import time
-import traceback
 import zlib
+
+from taprun import Skip, main  # for those who import this, too
 
 TOP = pathlib.Path(__file__).resolve().parent.parent.parent
 STUND = os.path.abspath(os.environ.get("STUND", TOP / "build/release/stund"))
@@ -31,10 +32,6 @@ REQUEST, INDICATION, SUCCESS, ERROR = 0x0001, 0x0011, 0x0101, 0x0111
 
 
 UNLIMITED = ("-source-rate", "0", "-prefix-rate", "0", "-total-rate", "0")
-
-
-class Skip(Exception):
-    pass
 
 
 # ---- STUN ----
@@ -199,21 +196,3 @@ def wait_for(look, enough):
         assert time.monotonic() < deadline, seen
         time.sleep(0.05)
     return seen
-
-
-def main(tests):
-    failed = 0
-    print(f"1..{len(tests)}", flush=True)
-    for number, test in enumerate(tests, 1):
-        name = test.__name__
-        try:
-            test()
-            print(f"ok {number} - {name}", flush=True)
-        except Skip as reason:
-            print(f"ok {number} - {name} # SKIP {reason}", flush=True)
-        except Exception:
-            failed += 1
-            print(f"not ok {number} - {name}", flush=True)
-            for line in traceback.format_exc().splitlines():
-                print(f"# {line}", flush=True)
-    return 1 if failed else 0
