@@ -78,10 +78,11 @@ $(B)/version: FORCE
 # .incbin reads these, which -MMD does not see.
 $(O)/coordd/page_asset.o: $(wildcard coordd/page/*)
 
-# A program is all of its folder's .c files; probes lie in probes/.
+# A program is all .c files of its folder and of what lies in it; probes lie
+# in probes/.
 folder = $(or $(wildcard probes/$(1)),$(1))
 define program
-$(B)/$(1): $(patsubst %.c,$(O)/%.o,$(wildcard $(call folder,$(1))/*.c)) $(B)/librun.a $(B)/libpure.a
+$(B)/$(1): $(patsubst %.c,$(O)/%.o,$(wildcard $(addprefix $(call folder,$(1)),/*.c /*/*.c))) $(B)/librun.a $(B)/libpure.a
 	$$(call SAID,LINK )
 	$$(Q)$$(CC) $$(LDFLAGS) -o $$@ $$^ $$(LIBS_$(1)) $$(RUN_LIBS) $$(LDLIBS)
 endef
@@ -133,7 +134,7 @@ UNIT_OBJS_check_test    := stund/check.o \
 	$(patsubst %,stund/check_%.o,addr answer fault judge print probe uri)
 UNIT_OBJS_answer_test   := coordctl/answer.o
 UNIT_OBJS_pair_test     := stund/pair.o
-UNIT_OBJS_relay_talk_test := $(patsubst %,probes/natprobe/%.o,relay_talk relay_row)
+UNIT_OBJS_relay_talk_test := $(patsubst %,probes/natprobe/relay/%.o,talk row)
 SIM_OBJS_relay_test     := tests/sim/simio.o \
 	$(patsubst %,relayd/%.o,client web deliver worker session queue peers pages mail pool stats access) \
 	$(patsubst %,lib/run/%.o,log addr metrics version)
@@ -156,13 +157,13 @@ $(NATEMU): $(patsubst %.c,$(O)/%.o,$(wildcard tests/natlab/natemu*.c)) \
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(RUN_LIBS) -lpcap
 natemu: $(NATEMU)
-NATPROBE_PURE := $(patsubst %,probes/natprobe/%.o,label engine plan plan_life \
+NATPROBE_PURE := $(patsubst %,probes/natprobe/nat/%.o,label engine plan plan_life \
 	probe judge judge_mapping judge_filter judge_alloc judge_life \
 	judge_hairpin)
-UNIT_OBJS_natprobe_engine_test := $(patsubst %,probes/natprobe/%.o,label engine)
+UNIT_OBJS_natprobe_engine_test := $(patsubst %,probes/natprobe/nat/%.o,label engine)
 SIM_OBJS_natprobe_test   := tests/sim/natworld.o $(NATPROBE_PURE) \
 	$(NATCORE_OBJS)
-UNIT_OBJS_predict_test   := probes/natprobe/predict.o $(NATPROBE_PURE)
+UNIT_OBJS_predict_test   := probes/natprobe/views/predict.o $(NATPROBE_PURE)
 units: $(UNITS)
 sims: $(SIMS)
 everything: all units sims loads natemu
@@ -184,12 +185,12 @@ FUZZ_OBJS_derp_session_fuzz := relayd/session.o
 FUZZ_OBJS_answer_fuzz       := coordctl/answer.o
 FUZZ_OBJS_check_fuzz        := $(UNIT_OBJS_check_test)
 FUZZ_OBJS_pair_fuzz         := stund/pair.o
-FUZZ_OBJS_relay_talk_fuzz   := probes/natprobe/relay_talk.o
+FUZZ_OBJS_relay_talk_fuzz   := probes/natprobe/relay/talk.o
 FUZZ_OBJS_policy_fuzz       := $(POLICY_OBJS)
 FUZZ_OBJS_wire_fuzz         := coordd/wire.o tests/sim/mapview.o
 FUZZ_OBJS_conf_file_fuzz    := lib/run/conf.o lib/run/conf_value.o lib/run/addr.o
 FUZZ_OBJS_natcore_fuzz       := tests/unit/natcore_kit.o $(NATCORE_OBJS)
-FUZZ_OBJS_reading_fuzz      := $(NATPROBE_PURE) $(patsubst %,probes/natprobe/%.o,\
+FUZZ_OBJS_reading_fuzz      := $(NATPROBE_PURE) $(patsubst %,probes/natprobe/views/%.o,\
 	reading predict predict_words advice report_page report_plot)
 ifeq ($(VARIANT),fuzz)
 fuzzers: $(FUZZERS)

@@ -63,7 +63,8 @@ def include_allowed(file, kind, name):
         return name.startswith(("pure/", "tests/natlab/natcore"))
     if folder == "lib/pure":
         return name.startswith("pure/")
-    own = "run/" if folder == "lib/run" else folder + "/"
+    program = "/".join(file.parts[:2 if folder.startswith("probes") else 1])
+    own = "run/" if folder == "lib/run" else program + "/"
     return name.startswith(("pure/", "run/", own))
 
 

@@ -10,8 +10,8 @@
 #include <sodium.h>
 
 #include "probes/natprobe/natprobe.h"
-#include "probes/natprobe/relay.h"
-#include "probes/natprobe/views.h"
+#include "probes/natprobe/relay/relay.h"
+#include "probes/natprobe/views/views.h"
 #include "run/file.h"
 #include "run/loop.h"
 #include "run/version.h"

@@ -4,12 +4,13 @@
  *   main.c      wires: options, names, runs, output
  *   conf.c      the table of options
  *   target.c    the servers: options and names to addresses
- *   net.c       the sockets of a run: does what probe says
+ *   nat/        the questions to STUN servers, PURE; probe.h is their map
+ *   net.c       their sockets: does what nat/probe says
+ *   relay/      beside it: the relays; relay.h is a map
  *   dry.c       -n: what a run would send
- *   probe.h     the run itself, PURE, with its own map
- *   relay.h     beside it: the relays, with its own map
  *   result.c    the result as JSON (docs/natprobe.md)
  *   words.c     the same for people
+ *   views/      predict and report, which read results; views.h is a map
  *
  * Text and pages are views of the JSON, so nothing is said that is not in it.
  */
@@ -18,7 +19,7 @@
 
 #include <jansson.h>
 
-#include "probes/natprobe/probe.h"
+#include "probes/natprobe/nat/probe.h"
 #include "run/addr.h"
 #include "run/conf.h"
 

@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "probes/natprobe/natprobe.h"
-#include "probes/natprobe/relay.h"
+#include "probes/natprobe/relay/relay.h"
 
 static const char *
 str(const json_t *o, const char *key)

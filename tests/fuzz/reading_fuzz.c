@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "probes/natprobe/views.h"
+#include "probes/natprobe/views/views.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

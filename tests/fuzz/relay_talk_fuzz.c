@@ -2,7 +2,7 @@
  * more than came, and what it sends fits. */
 #include <stdlib.h>
 
-#include "probes/natprobe/relay_talk.h"
+#include "probes/natprobe/relay/talk.h"
 
 static void
 check(bool good)

@@ -8,7 +8,7 @@
 #ifndef TESTS_SIM_NATWORLD_H
 #define TESTS_SIM_NATWORLD_H
 
-#include "probes/natprobe/probe.h"
+#include "probes/natprobe/nat/probe.h"
 #include "tests/natlab/natcore.h"
 
 struct natworld_options {

@@ -2,7 +2,7 @@
  * follows what. */
 #include <string.h>
 
-#include "probes/natprobe/engine.h"
+#include "probes/natprobe/nat/engine.h"
 #include "tests/tap.h"
 
 #define MS INT64_C(1000)

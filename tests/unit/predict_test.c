@@ -1,5 +1,5 @@
 /* predict: each rule, and the pairs of NAT kinds that were really tried. */
-#include "probes/natprobe/predict.h"
+#include "probes/natprobe/views/predict.h"
 #include "tests/tap.h"
 
 static struct stun_addr

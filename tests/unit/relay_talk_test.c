@@ -2,7 +2,7 @@
  * computed by hand. */
 #include <stdlib.h>
 
-#include "probes/natprobe/relay_talk.h"
+#include "probes/natprobe/relay/talk.h"
 #include "tests/tap.h"
 
 #define MS INT64_C(1000)

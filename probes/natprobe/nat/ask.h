@@ -1,0 +1,87 @@
+/*
+ * ask: one question to a STUN server and what came back. The asks of a run
+ * are its evidence: every verdict is a function of them alone. PURE.
+ */
+#ifndef NATPROBE_ASK_H
+#define NATPROBE_ASK_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "probes/natprobe/nat/label.h"
+#include "pure/mono.h"
+#include "pure/stun.h"
+
+#define ASK_NONE UINT16_MAX
+
+/* Part of the transaction ids, so of captures: numbers stay. */
+enum test {
+	TEST_DISCOVER = 1, /* unit: server; step 0 full, 1 tailnode */
+	TEST_MAPPING = 2, /* unit: socket; step: place of the destination */
+	TEST_FILTER = 3, /* unit: socket; step: enum filter_step */
+	TEST_POISON = 4, /* unit: socket; step: enum poison_step */
+	TEST_ALLOC = 5, /* unit: socket, in the order of opening */
+	TEST_COOKIE = 6, /* unit: server; step: count */
+	TEST_LIFE = 7, /* unit: rung; step: enum life_step + 8 * class */
+	TEST_REFRESH = 8, /* unit: socket; step: its packets, in order */
+	TEST_HAIRPIN = 9, /* unit: pair of sockets */
+	TEST_COLLISION = 10, /* unit: pair of sockets */
+	TESTS,
+};
+
+enum ask_state {
+	ASK_WAITING, /* for its time, or for what it comes after */
+	ASK_ASKED,
+	/* Over: */
+	ASK_ANSWERED, /* with success, from `expect`, to the right socket */
+	ASK_REFUSED, /* error is set */
+	ASK_ODD, /* only from another address, or to another socket */
+	ASK_SILENT, /* no answer to any of its sends */
+	ASK_SKIPPED, /* what it comes after failed, or no socket */
+};
+
+/* What must have become of the ask before, for this one to be asked. */
+enum ask_if { ASK_IF_ANSWERED, ASK_IF_SILENT, ASK_IF_ANY };
+
+struct ask {
+	/* The question. */
+	struct label label;
+	uint16_t sock;
+	struct stun_addr to;
+	struct stun_addr expect; /* whence the answer is to come */
+	uint8_t change; /* STUN_CHANGE_IP | STUN_CHANGE_PORT */
+	bool tailnode; /* the 40 bytes of Tailscale */
+	bool raw; /* to another socket of ours: no server answers */
+	uint16_t port_of; /* RESPONSE-PORT: that of this ask's mapping */
+	uint32_t delay_ms; /* CN-DELAY */
+	bool silent; /* CN-SILENT: sent once, no answer is wanted */
+	/* When. */
+	uint16_t after; /* ASK_NONE, or once that earlier ask is over */
+	enum ask_if when;
+	int64_t wait_us; /* after that, or after the start */
+	uint8_t sends_max; /* 0: the usual */
+	int64_t gap_us; /* between its sends; 0: the usual, which grows */
+	/* What came of it. */
+	enum ask_state state;
+	struct stun_txid txid;
+	uint8_t sends;
+	struct mono due; /* of the next send, or of giving up */
+	struct mono first_sent, last_sent, answered;
+	uint16_t got_sock;
+	uint8_t answers;
+	unsigned error;
+	struct stun_addr from, mapped;
+	struct stun_addr plain; /* MAPPED-ADDRESS; port 0: none */
+	struct stun_addr origin, other; /* port 0: none */
+};
+
+static inline bool
+ask_over(const struct ask *a)
+{
+	return a->state >= ASK_ANSWERED;
+}
+
+bool stun_addr_same(const struct stun_addr *a, const struct stun_addr *b);
+bool stun_addr_same_ip(const struct stun_addr *a, const struct stun_addr *b);
+
+#endif

@@ -1,0 +1,128 @@
+/*
+ * judge_filter: which packets from outside get through (RFC 4787 section 5)?
+ * An answer from elsewhere that came is a proof; one that did not come is one
+ * only if the control came. PURE.
+ */
+#include "probes/natprobe/nat/probe.h"
+
+static const struct ask *
+unit_ask(const struct probe *p, unsigned unit)
+{
+	return engine_find(&p->engine, TEST_FILTER, unit, FILTER_ASK);
+}
+
+static void
+count(const struct probe *p, struct verdict_filter *v, bool *refused)
+{
+	for (unsigned u = 0; u < FILTER_CONTROLS; u++) {
+		const struct ask *a = unit_ask(p, u);
+
+		if (a == NULL || a->sends == 0)
+			continue;
+		v->tried[u / FILTER_EACH]++;
+		v->passed[u / FILTER_EACH] += a->state == ASK_ANSWERED;
+		*refused |= a->state == ASK_REFUSED;
+	}
+}
+
+/* True if the alternate place of that kind is seen to answer. */
+static bool
+control(const struct probe *p, unsigned kind, struct verdict_filter *v)
+{
+	bool good = false;
+
+	for (unsigned i = 0; i < 2; i++) {
+		const struct ask *a =
+		    unit_ask(p, FILTER_CONTROLS + kind * 2 + i);
+
+		if (a == NULL || a->sends == 0)
+			continue;
+		v->controls_tried++;
+		v->controls_passed += a->state == ASK_ANSWERED;
+		good |= a->state == ASK_ANSWERED;
+	}
+	return good;
+}
+
+static bool
+place_answers(const struct probe *p, enum place place)
+{
+	const struct ask *a;
+
+	for (unsigned u = 0; u < MAPPING_UNITS; u++) {
+		a = engine_find(&p->engine, TEST_MAPPING, u, place);
+		if (a != NULL && a->state == ASK_ANSWERED)
+			return true;
+	}
+	return false;
+}
+
+/*
+ * Where the NAT has another external address for another server, no answer
+ * from the other address can reach the port that was opened for it: the
+ * control cannot pass. Then it must do that the server changes its port if
+ * asked, and answers from its other address if that is asked.
+ */
+static void
+allow_for_pool(const struct probe *p, bool good[FILTER_KINDS])
+{
+	if (!judge_mapping(p).pool_varies || !good[FILTER_PORT])
+		return;
+	good[FILTER_BOTH] |= place_answers(p, PLACE_AA);
+	good[FILTER_IP] |= place_answers(p, PLACE_AP);
+}
+
+static bool
+silent(const struct verdict_filter *v, unsigned kind)
+{
+	return v->tried[kind] > 0 && v->passed[kind] == 0;
+}
+
+/* What passed is certain. Silence of a kind counts if its control passed. */
+static enum behaviour
+classify(const struct verdict_filter *v, const bool good[FILTER_KINDS])
+{
+	bool both = v->passed[FILTER_BOTH] > 0;
+	bool port = v->passed[FILTER_PORT] > 0;
+	bool ip = v->passed[FILTER_IP] > 0;
+
+	if (both)
+		return BEHAVIOUR_EI;
+	if (!silent(v, FILTER_BOTH) || !good[FILTER_BOTH])
+		return BEHAVIOUR_UNKNOWN;
+	if (port && ip)
+		return BEHAVIOUR_MIXED;
+	if (port)
+		return BEHAVIOUR_AD;
+	if (!silent(v, FILTER_PORT) || !good[FILTER_PORT])
+		return BEHAVIOUR_UNKNOWN;
+	if (ip)
+		return BEHAVIOUR_PD;
+	return BEHAVIOUR_APD;
+}
+
+struct verdict_filter
+judge_filter(const struct probe *p)
+{
+	struct verdict_filter v = {.kind = BEHAVIOUR_UNKNOWN};
+	bool good[FILTER_KINDS], refused = false;
+
+	count(p, &v, &refused);
+	for (unsigned k = 0; k < FILTER_KINDS; k++)
+		good[k] = control(p, k, &v);
+	allow_for_pool(p, good);
+	v.kind = classify(&v, good);
+	if (v.kind == BEHAVIOUR_MIXED)
+		v.why = REASON_VARIES;
+	if (v.kind != BEHAVIOUR_UNKNOWN)
+		return v;
+	if (p->primary == -1)
+		v.why = REASON_NO_SERVER;
+	else if (!p->has_place[PLACE_AA])
+		v.why = REASON_NO_ALTERNATE;
+	else if (refused)
+		v.why = REASON_REFUSED;
+	else
+		v.why = REASON_NO_CONTROL;
+	return v;
+}

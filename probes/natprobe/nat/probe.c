@@ -1,0 +1,173 @@
+/* probe: the phases of a run, and what one learns for the next. PURE. */
+#include <string.h>
+
+#include "probes/natprobe/nat/probe.h"
+
+void
+probe_init(struct probe *p, const struct probe_options *options,
+    const struct stun_addr *servers, size_t n,
+    const uint8_t seed[static ENGINE_SEED_LEN], struct mono now)
+{
+	memset(p, 0, sizeof(*p));
+	p->options = *options;
+	p->primary = -1;
+	for (size_t i = 0; i < n && i < PROBE_SERVERS; i++)
+		p->servers[p->n_servers++].addr = servers[i];
+	engine_init(&p->engine, seed, options->rate, now);
+	plan_discover(p, now);
+}
+
+void
+probe_clear(struct probe *p)
+{
+	engine_clear(&p->engine);
+}
+
+/* OTHER-ADDRESS must differ in address and port, in the same family. */
+static bool
+other_is_sound(const struct ask *a)
+{
+	return a->other.port != 0 && a->other.port != a->to.port &&
+	    !stun_addr_same_ip(&a->other, &a->to) &&
+	    stun_addr_is_v4(&a->other) == stun_addr_is_v4(&a->to);
+}
+
+static void
+learn_server(struct probe *p, unsigned i)
+{
+	struct server *s = &p->servers[i];
+	const struct ask *full = engine_find(&p->engine, TEST_DISCOVER, i, 0);
+	const struct ask *tail = engine_find(&p->engine, TEST_DISCOVER, i, 1);
+	const struct ask *a = full;
+
+	if (full == NULL || full->state != ASK_ANSWERED) {
+		a = tail;
+		s->tailnode_only = true;
+	}
+	if (a == NULL || a->state != ASK_ANSWERED)
+		return;
+	s->alive = true;
+	s->mapped = a->mapped;
+	s->rtt_us = mono_diff_us(a->last_sent, a->answered);
+	if (other_is_sound(a))
+		s->other = a->other;
+	else if (a->other.port != 0)
+		s->odd_other = true;
+}
+
+static void
+set_place(
+    struct probe *p, unsigned place, const struct stun_addr *ip, uint16_t port)
+{
+	p->places[place] = *ip;
+	p->places[place].port = port;
+	p->has_place[place] = true;
+}
+
+/* The primary server is one with a second address, else one that answers. */
+static void
+choose_primary(struct probe *p)
+{
+	const struct server *s;
+
+	for (size_t i = 0; i < p->n_servers; i++) {
+		s = &p->servers[i];
+		if (!s->alive)
+			continue;
+		if (p->primary == -1 ||
+		    (s->other.port != 0 &&
+			p->servers[p->primary].other.port == 0))
+			p->primary = (int)i;
+	}
+}
+
+static void
+choose_places(struct probe *p)
+{
+	const struct server *s = &p->servers[p->primary];
+	const struct stun_addr *a = &s->addr, *o = &s->other;
+
+	set_place(p, PLACE_PP, a, a->port);
+	if (o->port != 0) {
+		set_place(p, PLACE_PA, a, o->port);
+		set_place(p, PLACE_AP, o, a->port);
+		set_place(p, PLACE_AA, o, o->port);
+	}
+	for (unsigned i = 0; i < p->n_servers; i++)
+		if ((int)i != p->primary && p->servers[i].alive)
+			set_place(p, PLACE_MORE + i, &p->servers[i].addr,
+			    p->servers[i].addr.port);
+}
+
+static void
+begin_main(struct probe *p, struct mono now)
+{
+	for (unsigned i = 0; i < p->n_servers; i++)
+		learn_server(p, i);
+	choose_primary(p);
+	if (p->primary == -1)
+		return;
+	choose_places(p);
+	if (p->has_place[PLACE_AA]) {
+		plan_filter(p, now);
+		plan_poison(p, now);
+	}
+	plan_mapping(p, now);
+	if (p->options.local_ips >= 2 && p->has_place[PLACE_AP])
+		plan_collision(p, now);
+	plan_alloc(p, now);
+}
+
+static void
+begin_refresh(struct probe *p, struct mono now)
+{
+	struct verdict_life v;
+
+	if (!p->options.lifetime || !p->options.refresh || p->primary == -1)
+		return;
+	v = judge_life(p, LIFE_EXCHANGE);
+	if (v.why == REASON_NONE && v.low > 0)
+		plan_refresh(p, v.low, now);
+}
+
+static void
+begin(struct probe *p, struct mono now)
+{
+	switch (p->phase) {
+	case PHASE_MAIN:
+		begin_main(p, now);
+		break;
+	case PHASE_LIFE:
+		if (p->options.lifetime && p->primary != -1)
+			plan_life(p, now);
+		break;
+	case PHASE_REFRESH:
+		begin_refresh(p, now);
+		break;
+	case PHASE_HAIRPIN:
+		if (p->options.hairpin && p->primary != -1)
+			plan_hairpin(p, now);
+		break;
+	case PHASE_HAIRPIN_RAW:
+		/* Without a NAT it would be a packet to itself. */
+		if (judge_mapping(p).kind != BEHAVIOUR_NONE)
+			plan_hairpin_raw(p, now);
+		break;
+	case PHASE_DISCOVER:
+	case PHASE_DONE:
+		break;
+	}
+}
+
+bool
+probe_advance(struct probe *p, struct mono now)
+{
+	if (p->phase == PHASE_LIFE)
+		plan_life_trim(p, now);
+	while (
+	    p->phase != PHASE_DONE && !mono_is_set(engine_wake(&p->engine))) {
+		p->phase++;
+		begin(p, now);
+	}
+	return p->phase != PHASE_DONE;
+}

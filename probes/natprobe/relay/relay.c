@@ -1,0 +1,327 @@
+/*
+ * relay: measures relays, a few at a time. Of each: its addresses, a
+ * connection per family, and beside the first that opens a second one, to
+ * send packets from one to the other.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <sodium.h>
+
+#include "probes/natprobe/relay/relay.h"
+#include "run/loop.h"
+
+/* So many relays at once: 400 small packets a second at the most. */
+#define AT_ONCE 8
+
+static void go(void *arg);
+
+static void
+soon(void *arg)
+{
+	struct relay *r = arg;
+
+	timer_set(r->timer, mono_add_us(loop_now(r->all->loop), 1));
+}
+
+bool
+relay_works(const struct relay *r)
+{
+	return r->first != -1;
+}
+
+/* ---- the row ---- */
+
+static void
+on_first(void *arg, const struct talk_event *event)
+{
+	struct relay *r = arg;
+
+	if (r->row_begun && event->kind == TALK_PONG) {
+		row_pong_came(
+		    &r->row, event->p, event->n, loop_now(r->all->loop));
+		soon(r);
+	}
+}
+
+static void
+on_second(void *arg, const struct talk_event *event)
+{
+	struct relay *r = arg;
+
+	if (r->row_begun && event->kind == TALK_PACKET &&
+	    key_equal(&event->from, &r->legs[r->first].talk.pub)) {
+		row_packet_came(
+		    &r->row, event->p, event->n, loop_now(r->all->loop));
+		soon(r);
+	}
+}
+
+static void
+begin_row(struct relay *r, struct mono now)
+{
+	uint8_t cookie[4];
+
+	randombytes_buf(cookie, sizeof(cookie));
+	row_init(&r->row, cookie, now);
+	r->row_begun = true;
+}
+
+static void
+send_row(struct relay *r, struct mono now)
+{
+	struct relay_conn *c = &r->legs[r->first];
+	uint8_t packet[ROW_PACKET_LEN];
+
+	while (row_packet(&r->row, packet, now))
+		talk_packet(
+		    &c->talk, &r->second.talk.pub, packet, sizeof(packet));
+	while (row_ping(&r->row, packet, now))
+		talk_ping(&c->talk, packet);
+	relay_conn_flush(c);
+	if (!mono_is_set(row_wake(&r->row, now)) || c->failed ||
+	    r->second.failed)
+		r->row_over = true;
+	else
+		timer_set(r->timer, row_wake(&r->row, now));
+}
+
+/* ---- one relay ---- */
+
+static bool
+family_wanted(const struct relays *all, int v6)
+{
+	return all->family == FAMILY_BOTH ||
+	    all->family == (v6 ? FAMILY_6 : FAMILY_4);
+}
+
+/* Where to connect over a family; false if there is no such address. */
+static bool
+address_of(const struct relay *r, int v6, struct addr *a)
+{
+	const struct relay_node *node = r->node;
+	const char *text = node->ip[v6];
+
+	if (*text == '\0' && node->host_is_ip)
+		text = node->host;
+	if (*text == '\0')
+		*a = r->lookup.found[v6];
+	else if (!addr_parse(a, text, 0))
+		return false;
+	if (a->len == 0 || addr_is_v4(a) != !v6)
+		return false;
+	addr_set_port(a, node->port);
+	return true;
+}
+
+static void
+begin_legs(struct relay *r)
+{
+	struct relays *all = r->all;
+	struct addr a;
+
+	r->begun = true;
+	for (int v6 = 0; v6 < 2; v6++) {
+		if (!family_wanted(all, v6) || !address_of(r, v6, &a))
+			continue;
+		if (r->node->http_port != 0 && !r->portal.used)
+			relay_portal_start(
+			    &r->portal, all->loop, r->node, &a, soon, r);
+		relay_conn_start(&r->legs[v6], all->loop, all->ctx, r->node, &a,
+		    soon, on_first, r);
+	}
+}
+
+static void
+begin_relay(struct relay *r)
+{
+	const struct relay_node *node = r->node;
+
+	r->looked_up = !node->host_is_ip &&
+	    ((node->ip[0][0] == '\0' && family_wanted(r->all, 0)) ||
+		(node->ip[1][0] == '\0' && family_wanted(r->all, 1)));
+	if (r->looked_up)
+		relay_lookup_start(
+		    &r->lookup, r->all->loop, node->host, soon, r);
+	soon(r);
+}
+
+static bool
+conn_waits(const struct relay_conn *c)
+{
+	return c->used && !c->failed && c->step != RELAY_OPEN;
+}
+
+static bool
+is_open(const struct relay_conn *c)
+{
+	return c->used && !c->failed && c->step == RELAY_OPEN;
+}
+
+static void
+begin_second(struct relay *r)
+{
+	for (int v6 = 0; v6 < 2 && r->first == -1; v6++)
+		if (is_open(&r->legs[v6]))
+			r->first = v6;
+	if (r->first != -1)
+		relay_conn_start(&r->second, r->all->loop, r->all->ctx, r->node,
+		    &r->legs[r->first].to, soon, on_second, r);
+}
+
+static bool
+is_over(const struct relay *r)
+{
+	if (!r->begun || conn_waits(&r->legs[0]) || conn_waits(&r->legs[1]) ||
+	    conn_waits(&r->second) || (r->portal.used && !r->portal.over))
+		return false;
+	return !r->row_begun || r->row_over;
+}
+
+static void
+close_relay(struct relay *r)
+{
+	relay_lookup_clear(&r->lookup);
+	relay_conn_close(&r->legs[0]);
+	relay_conn_close(&r->legs[1]);
+	relay_conn_close(&r->second);
+	relay_portal_close(&r->portal);
+	timer_free(r->timer);
+	r->timer = NULL;
+}
+
+static void
+begin_more(struct relays *all)
+{
+	while (all->running < AT_ONCE && all->next < all->n) {
+		all->running++;
+		begin_relay(all->v[all->next++]);
+	}
+}
+
+/* The one place where it is decided what comes next. */
+static void
+go(void *arg)
+{
+	struct relay *r = arg;
+	struct relays *all = r->all;
+	struct mono now = loop_now(all->loop);
+
+	if (!r->begun && (!r->looked_up || r->lookup.over))
+		begin_legs(r);
+	if (r->begun && r->first == -1)
+		begin_second(r);
+	if (!r->row_begun && is_open(&r->second) && is_open(&r->legs[r->first]))
+		begin_row(r, now);
+	if (r->row_begun && !r->row_over)
+		send_row(r, now);
+	if (!is_over(r))
+		return;
+	r->over = true;
+	close_relay(r);
+	all->running--;
+	begin_more(all);
+	if (all->running == 0)
+		all->done(all->arg);
+}
+
+/* ---- all of them ---- */
+
+void
+relay_dry_print(const struct relay_nodes *nodes, FILE *out)
+{
+	if (nodes->n == 0)
+		return;
+	fprintf(out,
+	    "relays: %zu, %d at once; to each at most 3 connections and %d "
+	    "packets of %d bytes and %d pings, one packet in %d ms\n",
+	    nodes->n, AT_ONCE, ROW_PACKETS, ROW_PACKET_LEN, ROW_PINGS,
+	    (int)(ROW_EVERY_US / 1000));
+	for (size_t i = 0; i < nodes->n; i++)
+		fprintf(out, "  to %s port %u\n", nodes->v[i].host,
+		    nodes->v[i].port);
+}
+
+static struct relay *
+relay_new(struct relays *all, const struct relay_node *node)
+{
+	struct relay *r = calloc(1, sizeof(*r));
+
+	if (r == NULL)
+		return NULL;
+	r->node = node;
+	r->all = all;
+	r->first = -1;
+	r->timer = timer_new(all->loop, go, r);
+	if (r->timer == NULL) {
+		free(r);
+		return NULL;
+	}
+	return r;
+}
+
+static SSL_CTX *
+context_new(void)
+{
+	SSL_CTX *ctx = SSL_CTX_new(TLS_client_method());
+
+	if (ctx == NULL)
+		return NULL;
+	/* Judged after the handshake, to say what is wrong. */
+	SSL_CTX_set_verify(ctx, SSL_VERIFY_NONE, NULL);
+	SSL_CTX_set_min_proto_version(ctx, TLS1_2_VERSION);
+	SSL_CTX_set_mode(ctx,
+	    SSL_MODE_ENABLE_PARTIAL_WRITE |
+		SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+	/* Else a flood of messages of TLS's own stays within one SSL_read. */
+	SSL_CTX_clear_mode(ctx, SSL_MODE_AUTO_RETRY);
+	(void)SSL_CTX_set_default_verify_paths(ctx);
+	return ctx;
+}
+
+struct relays *
+relays_new(struct loop *l, const struct relay_nodes *nodes, int family,
+    loop_fn *done, void *arg)
+{
+	struct relays *all = calloc(1, sizeof(*all));
+
+	if (all == NULL)
+		return NULL;
+	*all = (struct relays){
+	    .loop = l, .family = family, .done = done, .arg = arg};
+	/* Reads the system's CAs, which takes a while: before any time is. */
+	all->ctx = context_new();
+	all->v = calloc(nodes->n, sizeof(struct relay *));
+	if (all->ctx == NULL || all->v == NULL) {
+		relays_free(all);
+		return NULL;
+	}
+	for (; all->n < nodes->n; all->n++) {
+		all->v[all->n] = relay_new(all, &nodes->v[all->n]);
+		if (all->v[all->n] == NULL) {
+			relays_free(all);
+			return NULL;
+		}
+	}
+	begin_more(all);
+	return all;
+}
+
+void
+relays_free(struct relays *r)
+{
+	if (r == NULL)
+		return;
+	for (size_t i = 0; i < r->n; i++) {
+		close_relay(r->v[i]);
+		talk_clear(&r->v[i]->legs[0].talk);
+		talk_clear(&r->v[i]->legs[1].talk);
+		talk_clear(&r->v[i]->second.talk);
+		free(r->v[i]);
+	}
+	free(r->v);
+	SSL_CTX_free(r->ctx);
+	free(r);
+}

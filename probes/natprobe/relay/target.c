@@ -1,0 +1,200 @@
+/* relay_target: which relays there are, from -map and -relay. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "probes/natprobe/relay/relay.h"
+#include "pure/ip.h"
+
+static bool
+is_ip(const char *text)
+{
+	struct ip ip;
+
+	return ip_parse(&ip, text, strlen(text));
+}
+
+static struct relay_node *
+add(struct relay_nodes *nodes)
+{
+	struct relay_node *more =
+	    realloc(nodes->v, (nodes->n + 1) * sizeof(*more));
+
+	if (more == NULL)
+		return NULL;
+	nodes->v = more;
+	memset(&more[nodes->n], 0, sizeof(*more));
+	return &more[nodes->n++];
+}
+
+/* ---- a map: Tailscale's tailcfg.DERPMap ---- */
+
+static bool
+copy_text(char *to, size_t cap, const json_t *o, const char *key)
+{
+	const char *text = json_string_value(json_object_get(o, key));
+
+	return text == NULL || (size_t)snprintf(to, cap, "%s", text) < cap;
+}
+
+static int
+add_node(struct relay_nodes *nodes, const json_t *region, const json_t *node,
+    const char *path, char *error)
+{
+	json_int_t port = json_integer_value(json_object_get(node, "DERPPort"));
+	struct relay_node *r;
+
+	if (json_is_true(json_object_get(node, "STUNOnly")))
+		return 0;
+	r = add(nodes);
+	if (r == NULL || port < 0 || port > 65535 ||
+	    !copy_text(r->name, sizeof(r->name), node, "Name") ||
+	    !copy_text(r->region, sizeof(r->region), region, "RegionCode") ||
+	    !copy_text(r->host, sizeof(r->host), node, "HostName") ||
+	    !copy_text(r->ip[0], sizeof(r->ip[0]), node, "IPv4") ||
+	    !copy_text(r->ip[1], sizeof(r->ip[1]), node, "IPv6") ||
+	    !copy_text(r->cert_name, sizeof(r->cert_name), node, "CertName") ||
+	    r->host[0] == '\0') {
+		snprintf(error, NATPROBE_ERROR_MAX,
+		    "map: %s: relay \"%.60s\": want a HostName, and a DERPPort "
+		    "of 0 to 65535",
+		    path, r == NULL ? "" : r->name);
+		return -1;
+	}
+	r->port = port == 0 ? 443 : (uint16_t)port;
+	r->host_is_ip = is_ip(r->host);
+	r->insecure = json_is_true(json_object_get(node, "InsecureForTests"));
+	r->http_port =
+	    json_is_true(json_object_get(node, "CanPort80")) ? 80 : 0;
+	return 0;
+}
+
+/* target.c has read it before and told what is wrong with it as JSON. */
+static int
+add_map(struct relay_nodes *nodes, const char *path, char *error)
+{
+	json_t *map = json_load_file(path, 0, NULL), *region, *node;
+	const char *key;
+	size_t i;
+	int r = 0;
+
+	json_object_foreach(json_object_get(map, "Regions"), key,
+	    region) json_array_foreach(json_object_get(region, "Nodes"), i,
+	    node) if (r == 0) r = add_node(nodes, region, node, path, error);
+	json_decref(map);
+	return r;
+}
+
+/* ---- a URL: https://HOST[:PORT][/][?key=value&...] ---- */
+
+static bool
+read_port(const char *s, size_t n, uint16_t *port)
+{
+	long v;
+
+	if (n == 0 || n > 5 || strspn(s, "0123456789") < n)
+		return false;
+	v = strtol(s, NULL, 10);
+	*port = (uint16_t)v;
+	return v > 0 && v < 65536;
+}
+
+static bool
+copy_span(char *to, size_t cap, const char *s, size_t n)
+{
+	if (n == 0 || n >= cap)
+		return false;
+	memcpy(to, s, n);
+	to[n] = '\0';
+	return true;
+}
+
+static bool
+read_parameter(struct relay_node *r, const char *s, size_t n)
+{
+	const size_t skip = strlen(RELAY_PIN);
+	uint16_t stun;
+
+	if (n > 4 && strncmp(s, "pin=", 4) == 0)
+		return copy_span(
+			   r->cert_name, sizeof(r->cert_name), s + 4, n - 4) &&
+		    relay_cert_is_pinned(r) && n - 4 == skip + 64 &&
+		    strspn(r->cert_name + skip, "0123456789abcdefABCDEF") == 64;
+	if (n > 5 && strncmp(s, "name=", 5) == 0)
+		return copy_span(r->region, sizeof(r->region), s + 5, n - 5);
+	if (n > 5 && strncmp(s, "http=", 5) == 0)
+		return read_port(s + 5, n - 5, &r->http_port);
+	/* coordd's URLs have it; STUN servers are -stun's here. */
+	if (n > 5 && strncmp(s, "stun=", 5) == 0)
+		return read_port(s + 5, n - 5, &stun);
+	return false;
+}
+
+static bool
+read_url(struct relay_node *r, const char *s)
+{
+	bool bracket;
+	size_t n;
+
+	r->port = 443;
+	if (strncmp(s, "https://", 8) != 0)
+		return false;
+	s += 8;
+	bracket = *s == '[';
+	s += bracket;
+	n = strcspn(s, bracket ? "]" : ":/?");
+	if (!copy_span(r->host, sizeof(r->host), s, n) ||
+	    (bracket && s[n] != ']') ||
+	    strspn(r->host,
+		"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+		"0123456789-_.:") < n)
+		return false;
+	s += n + bracket;
+	if (*s == ':') {
+		n = strcspn(++s, "/?");
+		if (!read_port(s, n, &r->port))
+			return false;
+		s += n;
+	}
+	s += *s == '/';
+	for (; *s == '?' || *s == '&'; s += n) {
+		n = strcspn(++s, "&");
+		if (!read_parameter(r, s, n))
+			return false;
+	}
+	r->host_is_ip = is_ip(r->host);
+	return *s == '\0' && (!bracket || r->host_is_ip);
+}
+
+static int
+add_url(struct relay_nodes *nodes, const char *text, char *error)
+{
+	struct relay_node *r = add(nodes);
+
+	if (r != NULL && read_url(r, text))
+		return 0;
+	snprintf(error, NATPROBE_ERROR_MAX,
+	    "relay: \"%.200s\" is not a relay's URL such as "
+	    "https://192.0.2.1:443?pin=sha256-raw:<64 hex digits>",
+	    text);
+	return -1;
+}
+
+int
+relay_nodes_read(struct relay_nodes *nodes, const struct natprobe_conf *c,
+    char error[static NATPROBE_ERROR_MAX])
+{
+	for (size_t i = 0; i < c->relay.n; i++)
+		if (add_url(nodes, c->relay.v[i], error) == -1)
+			return -1;
+	if (*c->map != '\0' && c->relays)
+		return add_map(nodes, c->map, error);
+	return 0;
+}
+
+void
+relay_nodes_clear(struct relay_nodes *nodes)
+{
+	free(nodes->v);
+	memset(nodes, 0, sizeof(*nodes));
+}

@@ -1,0 +1,310 @@
+/*
+ * advice: verdicts against RFC 4787 (BCP 127), and what to ask the network
+ * department for. PURE.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "probes/natprobe/nat/probe.h"
+#include "probes/natprobe/views/views.h"
+
+/* REQ-5: no less than two minutes. */
+#define LIFE_LEAST_S 120
+
+/* ---- the sheet ---- */
+
+static void
+judge_as(struct requirement *r, enum judgement result, const char *found)
+{
+	r->result = result;
+	snprintf(r->found, sizeof(r->found), "%s", found);
+}
+
+static void
+judge_unknown(struct requirement *r, enum reason why)
+{
+	judge_as(r, JUDGED_UNKNOWN, reason_words(why));
+}
+
+static bool
+is_dependent(enum behaviour b)
+{
+	return b == BEHAVIOUR_AD || b == BEHAVIOUR_APD || b == BEHAVIOUR_PD ||
+	    b == BEHAVIOUR_DEPENDENT;
+}
+
+static void
+judge_mapping_of(struct requirement *r, const struct verdict_mapping *m)
+{
+	if (m->kind == BEHAVIOUR_NONE)
+		judge_as(r, JUDGED_PASS, "no NAT");
+	else if (m->kind == BEHAVIOUR_EI || is_dependent(m->kind))
+		judge_as(r, m->kind == BEHAVIOUR_EI ? JUDGED_PASS : JUDGED_FAIL,
+		    behaviour_name(m->kind));
+	else
+		judge_unknown(r, m->why);
+}
+
+static void
+judge_pool_of(struct requirement *r, const struct verdicts *v)
+{
+	if (v->mapping.pool_varies)
+		judge_as(r, JUDGED_FAIL, "another address for another server");
+	else if (v->alloc.addresses > 1)
+		judge_as(r, JUDGED_FAIL, "one host gets several addresses");
+	else if (v->alloc.addresses == 1)
+		judge_as(r, JUDGED_PASS, "one address");
+	else
+		judge_unknown(r, v->alloc.why);
+}
+
+static void
+judge_overload_of(struct requirement *r, const struct verdict_collision *c)
+{
+	if (c->until_collision == ANSWER_UNKNOWN)
+		judge_unknown(r, c->why);
+	else if (c->until_collision == ANSWER_YES)
+		judge_as(r, JUDGED_FAIL, "two hosts got the same port");
+	else
+		judge_as(r, JUDGED_PASS, "two hosts got two ports");
+}
+
+static void
+judge_parity_of(struct requirement *r, const struct verdict_alloc *a)
+{
+	if (a->units == 0)
+		judge_unknown(r, a->why);
+	else
+		judge_as(r, a->parity == a->units ? JUDGED_PASS : JUDGED_FAIL,
+		    a->parity == a->units ? "kept" : "not kept");
+}
+
+struct verdict_life
+life_shortest(const struct verdicts *v)
+{
+	const struct verdict_life *one = &v->life[LIFE_SINGLE];
+	const struct verdict_life *two = &v->life[LIFE_EXCHANGE];
+
+	return one->low > 0 && (two->low == 0 || one->low < two->low) ? *one
+								      : *two;
+}
+
+static void
+judge_life_of(struct requirement *r, const struct verdicts *v)
+{
+	struct verdict_life l = life_shortest(v);
+
+	if (l.low >= LIFE_LEAST_S)
+		r->result = JUDGED_PASS;
+	else if (l.high > 0 && l.high <= LIFE_LEAST_S)
+		r->result = JUDGED_FAIL;
+	else if (l.high == 0) {
+		judge_unknown(r, l.why);
+		return;
+	}
+	snprintf(r->found, sizeof(r->found),
+	    l.high > 0 ? "%.0f to %.0f s" : "%.0f s or longer", l.low, l.high);
+}
+
+static void
+judge_refresh_of(struct requirement *r, const struct verdict_refresh *f)
+{
+	if (f->outbound == ANSWER_UNKNOWN)
+		judge_unknown(r, f->why);
+	else if (f->outbound == ANSWER_NO)
+		judge_as(r, JUDGED_FAIL, "packets from inside do not refresh");
+	else
+		judge_as(r, JUDGED_PASS, "packets from inside refresh");
+}
+
+static void
+judge_filter_of(struct requirement *r, const struct verdict_filter *f)
+{
+	bool good = f->kind == BEHAVIOUR_EI || f->kind == BEHAVIOUR_AD ||
+	    f->kind == BEHAVIOUR_NONE;
+
+	if (f->kind == BEHAVIOUR_UNKNOWN || f->kind == BEHAVIOUR_MIXED)
+		judge_unknown(r, f->why);
+	else
+		judge_as(r, good ? JUDGED_PASS : JUDGED_FAIL,
+		    behaviour_name(f->kind));
+}
+
+static void
+judge_hairpin_of(struct requirement *r, const struct verdict_hairpin *h)
+{
+	if (h->why == REASON_NO_NAT)
+		judge_as(r, JUDGED_PASS, "no NAT");
+	else if (h->kind == HAIRPIN_UNKNOWN)
+		judge_unknown(r, h->why);
+	else if (h->kind == HAIRPIN_EXTERNAL)
+		judge_as(r, JUDGED_PASS, "works");
+	else
+		judge_as(r, JUDGED_FAIL,
+		    h->kind == HAIRPIN_NO
+			? "nothing comes back in"
+			: "shows the internal source (REQ-9a)");
+}
+
+static void
+judge_steady_of(struct requirement *r, const struct verdicts *v)
+{
+	if (v->poison.poisonable == ANSWER_YES)
+		judge_as(r, JUDGED_FAIL, "an early packet changes the mapping");
+	else if (v->collision.until_collision == ANSWER_YES)
+		judge_as(r, JUDGED_FAIL, "a second host's port changes it");
+	else if (v->mapping.kind == BEHAVIOUR_MIXED)
+		judge_as(r, JUDGED_FAIL, "sockets are treated differently");
+	else if (v->poison.poisonable == ANSWER_UNKNOWN &&
+	    v->mapping.kind != BEHAVIOUR_NONE)
+		judge_unknown(r, v->poison.why);
+	else
+		judge_as(r, JUDGED_PASS, "no change seen");
+}
+
+void
+requirements(
+    const struct verdicts *v, struct requirement r[static REQUIREMENTS])
+{
+	static const struct requirement rows[REQUIREMENTS] = {
+	    {"REQ-1", "endpoint-independent mapping", 0, ""},
+	    {"REQ-2", "all of a host's ports at one address", 0, ""},
+	    {"REQ-3", "a port is not given to two hosts", 0, ""},
+	    {"REQ-4", "even ports stay even, odd odd", 0, ""},
+	    {"REQ-5", "mappings live two minutes or longer", 0, ""},
+	    {"REQ-6", "packets from inside keep a mapping alive", 0, ""},
+	    {"REQ-8", "endpoint-independent or address-dependent filtering", 0,
+		""},
+	    {"REQ-9", "hairpinning, with the external source", 0, ""},
+	    {"REQ-11", "behaviour does not change under way", 0, ""},
+	};
+
+	memcpy(r, rows, sizeof(rows));
+	if (v->udp != ANSWER_YES) {
+		for (size_t i = 0; i < REQUIREMENTS; i++)
+			judge_as(&r[i], JUDGED_UNKNOWN, "no UDP passes");
+		return;
+	}
+	judge_mapping_of(&r[0], &v->mapping);
+	judge_pool_of(&r[1], v);
+	judge_overload_of(&r[2], &v->collision);
+	judge_parity_of(&r[3], &v->alloc);
+	judge_life_of(&r[4], v);
+	judge_refresh_of(&r[5], &v->refresh);
+	judge_filter_of(&r[6], &v->filter);
+	judge_hairpin_of(&r[7], &v->hairpin);
+	judge_steady_of(&r[8], v);
+}
+
+/* ---- what to ask for ---- */
+
+struct list {
+	struct wish *w;
+	size_t n;
+};
+
+static void
+add(struct list *l, const char *text)
+{
+	if (l->n < WISHES_MAX)
+		snprintf(l->w[l->n++].text, WISH_MAX, "%s", text);
+}
+
+static void
+wish_udp(struct list *l, const struct reading *r, bool v6)
+{
+	struct text t = TEXT_EMPTY;
+	size_t shown = 0;
+
+	text_fmt(
+	    &t, "Allow UDP over %s to the STUN servers ", v6 ? "IPv6" : "IPv4");
+	for (size_t i = 0; i < r->n_servers && shown < 3; i++)
+		if (r->servers[i].v6 == v6)
+			text_fmt(&t, "%s%s", shown++ == 0 ? "" : ", ",
+			    r->servers[i].name);
+	text_str(&t,
+	    ", and from any to any port between the robots' networks; "
+	    "none passes now, so all traffic takes the relay over "
+	    "TCP.");
+	if (!t.bad)
+		add(l, t.p);
+	text_clear(&t);
+}
+
+static void
+wish_life(struct list *l, const struct verdicts *v)
+{
+	struct verdict_life life = life_shortest(v);
+	char text[WISH_MAX];
+
+	if (life.high == 0 || life.high > LIFE_LEAST_S)
+		return;
+	snprintf(text, sizeof(text),
+	    "Raise the UDP timeout to 300 s, or 120 s at the least (RFC 4787 "
+	    "REQ-5); a mapping lives %.0f to %.0f s now%s.",
+	    life.low, life.high,
+	    life.low < KEEP_LONGEST_S
+		? ", which is less than what keepalives rely on, so idle "
+		  "connections break"
+		: "");
+	add(l, text);
+}
+
+static void
+wish_mapping(struct list *l, const struct verdicts *v)
+{
+	if (is_dependent(v->mapping.kind))
+		add(l,
+		    "Map UDP endpoint-independently (RFC 4787 REQ-1; vendors "
+		    "call it EIM, full cone NAT, persistent NAT or "
+		    "\"consistent NAT\"): a host's port should look the same "
+		    "to every destination. Now each destination sees another "
+		    "one, and no direct connection to a building with a "
+		    "strict filter is possible. The filter may stay as it is.");
+	if (v->poison.poisonable == ANSWER_YES)
+		add(l,
+		    "Drop unsolicited UDP to the gateway's own address (on "
+		    "Linux: drop in the INPUT chain) instead of accepting it. "
+		    "Now a packet that comes in early takes the "
+		    "port away from the host (RFC 4787 REQ-11).");
+	if (v->collision.until_collision == ANSWER_YES)
+		add(l,
+		    "Do not give one external port to two hosts (RFC 4787 "
+		    "REQ-3). Until then, give robots different source ports "
+		    "(tailscaled --port).");
+	if (v->mapping.pool_varies || v->alloc.addresses > 1)
+		add(l,
+		    "Pair addresses: all connections of a host should leave "
+		    "from one external address (RFC 4787 REQ-2).");
+}
+
+size_t
+wishes(const struct reading *r, bool v6, struct wish w[static WISHES_MAX])
+{
+	const struct verdicts *v = &r->site.v[v6];
+	struct list l = {.w = w};
+
+	if (!r->site.asked[v6])
+		return 0;
+	if (v->udp == ANSWER_NO) {
+		wish_udp(&l, r, v6);
+		return l.n;
+	}
+	wish_mapping(&l, v);
+	wish_life(&l, v);
+	if (v->refresh.outbound == ANSWER_NO)
+		add(&l,
+		    "Let packets from inside refresh a mapping (RFC 4787 "
+		    "REQ-6).");
+	if (v->hairpin.kind == HAIRPIN_NO)
+		add(&l,
+		    "Support hairpinning (RFC 4787 REQ-9), or route "
+		    "between the buildings behind this NAT: hosts behind "
+		    "it cannot reach each other by their external "
+		    "addresses.");
+	if (v->hairpin.kind == HAIRPIN_INTERNAL)
+		add(&l,
+		    "Hairpin with the external source address (RFC 4787 "
+		    "REQ-9a).");
+	return l.n;
+}

@@ -1,0 +1,97 @@
+/*
+ * views: what is made of result files afterwards, without a packet: the
+ * commands predict and report. A map:
+ *
+ *   reading.c        a file's JSON back to verdicts, PURE
+ *   predict.c        two sites to a prediction, PURE
+ *   predict_words.c  a prediction in words, PURE
+ *   predict_main.c   natprobe predict
+ *   advice.c         what the verdicts mean for RFC 4787, PURE
+ *   report_main.c    natprobe report: the folder, the file
+ *   report_page.c    the page, PURE
+ *   report_plot.c    its plots, PURE
+ */
+#ifndef NATPROBE_VIEWS_H
+#define NATPROBE_VIEWS_H
+
+#include "probes/natprobe/views/predict.h"
+#include "probes/natprobe/views/reading.h"
+#include "pure/text.h"
+
+/* argv[0] is the command's name. Return an exit status. */
+int predict_main(int argc, char **argv);
+int report_main(int argc, char **argv);
+
+/* Exit statuses of predict. USAGE: or a file that cannot be read. DEPENDS: on
+ * who sends first, or on luck. */
+enum {
+	PREDICT_DIRECT,
+	PREDICT_RELAY,
+	PREDICT_USAGE,
+	PREDICT_UNKNOWN,
+	PREDICT_DEPENDS,
+};
+/* And of report. PARTLY: the page is there, but a file was left out. */
+enum { REPORT_WHOLE, REPORT_PARTLY, REPORT_USAGE };
+
+/* predict_main.c. False: error says why, with the file's name. */
+bool reading_load(
+    struct reading *r, const char *path, char error[static READING_ERROR_MAX]);
+
+/* predict_words.c: sentences, plain text; a and b: what the sites are called.
+ */
+const char *outcome_words(enum outcome o);
+void path_words(
+    struct text *t, const struct path *p, const char *a, const char *b);
+void idle_words(
+    struct text *t, const struct path *p, const char *a, const char *b);
+const char *reason_words(enum reason r);
+
+/*
+ * advice.c: RFC 4787's requirements, as measured over one address family, and
+ * what to ask the network department for.
+ */
+enum judgement { JUDGED_UNKNOWN, JUDGED_PASS, JUDGED_FAIL };
+
+#define FOUND_MAX 100
+struct requirement {
+	const char *name; /* "REQ-1" */
+	const char *asks;
+	enum judgement result;
+	char found[FOUND_MAX];
+};
+#define REQUIREMENTS 9
+void requirements(
+    const struct verdicts *v, struct requirement r[static REQUIREMENTS]);
+
+#define WISH_MAX   600
+#define WISHES_MAX 10
+struct wish {
+	char text[WISH_MAX];
+};
+/* Returns how many; the most important first. */
+size_t wishes(
+    const struct reading *r, bool v6, struct wish w[static WISHES_MAX]);
+
+/* The shortest lifetime of a mapping in use; dead 0: not known. */
+struct verdict_life life_shortest(const struct verdicts *v);
+
+/* report_page.c */
+struct report {
+	const struct reading *r; /* by building, then the newest first */
+	size_t n;
+	const char *when; /* the page is made */
+	const char *left_out; /* lines: files that are no results; "" */
+};
+void report_page(struct text *t, const struct report *report);
+
+/* report_plot.c: an SVG for one reading; *_scale: what all must fit in. False:
+ * there is nothing to show. */
+double plot_lives_scale(const struct reading *r, size_t n);
+bool plot_lives(struct text *t, const struct reading *r, double scale);
+double plot_trips_scale(const struct reading *r, size_t n);
+bool plot_trips(struct text *t, const struct reading *r, double scale);
+double plot_relays_scale(const struct reading *const *r, size_t n);
+bool plot_relays(struct text *t, const struct reading *r, double scale);
+
+#endif
