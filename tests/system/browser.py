@@ -38,25 +38,40 @@ class Refused(Exception):
     """What chromedriver says against it."""
 
 
+class NoPort(Exception):
+    """chromedriver ended: it takes a port that is free over IPv4, and may find
+    it taken over IPv6."""
+
+
 class Browser:
     """One browser with one window; folders and processes end with it."""
 
     def __enter__(self):
         self.folder = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
         self.log = open(os.path.join(self.folder.name, "log"), "w+b")
+        for tries_left in (2, 1, 0):
+            try:
+                self._run()
+                break
+            except NoPort:
+                self._end_driver()
+                if tries_left == 0:
+                    self._end()
+                    raise
+            except BaseException:
+                self._end()
+                raise
+        return self
+
+    def _run(self):
         # A group: what it starts can be ended together.
         self.driver = subprocess.Popen(
             ["chromedriver", "--port=0"], stdin=subprocess.DEVNULL,
             stdout=self.log, stderr=subprocess.STDOUT, process_group=0,
             env={**os.environ, "TMPDIR": self.folder.name,
                  "HOME": self.folder.name})
-        try:
-            self.port = self._port()
-            self._start()
-        except BaseException:
-            self._end()
-            raise
-        return self
+        self.port = self._port()
+        self._start()
 
     def __exit__(self, *_):
         try:
@@ -75,22 +90,29 @@ class Browser:
                     found.append(stat.parent.name)
         return found
 
-    def _end(self):
+    def _end_driver(self):
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.driver.pid, signal.SIGKILL)
         self.driver.wait(LIMIT)
         deadline = time.monotonic() + LIMIT
         while self._alive() and time.monotonic() < deadline:
             time.sleep(0.02)
+
+    def _end(self):
+        self._end_driver()
         self.log.close()
         self.folder.cleanup()
 
     def _port(self):
         deadline = time.monotonic() + LIMIT
-        while time.monotonic() < deadline and self.driver.poll() is None:
+        while time.monotonic() < deadline:
+            ended = self.driver.poll() is not None
             said = pathlib.Path(self.log.name).read_text(errors="replace")
-            if found := re.search(r"started successfully on port (\d+)", said):
-                return int(found[1])
+            if found := re.findall(r"started successfully on port (\d+)",
+                                   said):
+                return int(found[-1])
+            if ended:
+                raise NoPort("chromedriver ended: " + said)
             time.sleep(0.05)
         raise AssertionError("chromedriver does not start: " + said)
 
