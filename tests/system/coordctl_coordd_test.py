@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-# tests/run: limit=300
+# tests/run: limit=300 one-thread
 """coordctl_coordd_test: coordctl and the real coordd. Prints TAP.
 
 Nodes are put into the database while coordd is stopped: what a client does to

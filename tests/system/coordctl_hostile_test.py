@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-# tests/run: limit=300
+# tests/run: limit=300 one-thread
 """coordctl_hostile_test: coordctl with no server, a strange one, a full disk,
 a closed pipe. Prints TAP.
 """

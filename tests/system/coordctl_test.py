@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-# tests/run: limit=300
+# tests/run: limit=300 one-thread
 """coordctl_test: coordctl from outside: what it takes, what it sends, what it
 prints. Prints TAP. Behind the socket is a server of our own, see ctlfake.py.
 """

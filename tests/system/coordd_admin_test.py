@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-# tests/run: limit=300
+# tests/run: limit=300 one-thread
 """coordd_admin_test: who may call coordd's API, its socket and listener, its
 metrics and backups; and strange callers. Prints TAP.
 

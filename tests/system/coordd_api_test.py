@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-# tests/run: limit=300
+# tests/run: limit=300 one-thread
 """coordd_api_test: what coordd's API says to good and to bad calls. Prints
 TAP.
 

@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-# tests/run: limit=240
+# tests/run: limit=240 one-thread
 """coordd_bytes_test: bytes that no client sends: heads, handshakes, records and
 frames that are cut, wrong, endless or replayed, by name, against the real
 coordd, plain and with TLS. Prints TAP.

@@ -1,4 +1,5 @@
 #!/usr/bin/python3
+# tests/run: one-thread
 """coordd_check_test: coordd -n: what a start would refuse is told without one.
 Prints TAP.
 

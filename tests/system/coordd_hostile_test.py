@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-# tests/run: limit=300
+# tests/run: limit=300 one-thread
 """coordd_hostile_test: what a stranger, or a machine that was let in and means
 ill, cannot take from the others. Prints TAP.
 

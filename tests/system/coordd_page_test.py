@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-# tests/run: limit=240
+# tests/run: limit=240 one-thread
 """coordd_page_test: the web page on coordd's admin listener, as a browser
 shows it: with and without scripts, on a desk and on a phone, by day and by
 night, and to those who may not see it. Prints TAP.

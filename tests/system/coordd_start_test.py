@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-# tests/run: limit=240
+# tests/run: limit=240 one-thread
 """coordd_start_test: how coordd starts, is told things while it runs, runs out
 of something, and ends. Prints TAP.
 
@@ -634,9 +634,20 @@ def logins():
         assert len(d.json("nodes", "list")) == 2
 
 
+def one_thread():
+    """What tests/run believes where it leaves out the thread sanitizer."""
+    with Coordd() as d:
+        with Client(d) as client:
+            client.join(d.authkey())
+            client.map()
+            tasks = os.listdir(f"/proc/{d.child.pid}/task")
+            assert len(tasks) == 1, tasks
+
+
 TESTS = [wrong_flags, folders_made, not_root, secrets, told, port_taken,
          many_listeners, terminated, interrupted, killed, reread, policy_of_database,
-         clock_jumps, descriptors, strangers, logins]
+         clock_jumps, descriptors, strangers, logins,
+         one_thread]
 
 if __name__ == "__main__":
     sys.exit(main(TESTS))

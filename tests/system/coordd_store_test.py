@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-# tests/run: limit=300
+# tests/run: limit=300 one-thread
 """coordd_store_test: what becomes of what clients were told when coordd is
 killed, the disk is full, the state is read-only or damaged. Prints TAP.
 

@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-# tests/run: limit=180
+# tests/run: limit=180 one-thread
 """natprobe_views_test: natprobe predict and natprobe report, on result files:
 honest ones, hostile ones, and the page as a browser shows and prints it.
 Prints TAP.
