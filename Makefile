@@ -4,7 +4,7 @@
 #   make            builds the programs      make run     starts them
 #   make test       every test tier          make bench   beside the peers
 #   make asan tsan  tiers under sanitizers   make fuzz    FUZZ_SECONDS= each
-#   make cov        coverage, as text        make nightly test, then fuzz
+#   make cov        coverage, as text        make nightly test, long ones, fuzz
 #   make natlab     a shell among NATs; TOPOLOGY= NATS=
 #   make format lint layers                  make reformat rewrites the code
 #   make install DESTDIR= PREFIX=            make clean
@@ -248,7 +248,7 @@ fuzz:
 	@FUZZ_SECONDS=$(or $(FUZZ_SECONDS),60) tests/run fuzz
 nightly:
 	@deploy/bootstrap test
-	@FUZZ_SECONDS=$(or $(FUZZ_SECONDS),300) tests/run
+	@NIGHTLY=1 FUZZ_SECONDS=$(or $(FUZZ_SECONDS),300) tests/run
 bench:
 	@deploy/bootstrap bench
 	@$(MAKE) --no-print-directory all loads peers
