@@ -1,5 +1,4 @@
 /* relays: see relays.h. */
-#include <ctype.h>
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -10,6 +9,7 @@
 #include <jansson.h>
 
 #include "coordd/relays.h"
+#include "pure/relayurl.h"
 #include "pure/text.h"
 #include "run/file.h"
 
@@ -183,104 +183,8 @@ read_map(const char *path, char *error)
 	return map;
 }
 
-struct relay_url {
-	char host[256], pin[100], name[64];
-	long port, stun;
-};
-
-static bool
-read_port(const char *s, size_t n, long *port)
-{
-	if (n == 0 || n > 5 || strspn(s, "0123456789") < n)
-		return false;
-	*port = strtol(s, NULL, 10);
-	return *port > 0 && *port < 65536;
-}
-
-/* True for a host or domain: labels of letters, digits, - and _, with single
- * dots between them. */
-static bool
-is_name(const char *s, size_t n)
-{
-	if (n == 0 || n > 253 || s[0] == '.' || s[n - 1] == '.')
-		return false;
-	for (size_t i = 0; i < n; i++)
-		if (!isalnum((unsigned char)s[i]) &&
-		    strchr("-_.", s[i]) == NULL)
-			return false;
-		else if (s[i] == '.' && s[i - 1] == '.')
-			return false;
-	return true;
-}
-
-static bool
-copy_span(char *to, size_t cap, const char *s, size_t n)
-{
-	if (n == 0 || n >= cap)
-		return false;
-	memcpy(to, s, n);
-	to[n] = '\0';
-	return true;
-}
-
-static bool
-read_parameter(struct relay_url *u, const char *s, size_t n)
-{
-	if (n > 4 && strncmp(s, "pin=", 4) == 0)
-		return copy_span(u->pin, sizeof(u->pin), s + 4, n - 4) &&
-		    strncmp(u->pin, "sha256-raw:", 11) == 0 &&
-		    strspn(u->pin + 11, "0123456789abcdefABCDEF") == 64 &&
-		    strlen(u->pin) == 11 + 64;
-	if (n > 5 && strncmp(s, "stun=", 5) == 0)
-		return read_port(s + 5, n - 5, &u->stun);
-	if (n > 5 && strncmp(s, "name=", 5) == 0)
-		return copy_span(u->name, sizeof(u->name), s + 5, n - 5) &&
-		    is_name(u->name, n - 5);
-	return false;
-}
-
-/* https://HOST[:PORT][/][?key=value&...] */
-static bool
-read_url(struct relay_url *u, const char *s)
-{
-	size_t n;
-	const char *end;
-	struct ip ip;
-
-	*u = (struct relay_url){.port = 443, .stun = 3478};
-	if (strncmp(s, "https://", 8) != 0)
-		return false;
-	s += 8;
-	if (*s == '[') {
-		n = strcspn(++s, "]");
-		if (s[n] != ']' || !ip_parse(&ip, s, n))
-			return false;
-		end = s + n + 1;
-	} else {
-		n = strcspn(s, ":/?");
-		if (!is_name(s, n))
-			return false;
-		end = s + n;
-	}
-	if (!copy_span(u->host, sizeof(u->host), s, n))
-		return false;
-	if (*end == ':') {
-		n = strcspn(++end, "/?");
-		if (!read_port(end, n, &u->port))
-			return false;
-		end += n;
-	}
-	end += *end == '/';
-	for (; *end == '?' || *end == '&'; end += n) {
-		n = strcspn(++end, "&");
-		if (!read_parameter(u, end, n))
-			return false;
-	}
-	return *end == '\0';
-}
-
 static json_t *
-region_of(const struct relay_url *u, long id)
+region_of(const struct relayurl *u, long id)
 {
 	char name[32];
 	struct ip ip;
@@ -295,6 +199,8 @@ region_of(const struct relay_url *u, long id)
 		    json_string(u->host));
 	if (u->pin[0] != '\0')
 		json_object_set_new(node, "CertName", json_string(u->pin));
+	if (u->http == 80)
+		json_object_set_new(node, "CanPort80", json_true());
 	return json_pack("{s:I, s:s, s:s, s:[o]}", "RegionID", (json_int_t)id,
 	    "RegionCode", u->name[0] == '\0' ? name : u->name, "RegionName",
 	    u->name[0] == '\0' ? u->host : u->name, "Nodes", node);
@@ -304,12 +210,12 @@ static bool
 add_relays(json_t *map, const struct conf_strings *urls, char *error)
 {
 	json_t *regions = json_object_get(map, "Regions");
-	struct relay_url u;
+	struct relayurl u;
 	char text[32];
 	long id = REGION_FIRST;
 
 	for (size_t i = 0; i < urls->n; i++) {
-		if (!read_url(&u, urls->v[i])) {
+		if (!relayurl_read(&u, urls->v[i])) {
 			say(error,
 			    "relay: \"%.200s\" is not a relay's URL such as "
 			    "https://192.0.2.1:443?pin=sha256-raw:<64 hex "
@@ -403,13 +309,15 @@ static bool
 add_routes(struct text *t, const struct conf_strings *v, char *error)
 {
 	json_t *routes = json_object(), *list;
+	char domain[RELAYURL_HOST_MAX];
 	const char *eq;
 	char *json;
 	bool good = true;
 
-	for (size_t i = 0; good && i < v->n; i++) {
+	for (size_t i = 0; i < v->n; i++) {
 		eq = strchr(v->v[i], '=');
-		if (eq == NULL || !is_name(v->v[i], (size_t)(eq - v->v[i])) ||
+		if (eq == NULL ||
+		    !relayurl_is_host(v->v[i], (size_t)(eq - v->v[i])) ||
 		    !is_resolver(eq + 1)) {
 			say(error,
 			    "dns-split: \"%.100s\" is not DOMAIN=IP such as "
@@ -418,10 +326,8 @@ add_routes(struct text *t, const struct conf_strings *v, char *error)
 			good = false;
 			break;
 		}
-		char domain[256];
-
-		good = copy_span(
-		    domain, sizeof(domain), v->v[i], (size_t)(eq - v->v[i]));
+		snprintf(domain, sizeof(domain), "%.*s", (int)(eq - v->v[i]),
+		    v->v[i]);
 		list = json_object_get(routes, domain);
 		if (list == NULL) {
 			list = json_array();
@@ -446,7 +352,8 @@ add_records(struct text *t, const struct conf_strings *v, char *error)
 	text_str(t, ",\"ExtraRecords\":[");
 	for (size_t i = 0; i < v->n; i++) {
 		eq = strchr(v->v[i], '=');
-		if (eq == NULL || !is_name(v->v[i], (size_t)(eq - v->v[i])) ||
+		if (eq == NULL ||
+		    !relayurl_is_host(v->v[i], (size_t)(eq - v->v[i])) ||
 		    !ip_parse(&ip, eq + 1, strlen(eq + 1))) {
 			say(error,
 			    "dns-record: \"%.100s\" is not NAME=IP such as "

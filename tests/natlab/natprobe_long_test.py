@@ -29,7 +29,7 @@ def nats():
             "mapping": "endpoint-independent",
             "filtering": "address-and-port-dependent", "ports": "random",
             "ttl_single": life, "ttl_exchange": life + 10,
-            "ttl_stream": life + 20, "refresh": "outbound",
+            "ttl_stream": life + 20, "refresh": "both",
             "stream_after": 2}, (life, life + 10, life + 20)
 
 

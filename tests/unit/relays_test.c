@@ -86,6 +86,11 @@ test_urls(void)
 	    "\"STUNPort\":3479,\"IPv6\":\"2001:db8::1\","
 	    "\"CertName\":\"" PIN "\"}",
 	    "everything");
+	gives("https://relay.example:444?http=80",
+	    "{\"Name\":\"900a\",\"RegionID\":900,"
+	    "\"HostName\":\"relay.example\",\"DERPPort\":444,"
+	    "\"STUNPort\":3478,\"CanPort80\":true}",
+	    "a relay that speaks plain HTTP, too");
 	gives("https://relay.example?stun=1",
 	    "{\"Name\":\"900a\",\"RegionID\":900,"
 	    "\"HostName\":\"relay.example\",\"DERPPort\":443,"

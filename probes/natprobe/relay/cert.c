@@ -10,6 +10,7 @@
 #include <openssl/x509v3.h>
 
 #include "probes/natprobe/relay/relay.h"
+#include "pure/relayurl.h"
 #include "pure/text.h"
 
 /* What a relay adds to its chain to tell its key; no part of the trust. */
@@ -18,7 +19,8 @@
 bool
 relay_cert_is_pinned(const struct relay_node *node)
 {
-	return strncmp(node->cert_name, RELAY_PIN, strlen(RELAY_PIN)) == 0;
+	return strncmp(node->cert_name, RELAYURL_PIN, strlen(RELAYURL_PIN)) ==
+	    0;
 }
 
 bool
@@ -75,7 +77,7 @@ static void
 judge_pin(struct relay_cert *cert, SSL *ssl, X509 *leaf,
     const struct relay_node *node)
 {
-	const char *pin = node->cert_name + strlen(RELAY_PIN);
+	const char *pin = node->cert_name + strlen(RELAYURL_PIN);
 	int n = count_real(ssl);
 	char hex[65];
 

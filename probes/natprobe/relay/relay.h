@@ -27,7 +27,6 @@
 #define RELAY_STEP_US  INT64_C(3000000)
 #define RELAY_WHY_MAX  256
 #define RELAY_HOST_MAX 256
-#define RELAY_PIN      "sha256-raw:"
 
 /* ---- target.c ---- */
 

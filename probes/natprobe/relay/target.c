@@ -5,6 +5,7 @@
 
 #include "probes/natprobe/relay/relay.h"
 #include "pure/ip.h"
+#include "pure/relayurl.h"
 
 static bool
 is_ip(const char *text)
@@ -85,85 +86,22 @@ add_map(struct relay_nodes *nodes, const char *path, char *error)
 	return r;
 }
 
-/* ---- a URL: https://HOST[:PORT][/][?key=value&...] ---- */
+/* ---- a URL ---- */
 
 static bool
-read_port(const char *s, size_t n, uint16_t *port)
+read_url(struct relay_node *r, const char *text)
 {
-	long v;
+	struct relayurl u;
 
-	if (n == 0 || n > 5 || strspn(s, "0123456789") < n)
+	if (!relayurl_read(&u, text))
 		return false;
-	v = strtol(s, NULL, 10);
-	*port = (uint16_t)v;
-	return v > 0 && v < 65536;
-}
-
-static bool
-copy_span(char *to, size_t cap, const char *s, size_t n)
-{
-	if (n == 0 || n >= cap)
-		return false;
-	memcpy(to, s, n);
-	to[n] = '\0';
+	snprintf(r->host, sizeof(r->host), "%s", u.host);
+	snprintf(r->region, sizeof(r->region), "%s", u.name);
+	snprintf(r->cert_name, sizeof(r->cert_name), "%s", u.pin);
+	r->host_is_ip = u.host_is_ip;
+	r->port = u.port;
+	r->http_port = u.http;
 	return true;
-}
-
-static bool
-read_parameter(struct relay_node *r, const char *s, size_t n)
-{
-	const size_t skip = strlen(RELAY_PIN);
-	uint16_t stun;
-
-	if (n > 4 && strncmp(s, "pin=", 4) == 0)
-		return copy_span(
-			   r->cert_name, sizeof(r->cert_name), s + 4, n - 4) &&
-		    relay_cert_is_pinned(r) && n - 4 == skip + 64 &&
-		    strspn(r->cert_name + skip, "0123456789abcdefABCDEF") == 64;
-	if (n > 5 && strncmp(s, "name=", 5) == 0)
-		return copy_span(r->region, sizeof(r->region), s + 5, n - 5);
-	if (n > 5 && strncmp(s, "http=", 5) == 0)
-		return read_port(s + 5, n - 5, &r->http_port);
-	/* coordd's URLs have it; STUN servers are -stun's here. */
-	if (n > 5 && strncmp(s, "stun=", 5) == 0)
-		return read_port(s + 5, n - 5, &stun);
-	return false;
-}
-
-static bool
-read_url(struct relay_node *r, const char *s)
-{
-	bool bracket;
-	size_t n;
-
-	r->port = 443;
-	if (strncmp(s, "https://", 8) != 0)
-		return false;
-	s += 8;
-	bracket = *s == '[';
-	s += bracket;
-	n = strcspn(s, bracket ? "]" : ":/?");
-	if (!copy_span(r->host, sizeof(r->host), s, n) ||
-	    (bracket && s[n] != ']') ||
-	    strspn(r->host,
-		"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
-		"0123456789-_.:") < n)
-		return false;
-	s += n + bracket;
-	if (*s == ':') {
-		n = strcspn(++s, "/?");
-		if (!read_port(s, n, &r->port))
-			return false;
-		s += n;
-	}
-	s += *s == '/';
-	for (; *s == '?' || *s == '&'; s += n) {
-		n = strcspn(++s, "&");
-		if (!read_parameter(r, s, n))
-			return false;
-	}
-	r->host_is_ip = is_ip(r->host);
-	return *s == '\0' && (!bracket || r->host_is_ip);
 }
 
 static int
