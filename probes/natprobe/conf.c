@@ -43,6 +43,10 @@ static const struct conf_option table[] = {
 	    "WHICH: IPv4, IPv6 or both"},
 	{"rate", CONF_INT, AT(rate), "100", 1, 1000, NULL,
 	    "N: send at most N packets per second"},
+	{"max-time", CONF_DURATION, AT(max_time_us), "0s", 0,
+	    24 * 3600 * SECOND_US, NULL,
+	    "TIME: end then, whatever is known; 0s: when all must be over, "
+	    "which -n tells"},
 	{"n", CONF_BOOL, AT(dry), "false", 0, 0, NULL,
 	    "say what would be sent, and exit"},
 	{"version", CONF_BOOL, AT(version), "false", 0, 0, NULL,

@@ -198,3 +198,32 @@ result_new(const struct natprobe_conf *c, int64_t unix_s)
 	text_clear(&when);
 	return r;
 }
+
+json_t *
+result_names(const struct targets *t)
+{
+	json_t *all = json_array();
+	struct target_name name;
+
+	for (size_t i = 0; targets_name(t, i, &name); i++)
+		json_array_append_new(all,
+		    json_pack("{s:s, s:o, s:i, s:o}", "name", name.name, "ms",
+			name.over ? json_real((double)name.took_us / 1000)
+				  : json_null(),
+			"addresses", (int)name.found, "why",
+			*name.why == '\0' ? json_null()
+					  : json_string(name.why)));
+	return all;
+}
+
+void
+result_add_end(json_t *result, enum cut cut)
+{
+	static const char *const names[] = {[CUT_NOT] = NULL,
+	    [CUT_INTERRUPTED] = "interrupted",
+	    [CUT_TIME] = "out-of-time"};
+
+	json_object_set_new(result, "complete", json_boolean(cut == CUT_NOT));
+	json_object_set_new(result, "stopped",
+	    names[cut] == NULL ? json_null() : json_string(names[cut]));
+}

@@ -44,6 +44,12 @@ meaning_of_reason(const char *why)
 	    {"not-asked", "not tried"},
 	    {"longer-than-tried", "longer than was tried"},
 	    {"no-nat", "there is no NAT"},
+	    {"run-ended-before", "the run was ended before"},
+	    {"server-contradicts-itself",
+		"the server contradicts itself; ask another one"},
+	    {"servers-disagree",
+		"the servers contradict each other: this network has several "
+		"ways out, or one of them is wrong"},
 	};
 
 	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
@@ -256,6 +262,27 @@ print_family(FILE *out, const char *name, const json_t *f)
 	print_outlook(out, f);
 }
 
+static void
+print_names(FILE *out, const json_t *result)
+{
+	const json_t *name;
+	size_t i;
+
+	json_array_foreach(json_object_get(result, "names"), i,
+	    name) if (*str(name, "why") != '\0')
+	    fprintf(out, "%s: %s\n", str(name, "name"), str(name, "why"));
+}
+
+static void
+print_end(FILE *out, const json_t *result)
+{
+	const char *stopped = str(result, "stopped");
+
+	if (*stopped != '\0')
+		fprintf(out, "This is not all: the run was ended before (%s)\n",
+		    stopped);
+}
+
 void
 words_print(const json_t *result, FILE *out)
 {
@@ -264,9 +291,11 @@ words_print(const json_t *result, FILE *out)
 	if (*str(result, "building") != '\0')
 		fprintf(out, "%s, %s\n", str(result, "building"),
 		    str(result, "time"));
+	print_names(out, result);
 	if ((f = json_object_get(result, "ipv4")) != NULL)
 		print_family(out, "IPv4", f);
 	if ((f = json_object_get(result, "ipv6")) != NULL)
 		print_family(out, "IPv6", f);
 	words_print_relays(result, out);
+	print_end(out, result);
 }

@@ -38,6 +38,8 @@ reason_name(enum reason r)
 	    [REASON_NOT_ASKED] = "not-asked",
 	    [REASON_FILTERED] = "filter-would-hide-it",
 	    [REASON_BEYOND] = "longer-than-tried",
+	    [REASON_STOPPED] = "run-ended-before",
+	    [REASON_DISAGREE] = "servers-disagree",
 	};
 
 	return names[r];
@@ -83,6 +85,39 @@ hairpin_name(enum hairpin h)
 	return names[h];
 }
 
+/* A run that was ended early has not seen what there is to see: what speaks of
+ * answers that did not come, speaks of none that would have. */
+static void
+note_stop(enum reason *why)
+{
+	switch (*why) {
+	case REASON_NO_SERVER:
+	case REASON_NO_ALTERNATE:
+	case REASON_ONE_ADDRESS:
+	case REASON_ALTERNATE_SILENT:
+	case REASON_NO_CONTROL:
+	case REASON_LOSS:
+		*why = REASON_STOPPED;
+		break;
+	default:
+		break;
+	}
+}
+
+static void
+note_stops(struct verdicts *v)
+{
+	note_stop(&v->mapping.why);
+	note_stop(&v->filter.why);
+	note_stop(&v->alloc.why);
+	note_stop(&v->poison.why);
+	note_stop(&v->collision.why);
+	note_stop(&v->hairpin.why);
+	for (unsigned c = 0; c < LIFE_CLASSES; c++)
+		note_stop(&v->life[c].why);
+	note_stop(&v->refresh.why);
+}
+
 void
 judge(const struct probe *p, struct verdicts *v)
 {
@@ -104,4 +139,6 @@ judge(const struct probe *p, struct verdicts *v)
 		v->nat = ANSWER_NO;
 	else if (v->mapping.external.port != 0)
 		v->nat = ANSWER_YES;
+	if (p->stopped)
+		note_stops(v);
 }

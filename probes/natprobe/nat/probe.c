@@ -171,3 +171,10 @@ probe_advance(struct probe *p, struct mono now)
 	}
 	return p->phase != PHASE_DONE;
 }
+
+void
+probe_stop(struct probe *p)
+{
+	p->stopped |= p->phase != PHASE_DONE;
+	engine_stop(&p->engine);
+}

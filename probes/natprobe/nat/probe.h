@@ -88,6 +88,7 @@ struct probe {
 	struct engine engine;
 	struct probe_options options;
 	enum phase phase;
+	bool stopped;
 	struct server servers[PROBE_SERVERS];
 	size_t n_servers;
 	int primary; /* the one that the tests use; -1: none answers */
@@ -103,6 +104,9 @@ void probe_clear(struct probe *p);
 
 /* To be called whenever engine_next has nothing to do; false at the end. */
 bool probe_advance(struct probe *p, struct mono now);
+
+/* Ends it where it is: what is not known by now is not, for that reason. */
+void probe_stop(struct probe *p);
 
 /* plan.c: each adds asks to the engine. */
 void plan_discover(struct probe *p, struct mono now);

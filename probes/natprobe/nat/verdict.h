@@ -42,6 +42,8 @@ enum reason {
 	REASON_NOT_ASKED,
 	REASON_FILTERED, /* the filter would hide it */
 	REASON_BEYOND, /* longer than was tried */
+	REASON_STOPPED, /* the run was ended before */
+	REASON_DISAGREE, /* servers contradict each other */
 	REASONS,
 };
 const char *reason_name(enum reason r);

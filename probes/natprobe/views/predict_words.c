@@ -38,6 +38,8 @@ reason_words(enum reason r)
 	    [REASON_NOT_ASKED] = "it was not tried",
 	    [REASON_FILTERED] = "the filter would hide it",
 	    [REASON_BEYOND] = "longer than was tried",
+	    [REASON_STOPPED] = "that run was ended before",
+	    [REASON_DISAGREE] = "the servers contradicted each other",
 	};
 
 	return words[r];
