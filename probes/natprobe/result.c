@@ -141,23 +141,49 @@ lifetimes_json(const struct verdicts *v)
 }
 
 static json_t *
-servers_json(const struct probe *p, const struct targets *t)
+findings_json(unsigned found)
+{
+	json_t *all = json_array();
+
+	for (enum finding f = 0; f < FINDINGS; f++)
+		if ((found >> f & 1) != 0)
+			json_array_append_new(
+			    all, json_string(finding_name(f)));
+	return all;
+}
+
+/* The code with which a server refuses, RFC 8489 section 14.8. */
+static json_t *
+refusal_json(const struct probe *p, const struct server *s)
+{
+	for (size_t i = 0; i < p->engine.n_asks; i++)
+		if (p->engine.asks[i].state == ASK_REFUSED &&
+		    stun_addr_same(&p->engine.asks[i].to, &s->addr))
+			return json_integer(p->engine.asks[i].error);
+	return json_null();
+}
+
+static json_t *
+servers_json(const struct probe *p, const struct targets *t,
+    const struct verdict_mapping *m)
 {
 	json_t *all = json_array();
 	bool v6 = p->options.v6;
 
-	for (size_t i = 0; i < p->n_servers; i++) {
+	for (unsigned i = 0; i < p->n_servers; i++) {
 		const struct server *s = &p->servers[i];
 
 		json_array_append_new(all,
-		    json_pack("{s:s, s:o, s:b, s:o, s:o, s:b, s:o}", "name",
-			t->name[v6][i], "address", json_of_addr(&s->addr),
-			"answers", s->alive, "rtt_ms",
+		    json_pack("{s:s, s:o, s:b, s:o, s:o, s:b, s:o, s:o, s:o}",
+			"name", t->name[v6][i], "address",
+			json_of_addr(&s->addr), "answers", s->alive, "rtt_ms",
 			s->alive ? json_real((double)s->rtt_us / 1000)
 				 : json_null(),
 			"other_address", json_of_addr(&s->other),
 			"other_address_impossible", s->odd_other, "mapped",
-			json_of_addr(&s->mapped)));
+			json_of_addr(&s->mapped), "findings",
+			findings_json(judge_server(p, i, m)), "error",
+			refusal_json(p, s)));
 	}
 	return all;
 }
@@ -171,7 +197,7 @@ result_family(const struct probe *p, const struct targets *t)
 	return json_pack("{s:s, s:s, s:o, s:o, s:o, s:s?, s:o, s:{s:s, s:o}, "
 			 "s:{s:s, s:o}, s:{s:s, s:o, s:i, s:i}, s:o, s:i}",
 	    "udp", answer_name(v.udp), "nat", answer_name(v.nat), "servers",
-	    servers_json(p, t), "mapping", mapping_json(&v.mapping),
+	    servers_json(p, t, &v.mapping), "mapping", mapping_json(&v.mapping),
 	    "filtering", filter_json(&v.filter), "cone",
 	    cone_name(v.mapping.kind, v.filter.kind), "ports",
 	    alloc_json(&v.alloc), "early_packet_changes_mapping", "verdict",

@@ -38,6 +38,7 @@ reason_name(enum reason r)
 	    [REASON_NOT_ASKED] = "not-asked",
 	    [REASON_FILTERED] = "filter-would-hide-it",
 	    [REASON_BEYOND] = "longer-than-tried",
+	    [REASON_ONE_PORT] = "one-port-asked",
 	    [REASON_STOPPED] = "run-ended-before",
 	    [REASON_DISAGREE] = "servers-disagree",
 	};
@@ -118,6 +119,21 @@ note_stops(struct verdicts *v)
 	note_stop(&v->refresh.why);
 }
 
+/* What was told of addresses by a primary server that lies is nothing. */
+static void
+forget_lies(struct verdicts *v)
+{
+	v->alloc = (struct verdict_alloc){.why = REASON_LIAR};
+	v->poison = (struct verdict_poison){.why = REASON_LIAR};
+	v->collision = (struct verdict_collision){.why = REASON_LIAR};
+	v->hairpin = (struct verdict_hairpin){.why = REASON_LIAR};
+	for (unsigned c = 0; c < LIFE_CLASSES; c++)
+		if (v->life[c].why != REASON_NOT_ASKED)
+			v->life[c] = (struct verdict_life){.why = REASON_LIAR};
+	if (v->refresh.why != REASON_NOT_ASKED)
+		v->refresh = (struct verdict_refresh){.why = REASON_LIAR};
+}
+
 void
 judge(const struct probe *p, struct verdicts *v)
 {
@@ -131,13 +147,18 @@ judge(const struct probe *p, struct verdicts *v)
 	for (unsigned c = 0; c < LIFE_CLASSES; c++)
 		v->life[c] = judge_life(p, c);
 	v->refresh = judge_refresh(p);
+	if (p->primary != -1 &&
+	    (server_is_liar(p, (unsigned)p->primary) ||
+		(v->mapping.outliers >> p->primary & 1) != 0))
+		forget_lies(v);
 	if (p->primary != -1)
 		v->udp = ANSWER_YES;
 	else if (p->phase > PHASE_DISCOVER)
 		v->udp = ANSWER_NO;
 	if (v->mapping.kind == BEHAVIOUR_NONE)
 		v->nat = ANSWER_NO;
-	else if (v->mapping.external.port != 0)
+	else if (v->mapping.external.port != 0 &&
+	    v->mapping.why != REASON_LIAR && v->mapping.why != REASON_DISAGREE)
 		v->nat = ANSWER_YES;
 	if (p->stopped)
 		note_stops(v);

@@ -20,9 +20,14 @@
 /* Places 0..3 are the four of RFC 5780; others are further servers. */
 enum place { PLACE_PP, PLACE_PA, PLACE_AP, PLACE_AA, PLACE_MORE };
 
+/* TEST_MAPPING: step MAPPING_AGAIN + place repeats a question, which must get
+ * the same answer; some sockets do that. */
+enum { MAPPING_AGAIN = 32 };
+
 /* How many sockets, pairs, rungs. */
 enum {
 	MAPPING_UNITS = 8,
+	MAPPING_UNITS_AGAIN = 2,
 	FILTER_EACH = 3,
 	POISON_UNITS = 3,
 	ALLOC_UNITS = 40,

@@ -38,6 +38,7 @@ reason_words(enum reason r)
 	    [REASON_NOT_ASKED] = "it was not tried",
 	    [REASON_FILTERED] = "the filter would hide it",
 	    [REASON_BEYOND] = "longer than was tried",
+	    [REASON_ONE_PORT] = "all servers have one port",
 	    [REASON_STOPPED] = "that run was ended before",
 	    [REASON_DISAGREE] = "the servers contradicted each other",
 	};
