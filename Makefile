@@ -163,6 +163,9 @@ NATPROBE_PURE := $(patsubst %,probes/natprobe/nat/%.o,label engine oddity plan p
 UNIT_OBJS_natprobe_engine_test := $(patsubst %,probes/natprobe/nat/%.o,label engine oddity)
 SIM_OBJS_natprobe_test   := tests/sim/natworld.o $(NATPROBE_PURE) \
 	$(NATCORE_OBJS)
+UNIT_OBJS_natprobe_live_test := $(patsubst %,probes/natprobe/live/%.o,view words) \
+	$(NATPROBE_PURE)
+UNIT_OBJS_natprobe_limit_test := probes/natprobe/limit.o
 UNIT_OBJS_predict_test   := probes/natprobe/views/predict.o $(NATPROBE_PURE)
 units: $(UNITS)
 sims: $(SIMS)

@@ -37,7 +37,7 @@ limit_run_us(int64_t names_us, int64_t families_us, int64_t relays_us)
 {
 	/* Relays do not wait for the names of STUN servers; what is last is
 	 * to end by itself, with a second to spare. */
-	int64_t servers_us = families_us > 0 ? names_us + families_us : 0;
+	int64_t servers_us = names_us + families_us;
 
 	return SECOND_US + (servers_us > relays_us ? servers_us : relays_us);
 }
