@@ -21,6 +21,8 @@ static const struct conf_option table[] = {
 	    "NAME: where this is; goes into the result"},
 	{"json", CONF_STRING, AT(json), "", 0, 0, NULL,
 	    "FILE: write the result there, as JSON; - for standard output"},
+	{"no-local", CONF_BOOL, AT(no_local), "false", 0, 0, NULL,
+	    "leave this host's own addresses out of the result"},
 	{"quiet", CONF_BOOL, AT(quiet), "false", 0, 0, NULL,
 	    "no text for people"},
 	{"lifetime", CONF_BOOL, AT(lifetime), "false", 0, 0, NULL,

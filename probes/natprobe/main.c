@@ -227,6 +227,10 @@ result_of(struct natprobe *n)
 		if (n->used[v6])
 			json_object_set_new(r, names[v6],
 			    result_family(&n->probes[v6], &n->targets));
+	for (int v6 = 0; v6 < 2 && !n->conf.no_local; v6++)
+		if (n->used[v6])
+			json_object_set_new(json_object_get(r, names[v6]),
+			    "local", result_local(&n->probes[v6]));
 	if (n->relays != NULL)
 		relay_results_add(r, n->relays);
 	result_add_end(r, n->cut);

@@ -50,7 +50,7 @@ struct natprobe_conf {
 	char *map;
 	char *building;
 	char *json; /* a file, "-" for standard output, "" for none */
-	bool quiet, relays;
+	bool quiet, relays, no_local;
 	bool lifetime, refresh, hairpin;
 	int64_t ttl_max_us, ttl_resolution_us;
 	int64_t rate;
@@ -116,6 +116,8 @@ struct net *net_new(struct loop *l, struct probe *p, const struct addr *second,
 void net_free(struct net *n);
 /* The address from which that server is reached; false if there is no way. */
 bool net_local(const struct stun_addr *server, struct stun_addr *local);
+/* The prefix length of the interface that has that address; 0: none has. */
+uint8_t net_prefix(const struct stun_addr *local);
 
 /* dry.c. What a run over one family would send at the most. */
 void dry_print(
@@ -135,6 +137,8 @@ json_t *result_names(const struct targets *t);
 /* "complete" and "stopped". */
 void result_add_end(json_t *result, enum cut cut);
 json_t *result_family(const struct probe *p, const struct targets *t);
+/* Which of this host's addresses that was, and its network; JSON null: none. */
+json_t *result_local(const struct probe *p);
 
 /* words.c. What the result says, for people. */
 void words_print(const json_t *result, FILE *out);

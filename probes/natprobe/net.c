@@ -3,6 +3,7 @@
  * says; decides nothing.
  */
 #include <errno.h>
+#include <ifaddrs.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -59,6 +60,45 @@ net_local(const struct stun_addr *server, struct stun_addr *local)
 	if (good)
 		stun_of(local, &from);
 	return good;
+}
+
+static uint8_t
+bits_of(const struct sockaddr *mask, bool v4)
+{
+	const uint8_t *b = v4
+	    ? (const uint8_t *)&((const struct sockaddr_in *)(const void *)mask)
+		  ->sin_addr
+	    : (const uint8_t *)&(
+		  (const struct sockaddr_in6 *)(const void *)mask)
+		  ->sin6_addr;
+	unsigned n = 0;
+
+	while (n < (v4 ? 32U : 128U) && (b[n / 8] >> (7 - n % 8) & 1) != 0)
+		n++;
+	return (uint8_t)n;
+}
+
+uint8_t
+net_prefix(const struct stun_addr *local)
+{
+	struct ifaddrs *all, *i;
+	struct addr want, a;
+	uint8_t bits = 0;
+
+	addr_from_ip16(&want, local->ip, 0);
+	if (getifaddrs(&all) == -1)
+		return 0;
+	for (i = all; i != NULL && bits == 0; i = i->ifa_next) {
+		if (i->ifa_addr == NULL || i->ifa_netmask == NULL ||
+		    i->ifa_addr->sa_family != want.u.sa.sa_family)
+			continue;
+		a.len = want.len;
+		memcpy(&a.u, i->ifa_addr, a.len);
+		if (addr_same_ip(&a, &want))
+			bits = bits_of(i->ifa_netmask, addr_is_v4(&want));
+	}
+	freeifaddrs(all);
+	return bits;
 }
 
 /* ---- sockets ---- */

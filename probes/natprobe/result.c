@@ -6,6 +6,7 @@
 #include <arpa/inet.h>
 
 #include "probes/natprobe/natprobe.h"
+#include "pure/ip.h"
 #include "pure/text.h"
 #include "run/version.h"
 
@@ -209,6 +210,29 @@ result_family(const struct probe *p, const struct targets *t)
 	    "heard", (int)v.hairpin.heard, "sent", (int)v.hairpin.units,
 	    "lifetime", lifetimes_json(&v), "packets_sent",
 	    (int)p->engine.sent);
+}
+
+json_t *
+result_local(const struct probe *p)
+{
+	char text[IP_PREFIX_TEXT_MAX] = "";
+	struct ip_prefix prefix = {.bits = 0};
+	struct verdicts v;
+	unsigned bits;
+
+	judge(p, &v);
+	if (v.local.addr.port == 0)
+		return json_null();
+	prefix.bits = net_prefix(&v.local.addr);
+	prefix.v4 = stun_addr_is_v4(&v.local.addr);
+	memcpy(prefix.ip.b, v.local.addr.ip, sizeof(prefix.ip.b));
+	bits = prefix.bits + (prefix.v4 ? 96U : 0);
+	for (unsigned i = bits; i < 128; i++)
+		prefix.ip.b[i / 8] &= (uint8_t) ~(0x80U >> i % 8);
+	if (prefix.bits > 0)
+		ip_prefix_text(&prefix, text);
+	return json_pack("{s:o, s:o}", "address", json_of_addr(&v.local.addr),
+	    "network", *text == '\0' ? json_null() : json_string(text));
 }
 
 json_t *

@@ -86,6 +86,38 @@ hairpin_name(enum hairpin h)
 	return names[h];
 }
 
+bool
+local_same_net(const struct local *a, const struct local *b)
+{
+	unsigned bits = a->bits + (stun_addr_is_v4(&a->addr) ? 96 : 0);
+
+	if (a->addr.port == 0 || b->addr.port == 0 || a->bits == 0 ||
+	    a->bits != b->bits)
+		return false;
+	for (unsigned i = 0; i < bits; i++)
+		if (((a->addr.ip[i / 8] ^ b->addr.ip[i / 8]) >> (7 - i % 8) &
+			1) != 0)
+			return false;
+	return true;
+}
+
+/* The socket that has the external address which is told. Its prefix is not
+ * known here. */
+static struct local
+judge_local(const struct probe *p, const struct stun_addr *external)
+{
+	struct local l = {.bits = 0};
+
+	for (size_t i = 0; i < p->engine.n_asks; i++) {
+		const struct ask *a = &p->engine.asks[i];
+
+		if (a->label.test == TEST_MAPPING && a->state == ASK_ANSWERED &&
+		    stun_addr_same(&a->mapped, external))
+			l.addr = p->engine.socks[a->sock].local;
+	}
+	return l;
+}
+
 /* A run that was ended early has not seen what there is to see: what speaks of
  * answers that did not come, speaks of none that would have. */
 static void
@@ -139,6 +171,7 @@ judge(const struct probe *p, struct verdicts *v)
 {
 	memset(v, 0, sizeof(*v));
 	v->mapping = judge_mapping(p);
+	v->local = judge_local(p, &v->mapping.external);
 	v->filter = judge_filter(p);
 	v->alloc = judge_alloc(p);
 	v->poison = judge_poison(p, &v->mapping);

@@ -160,9 +160,18 @@ struct verdict_collision {
 	enum reason why;
 };
 
+/* One of this host's sockets, and the network that it is in. */
+struct local {
+	struct stun_addr addr; /* port 0: not told */
+	uint8_t bits; /* of the prefix, 0..32 or 0..128; 0: not known */
+};
+/* True if a and b are addresses of one network. */
+bool local_same_net(const struct local *a, const struct local *b);
+
 struct verdicts {
 	enum answer udp; /* does any UDP get through */
 	enum answer nat;
+	struct local local;
 	struct verdict_mapping mapping;
 	struct verdict_filter filter;
 	struct verdict_alloc alloc;
