@@ -157,12 +157,15 @@ $(NATEMU): $(patsubst %.c,$(O)/%.o,$(wildcard tests/natlab/natemu*.c)) \
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(RUN_LIBS) -lpcap
 natemu: $(NATEMU)
-NATPROBE_PURE := $(patsubst %,probes/natprobe/nat/%.o,label engine plan plan_life \
+NATPROBE_PURE := $(patsubst %,probes/natprobe/nat/%.o,label engine oddity plan plan_life \
 	probe judge judge_mapping judge_filter judge_alloc judge_life \
-	judge_hairpin)
-UNIT_OBJS_natprobe_engine_test := $(patsubst %,probes/natprobe/nat/%.o,label engine)
+	judge_hairpin judge_server)
+UNIT_OBJS_natprobe_engine_test := $(patsubst %,probes/natprobe/nat/%.o,label engine oddity)
 SIM_OBJS_natprobe_test   := tests/sim/natworld.o $(NATPROBE_PURE) \
 	$(NATCORE_OBJS)
+UNIT_OBJS_natprobe_live_test := $(patsubst %,probes/natprobe/live/%.o,view words) \
+	$(NATPROBE_PURE)
+UNIT_OBJS_natprobe_limit_test := probes/natprobe/limit.o
 UNIT_OBJS_predict_test   := probes/natprobe/views/predict.o $(NATPROBE_PURE)
 units: $(UNITS)
 sims: $(SIMS)

@@ -46,6 +46,32 @@ plan_all(struct probe *p, struct mono now)
 		plan_hairpin(p, now);
 }
 
+/* The caller clears p. */
+static void
+plan(struct probe *p, const struct targets *t, bool v6,
+    const struct probe_options *o, unsigned packets[TESTS])
+{
+	static const uint8_t seed[ENGINE_SEED_LEN];
+	struct mono now = {1};
+
+	probe_init(p, o, t->v[v6], t->n[v6], seed, now);
+	plan_all(p, now);
+	count(&p->engine, packets);
+}
+
+unsigned
+dry_packets(const struct targets *t, bool v6, const struct probe_options *o)
+{
+	unsigned packets[TESTS] = {0}, all = 0;
+	struct probe p;
+
+	plan(&p, t, v6, o, packets);
+	for (int i = 0; i < TESTS; i++)
+		all += packets[i];
+	probe_clear(&p);
+	return all;
+}
+
 void
 dry_print(
     const struct targets *t, bool v6, const struct probe_options *o, FILE *out)
@@ -62,14 +88,10 @@ dry_print(
 	    [TEST_HAIRPIN] = "hairpin",
 	    [TEST_COLLISION] = "collision",
 	};
-	static const uint8_t seed[ENGINE_SEED_LEN];
 	unsigned packets[TESTS] = {0}, all = 0;
-	struct mono now = {1};
 	struct probe p;
 
-	probe_init(&p, o, t->v[v6], t->n[v6], seed, now);
-	plan_all(&p, now);
-	count(&p.engine, packets);
+	plan(&p, t, v6, o, packets);
 	fprintf(out, "%s: from %zu sockets, at most\n", v6 ? "IPv6" : "IPv4",
 	    p.engine.n_socks);
 	for (int i = 0; i < TESTS; i++) {

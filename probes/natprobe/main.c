@@ -9,10 +9,10 @@
 
 #include <sodium.h>
 
+#include "probes/natprobe/live/live.h"
 #include "probes/natprobe/natprobe.h"
 #include "probes/natprobe/relay/relay.h"
 #include "probes/natprobe/views/views.h"
-#include "run/file.h"
 #include "run/loop.h"
 #include "run/version.h"
 
@@ -26,7 +26,12 @@ struct natprobe {
 	struct net *nets[2];
 	bool used[2];
 	unsigned running;
-	bool interrupted;
+	struct mono began;
+	struct timer *timer; /* -max-time */
+	enum cut cut;
+	struct live *live;
+	struct live_family views[2];
+	struct output output;
 	struct addr second;
 };
 
@@ -40,15 +45,37 @@ on_done(void *arg)
 }
 
 static void
-on_stop(void *arg)
+stop(struct natprobe *n, enum cut cut)
 {
-	struct natprobe *n = arg;
-
-	n->interrupted = true;
+	n->cut = cut;
 	for (int v6 = 0; v6 < 2; v6++)
 		if (n->used[v6])
-			engine_stop(&n->probes[v6].engine);
+			probe_stop(&n->probes[v6]);
 	loop_stop(n->loop);
+}
+
+static void
+on_signal(void *arg)
+{
+	stop(arg, CUT_INTERRUPTED);
+}
+
+static void
+on_limit(void *arg)
+{
+	stop(arg, CUT_TIME);
+}
+
+/* A second one ends the program, whatever it is writing. */
+static void
+restore_signals(void)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGTERM);
+	sigprocmask(SIG_UNBLOCK, &set, NULL);
 }
 
 static bool
@@ -98,7 +125,82 @@ begin_family(struct natprobe *n, bool v6)
 	if (n->nets[v6] == NULL)
 		return -1;
 	n->running++;
+	n->views[v6] = (struct live_family){
+	    .name = v6 ? "IPv6" : "IPv4", .probe = &n->probes[v6]};
 	return 0;
+}
+
+static int64_t
+longest_us(const struct natprobe *n)
+{
+	int64_t families = 0, us;
+	struct probe_options o;
+
+	if (n->conf.max_time_us != 0)
+		return n->conf.max_time_us;
+	for (int v6 = 0; v6 < 2; v6++) {
+		if (!wanted(n, v6))
+			continue;
+		o = options_of(n, v6);
+		us = limit_family_us(dry_packets(&n->targets, v6, &o), &o);
+		if (us > families)
+			families = us;
+	}
+	return limit_run_us(targets_longest_us(&n->targets), families,
+	    relay_longest_us(&n->relay_nodes));
+}
+
+static void
+limit_run(struct natprobe *n)
+{
+	live_longest(n->live, longest_us(n));
+	timer_set(n->timer, mono_add_us(n->began, longest_us(n)));
+}
+
+static void
+on_named(void *arg)
+{
+	struct natprobe *n = arg;
+
+	limit_run(n);
+	for (int v6 = 0; v6 < 2; v6++)
+		if (wanted(n, v6) && begin_family(n, v6) == -1)
+			fprintf(stderr, "natprobe: %s\n", strerror(errno));
+	on_done(n);
+}
+
+static int
+begin_names(struct natprobe *n)
+{
+	n->running++;
+	return targets_look_up(&n->targets, n->loop, on_named, n);
+}
+
+/* What is to be drawn next. */
+static void
+on_refresh(void *arg)
+{
+	struct natprobe *n = arg;
+
+	progress_names(n->live, &n->targets);
+	for (int v6 = 0; v6 < 2; v6++)
+		if (n->used[v6])
+			progress_family(
+			    n->live, &n->views[v6], loop_now(n->loop));
+	progress_relays(n->live, n->relays);
+}
+
+static void
+begin_live(struct natprobe *n)
+{
+	const struct natprobe_conf *c = &n->conf;
+	struct live_options o = {
+	    .title = *c->building == '\0' ? "natprobe" : c->building,
+	    .to_stdout = strcmp(c->json, "-") != 0,
+	    .lines = c->lifetime};
+
+	if (!c->quiet)
+		n->live = live_new(n->loop, &o, on_refresh, n);
 }
 
 static int
@@ -120,35 +222,18 @@ result_of(struct natprobe *n)
 	static const char *const names[] = {"ipv4", "ipv6"};
 	json_t *r = result_new(&n->conf, (int64_t)time(NULL));
 
+	json_object_set_new(r, "names", result_names(&n->targets));
 	for (int v6 = 0; v6 < 2; v6++)
 		if (n->used[v6])
 			json_object_set_new(r, names[v6],
 			    result_family(&n->probes[v6], &n->targets));
+	for (int v6 = 0; v6 < 2 && !n->conf.no_local; v6++)
+		if (n->used[v6])
+			json_object_set_new(json_object_get(r, names[v6]),
+			    "local", result_local(&n->probes[v6]));
 	if (n->relays != NULL)
 		relay_results_add(r, n->relays);
-	json_object_set_new(r, "complete", json_boolean(!n->interrupted));
-	return r;
-}
-
-static int
-write_json(const struct natprobe *n, const json_t *result)
-{
-	char *text;
-	int r = 0;
-
-	if (*n->conf.json == '\0')
-		return 0;
-	text = json_dumps(result, JSON_INDENT(2));
-	if (text == NULL)
-		return -1;
-	if (strcmp(n->conf.json, "-") == 0)
-		r = printf("%s\n", text) < 0 || fflush(stdout) != 0 ? -1 : 0;
-	else
-		r = file_replace(n->conf.json, 0644, text, strlen(text));
-	if (r == -1)
-		fprintf(stderr, "natprobe: json %s: %s\n", n->conf.json,
-		    strerror(errno));
-	free(text);
+	result_add_end(r, n->cut);
 	return r;
 }
 
@@ -176,10 +261,15 @@ status_of(const struct natprobe *n)
 		known &=
 		    v.mapping.why == REASON_NONE && v.filter.why == REASON_NONE;
 	}
-	if (n->interrupted)
-		return STATUS_CUT;
-	if (!n->used[0] && !n->used[1])
-		return relays_work(n->relays) ? STATUS_KNOWN : STATUS_PARTLY;
+	if (n->cut != CUT_NOT)
+		return n->cut == CUT_TIME ? STATUS_TIME : STATUS_CUT;
+	if (!n->used[0] && !n->used[1]) {
+		if (n->relays == NULL)
+			return STATUS_BLOCKED;
+		return !targets_wanted(&n->targets) && relays_work(n->relays)
+		    ? STATUS_KNOWN
+		    : STATUS_PARTLY;
+	}
 	return blocked ? STATUS_BLOCKED : known ? STATUS_KNOWN : STATUS_PARTLY;
 }
 
@@ -196,50 +286,95 @@ allow_sockets(void)
 }
 
 static int
-probe_all(struct natprobe *n)
+begin(struct natprobe *n)
 {
-	json_t *result;
-	int status;
-
 	/* OpenSSL writes without MSG_NOSIGNAL. */
 	signal(SIGPIPE, SIG_IGN);
 	if ((n->loop = loop_new()) == NULL ||
-	    loop_on_signal(n->loop, SIGINT, on_stop, n) == -1 ||
-	    loop_on_signal(n->loop, SIGTERM, on_stop, n) == -1) {
+	    loop_on_signal(n->loop, SIGINT, on_signal, n) == -1 ||
+	    loop_on_signal(n->loop, SIGTERM, on_signal, n) == -1 ||
+	    (n->timer = timer_new(n->loop, on_limit, n)) == NULL) {
 		fprintf(stderr, "natprobe: event loop: %s\n", strerror(errno));
-		return STATUS_USAGE;
+		return -1;
 	}
-	if (begin_relays(n) == -1)
-		return STATUS_USAGE;
-	for (int v6 = 0; v6 < 2; v6++)
-		if (wanted(n, v6) && begin_family(n, v6) == -1)
-			return STATUS_USAGE;
-	if (n->running == 0) {
+	n->began = loop_now(n->loop);
+	begin_live(n);
+	limit_run(n);
+	if (begin_relays(n) == 0 && begin_names(n) == 0)
+		return 0;
+	fprintf(stderr, "natprobe: memory is short\n");
+	return -1;
+}
+
+/* A line each, for who sees nothing else of the result. */
+static void
+say_unreachable(const struct natprobe *n)
+{
+	struct target_name name;
+	bool none = true;
+
+	for (size_t i = 0; targets_name(&n->targets, i, &name); i++)
+		if (*name.why != '\0') {
+			none = false;
+			fprintf(stderr, "natprobe: stun %s: %s\n", name.name,
+			    name.why);
+		}
+	if (none)
 		fprintf(stderr,
 		    "natprobe: no way to any server: is the network up?\n");
-		return STATUS_BLOCKED;
-	}
+}
+
+static int
+probe_all(struct natprobe *n)
+{
+	json_t *result;
+	int status, failed;
+
+	if (output_begin(&n->output, n->conf.json) == -1 || begin(n) == -1)
+		return STATUS_USAGE;
 	loop_run(n->loop);
+	restore_signals();
+	live_free(n->live);
+	n->live = NULL;
+	if (n->cut == CUT_NOT && targets_wanted(&n->targets) && !n->used[0] &&
+	    !n->used[1])
+		say_unreachable(n);
 	result = result_of(n);
+	/* The file first: who reads the words may stop doing so. */
+	failed = output_json(&n->output, result);
 	if (!n->conf.quiet)
-		words_print(
-		    result, strcmp(n->conf.json, "-") == 0 ? stderr : stdout);
-	status = write_json(n, result) == -1 ? STATUS_USAGE : status_of(n);
+		failed |= output_words(&n->output, result);
+	output_end(&n->output);
+	status = failed != 0 ? STATUS_USAGE : status_of(n);
 	json_decref(result);
 	return status;
 }
 
+static void
+on_dry_named(void *arg)
+{
+	loop_stop(((struct natprobe *)arg)->loop);
+}
+
 static int
-dry_all(const struct natprobe *n)
+dry_all(struct natprobe *n)
 {
 	struct probe_options o;
 
+	if ((n->loop = loop_new()) == NULL ||
+	    targets_look_up(&n->targets, n->loop, on_dry_named, n) == -1) {
+		fprintf(stderr, "natprobe: event loop: %s\n", strerror(errno));
+		return STATUS_USAGE;
+	}
+	loop_run(n->loop);
 	for (int v6 = 0; v6 < 2; v6++)
 		if (wanted(n, v6)) {
 			o = options_of(n, v6);
 			dry_print(&n->targets, v6, &o, stdout);
 		}
 	relay_dry_print(&n->relay_nodes, stdout);
+	printf("all of it within %lld s\n",
+	    (long long)((longest_us(n) + 999999) / 1000000));
 	return 0;
 }
 
@@ -277,7 +412,7 @@ run(struct natprobe *n, int argc, char **argv)
 		fprintf(stderr, "natprobe: %s\n", error);
 		return STATUS_USAGE;
 	}
-	if (n->targets.n[0] + n->targets.n[1] + n->relay_nodes.n == 0) {
+	if (!targets_wanted(&n->targets) && n->relay_nodes.n == 0) {
 		fprintf(stderr,
 		    "natprobe: no server: give -stun HOST[:PORT], -map FILE "
 		    "or -relay URL\n");
@@ -299,7 +434,7 @@ main(int argc, char **argv)
 		return predict_main(argc - 1, argv + 1);
 	if (argc > 1 && strcmp(argv[1], "report") == 0)
 		return report_main(argc - 1, argv + 1);
-	if (sodium_init() == -1)
+	if (output_keep_std() == -1 || sodium_init() == -1)
 		return STATUS_USAGE;
 	status = run(&n, argc, argv);
 	for (int v6 = 0; v6 < 2; v6++) {
@@ -309,6 +444,8 @@ main(int argc, char **argv)
 	}
 	relays_free(n.relays);
 	relay_nodes_clear(&n.relay_nodes);
+	targets_clear(&n.targets);
+	timer_free(n.timer);
 	loop_free(n.loop);
 	natprobe_conf_clear(&n.conf);
 	return status;

@@ -4,12 +4,15 @@
  *   main.c      wires: options, names, runs, output
  *   conf.c      the table of options
  *   target.c    the servers: options and names to addresses
+ *   limit.c     how long a run takes at the most
  *   nat/        the questions to STUN servers, PURE; probe.h is their map
  *   net.c       their sockets: does what nat/probe says
  *   relay/      beside it: the relays; relay.h is a map
  *   dry.c       -n: what a run would send
+ *   live/       what a run says while it goes on; live.h is a map
  *   result.c    the result as JSON (docs/natprobe.md)
  *   words.c     the same for people
+ *   output.c    where both go
  *   views/      predict and report, which read results; views.h is a map
  *
  * Text and pages are views of the JSON, so nothing is said that is not in it.
@@ -22,25 +25,36 @@
 #include "probes/natprobe/nat/probe.h"
 #include "run/addr.h"
 #include "run/conf.h"
+#include "run/loop.h"
 
-struct loop;
 struct net;
 
 #define NATPROBE_ERROR_MAX CONF_ERROR_MAX
 
 /* Exit statuses, of the NAT, or with relays alone: 0 all is known or works, 1 something is not, 2 usage, 3 no server
- * answers over UDP, 4 interrupted. */
-enum { STATUS_KNOWN, STATUS_PARTLY, STATUS_USAGE, STATUS_BLOCKED, STATUS_CUT };
+ * answers over UDP, 4 interrupted, 5 out of time. */
+enum {
+	STATUS_KNOWN,
+	STATUS_PARTLY,
+	STATUS_USAGE,
+	STATUS_BLOCKED,
+	STATUS_CUT,
+	STATUS_TIME,
+};
+
+/* Why a run ended before its end. */
+enum cut { CUT_NOT, CUT_INTERRUPTED, CUT_TIME };
 
 struct natprobe_conf {
 	struct conf_strings stun, relay;
 	char *map;
 	char *building;
 	char *json; /* a file, "-" for standard output, "" for none */
-	bool quiet, relays;
+	bool quiet, relays, no_local;
 	bool lifetime, refresh, hairpin;
 	int64_t ttl_max_us, ttl_resolution_us;
 	int64_t rate;
+	int64_t max_time_us; /* 0: as long as all of it may take */
 	int family; /* enum family */
 	char *second_address;
 	bool dry;
@@ -55,16 +69,42 @@ void natprobe_conf_clear(struct natprobe_conf *c);
 void natprobe_conf_usage(void);
 
 /*
- * target.c. The servers of -stun and -map. A name is looked up, which may
- * take as long as the system's resolver does.
+ * target.c. The servers of -stun and -map. targets_read takes the texts apart
+ * and reads the map, targets_look_up finds the names' addresses; v, name and n
+ * are set when that is done.
  */
+struct wish;
 struct targets {
 	struct stun_addr v[2][PROBE_SERVERS]; /* by family: IPv4, IPv6 */
 	char name[2][PROBE_SERVERS][80];
 	size_t n[2];
+	/* target.c's own: */
+	struct wish **wishes;
+	size_t n_wishes, n_names;
+	struct loop *loop;
+	struct timer *timer;
+	struct mono late;
+	loop_fn *done;
+	void *arg;
 };
 int targets_read(struct targets *t, const struct natprobe_conf *c,
     char error[static NATPROBE_ERROR_MAX]);
+/* True if any server was asked for. */
+bool targets_wanted(const struct targets *t);
+/* Calls done once, never inside this call. -1: memory is short. */
+int targets_look_up(
+    struct targets *t, struct loop *l, loop_fn *done, void *arg);
+/* How long that takes at the most. */
+int64_t targets_longest_us(const struct targets *t);
+/* What became of the i-th name that was looked up; false: there is none. */
+struct target_name {
+	const char *name, *why; /* lent; why "": found, or not yet */
+	bool over;
+	int64_t took_us;
+	size_t found; /* addresses */
+};
+bool targets_name(const struct targets *t, size_t i, struct target_name *name);
+void targets_clear(struct targets *t);
 
 /*
  * net.c. Runs p on loop and calls done at its end. Returns NULL with errno.
@@ -76,17 +116,45 @@ struct net *net_new(struct loop *l, struct probe *p, const struct addr *second,
 void net_free(struct net *n);
 /* The address from which that server is reached; false if there is no way. */
 bool net_local(const struct stun_addr *server, struct stun_addr *local);
+/* The prefix length of the interface that has that address; 0: none has. */
+uint8_t net_prefix(const struct stun_addr *local);
 
 /* dry.c. What a run over one family would send at the most. */
 void dry_print(
     const struct targets *t, bool v6, const struct probe_options *o, FILE *out);
+/* How many packets that is. */
+unsigned dry_packets(
+    const struct targets *t, bool v6, const struct probe_options *o);
+
+/* limit.c. PURE. How long the questions to STUN servers over one family take
+ * at the most, and with names and relays, -max-time's default. */
+int64_t limit_family_us(unsigned packets, const struct probe_options *o);
+int64_t limit_run_us(int64_t names_us, int64_t families_us, int64_t relays_us);
 
 /* result.c. All of them the caller's; NULL if memory is short. */
 json_t *result_new(const struct natprobe_conf *c, int64_t unix_s);
+json_t *result_names(const struct targets *t);
+/* "complete" and "stopped". */
+void result_add_end(json_t *result, enum cut cut);
 json_t *result_family(const struct probe *p, const struct targets *t);
+/* Which of this host's addresses that was, and its network; JSON null: none. */
+json_t *result_local(const struct probe *p);
 
 /* words.c. What the result says, for people. */
 void words_print(const json_t *result, FILE *out);
+
+/* output.c. */
+struct output {
+	const char *path; /* lent; as natprobe_conf.json */
+	int fd; /* of what is no plain file; -1: none */
+};
+/* Makes sure that no socket becomes standard output. 0, or -1. */
+int output_keep_std(void);
+/* These say themselves what is wrong, and return -1 then. */
+int output_begin(struct output *o, const char *path);
+int output_json(struct output *o, const json_t *result);
+int output_words(const struct output *o, const json_t *result);
+void output_end(struct output *o);
 
 /* An address as text, "192.0.2.1:5" or "[2001:db8::1]:5"; JSON null if its
  * port is 0. */

@@ -3,9 +3,13 @@
  * says; decides nothing.
  */
 #include <errno.h>
+#include <ifaddrs.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+#include <time.h>
+#include <linux/errqueue.h>
 
 #include "probes/natprobe/natprobe.h"
 #include "run/loop.h"
@@ -58,9 +62,104 @@ net_local(const struct stun_addr *server, struct stun_addr *local)
 	return good;
 }
 
+static uint8_t
+bits_of(const struct sockaddr *mask, bool v4)
+{
+	const uint8_t *b = v4
+	    ? (const uint8_t *)&((const struct sockaddr_in *)(const void *)mask)
+		  ->sin_addr
+	    : (const uint8_t *)&(
+		  (const struct sockaddr_in6 *)(const void *)mask)
+		  ->sin6_addr;
+	unsigned n = 0;
+
+	while (n < (v4 ? 32U : 128U) && (b[n / 8] >> (7 - n % 8) & 1) != 0)
+		n++;
+	return (uint8_t)n;
+}
+
+uint8_t
+net_prefix(const struct stun_addr *local)
+{
+	struct ifaddrs *all, *i;
+	struct addr want, a;
+	uint8_t bits = 0;
+
+	addr_from_ip16(&want, local->ip, 0);
+	if (getifaddrs(&all) == -1)
+		return 0;
+	for (i = all; i != NULL && bits == 0; i = i->ifa_next) {
+		if (i->ifa_addr == NULL || i->ifa_netmask == NULL ||
+		    i->ifa_addr->sa_family != want.u.sa.sa_family)
+			continue;
+		a.len = want.len;
+		memcpy(&a.u, i->ifa_addr, a.len);
+		if (addr_same_ip(&a, &want))
+			bits = bits_of(i->ifa_netmask, addr_is_v4(&want));
+	}
+	freeifaddrs(all);
+	return bits;
+}
+
 /* ---- sockets ---- */
 
 static void go(void *arg);
+
+/* What ICMP says of packets that this socket sent (ip(7), IP_RECVERR). It
+ * must be read: the descriptor stays readable until it is. */
+static bool
+read_error(const struct net_sock *s)
+{
+	uint8_t data[DATAGRAM_MAX], control[512];
+	struct addr to;
+	struct iovec iov = {data, sizeof(data)};
+	struct msghdr m = {.msg_name = &to.u,
+	    .msg_namelen = sizeof(to.u),
+	    .msg_iov = &iov,
+	    .msg_iovlen = 1,
+	    .msg_control = control,
+	    .msg_controllen = sizeof(control)};
+	const struct sock_extended_err *e;
+	struct stun_addr who;
+
+	if (recvmsg(s->fd, &m, MSG_ERRQUEUE) == -1)
+		return false;
+	to.len = m.msg_namelen;
+	for (struct cmsghdr *c = CMSG_FIRSTHDR(&m); c != NULL;
+	     c = CMSG_NXTHDR(&m, c)) {
+		e = (const struct sock_extended_err *)(const void *)CMSG_DATA(
+		    c);
+		if (!(c->cmsg_level == IPPROTO_IP &&
+			c->cmsg_type == IP_RECVERR) &&
+		    !(c->cmsg_level == IPPROTO_IPV6 &&
+			c->cmsg_type == IPV6_RECVERR))
+			continue;
+		if (e->ee_errno != ECONNREFUSED)
+			continue;
+		stun_of(&who, &to);
+		engine_unreachable(&s->net->probe->engine, s->index, &who);
+	}
+	return true;
+}
+
+static bool
+read_errors(const struct net_sock *s)
+{
+	bool any = false;
+
+	while (read_error(s))
+		any = true;
+	return any;
+}
+
+static void
+want_errors(int fd, bool v4)
+{
+	int on = 1;
+
+	(void)setsockopt(fd, v4 ? IPPROTO_IP : IPPROTO_IPV6,
+	    v4 ? IP_RECVERR : IPV6_RECVERR, &on, sizeof(on));
+}
 
 static void
 on_readable(void *arg)
@@ -76,6 +175,9 @@ on_readable(void *arg)
 		from.len = sizeof(from.u);
 		len =
 		    recvfrom(s->fd, buf, sizeof(buf), 0, &from.u.sa, &from.len);
+		/* An error of an earlier packet, which may hide an answer. */
+		if (len == -1 && read_errors(s))
+			continue;
 		if (len == -1)
 			break;
 		stun_of(&who, &from);
@@ -114,6 +216,7 @@ open_fd(struct net *n, const struct sock *s, struct stun_addr *local)
 	    a.u.sa.sa_family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (fd == -1)
 		return -1;
+	want_errors(fd, addr_is_v4(&a));
 	addr_set_port(&a, s->port);
 	r = s->port != 0 ? bind(fd, &a.u.sa, a.len)
 			 : bind_random(fd, &a, &p->engine);
@@ -184,16 +287,19 @@ open_sock(struct net *n, uint16_t index, struct mono now)
 	    index < n->n_socks && n->socks[index] != NULL ? &local : NULL, now);
 }
 
-/* What does not leave is like what gets lost: it is sent again. */
+/* What does not leave is like what gets lost: it is sent again. But an error
+ * may be about an earlier packet. */
 static void
 send_packet(struct net *n, const struct act *act)
 {
 	struct addr to;
 
 	addr_from_ip16(&to, act->to.ip, act->to.port);
-	if (sendto(n->socks[act->sock]->fd, act->p, act->len, 0, &to.u.sa,
-		to.len) == -1)
-		return;
+	for (int i = 0; i < 2; i++)
+		if (sendto(n->socks[act->sock]->fd, act->p, act->len, 0,
+			&to.u.sa, to.len) != -1 ||
+		    errno != ECONNREFUSED)
+			return;
 }
 
 static void

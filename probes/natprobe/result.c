@@ -6,6 +6,7 @@
 #include <arpa/inet.h>
 
 #include "probes/natprobe/natprobe.h"
+#include "pure/ip.h"
 #include "pure/text.h"
 #include "run/version.h"
 
@@ -141,23 +142,49 @@ lifetimes_json(const struct verdicts *v)
 }
 
 static json_t *
-servers_json(const struct probe *p, const struct targets *t)
+findings_json(unsigned found)
+{
+	json_t *all = json_array();
+
+	for (enum finding f = 0; f < FINDINGS; f++)
+		if ((found >> f & 1) != 0)
+			json_array_append_new(
+			    all, json_string(finding_name(f)));
+	return all;
+}
+
+/* The code with which a server refuses, RFC 8489 section 14.8. */
+static json_t *
+refusal_json(const struct probe *p, const struct server *s)
+{
+	for (size_t i = 0; i < p->engine.n_asks; i++)
+		if (p->engine.asks[i].state == ASK_REFUSED &&
+		    stun_addr_same(&p->engine.asks[i].to, &s->addr))
+			return json_integer(p->engine.asks[i].error);
+	return json_null();
+}
+
+static json_t *
+servers_json(const struct probe *p, const struct targets *t,
+    const struct verdict_mapping *m)
 {
 	json_t *all = json_array();
 	bool v6 = p->options.v6;
 
-	for (size_t i = 0; i < p->n_servers; i++) {
+	for (unsigned i = 0; i < p->n_servers; i++) {
 		const struct server *s = &p->servers[i];
 
 		json_array_append_new(all,
-		    json_pack("{s:s, s:o, s:b, s:o, s:o, s:b, s:o}", "name",
-			t->name[v6][i], "address", json_of_addr(&s->addr),
-			"answers", s->alive, "rtt_ms",
+		    json_pack("{s:s, s:o, s:b, s:o, s:o, s:b, s:o, s:o, s:o}",
+			"name", t->name[v6][i], "address",
+			json_of_addr(&s->addr), "answers", s->alive, "rtt_ms",
 			s->alive ? json_real((double)s->rtt_us / 1000)
 				 : json_null(),
 			"other_address", json_of_addr(&s->other),
 			"other_address_impossible", s->odd_other, "mapped",
-			json_of_addr(&s->mapped)));
+			json_of_addr(&s->mapped), "findings",
+			findings_json(judge_server(p, i, m)), "error",
+			refusal_json(p, s)));
 	}
 	return all;
 }
@@ -171,7 +198,7 @@ result_family(const struct probe *p, const struct targets *t)
 	return json_pack("{s:s, s:s, s:o, s:o, s:o, s:s?, s:o, s:{s:s, s:o}, "
 			 "s:{s:s, s:o}, s:{s:s, s:o, s:i, s:i}, s:o, s:i}",
 	    "udp", answer_name(v.udp), "nat", answer_name(v.nat), "servers",
-	    servers_json(p, t), "mapping", mapping_json(&v.mapping),
+	    servers_json(p, t, &v.mapping), "mapping", mapping_json(&v.mapping),
 	    "filtering", filter_json(&v.filter), "cone",
 	    cone_name(v.mapping.kind, v.filter.kind), "ports",
 	    alloc_json(&v.alloc), "early_packet_changes_mapping", "verdict",
@@ -186,6 +213,29 @@ result_family(const struct probe *p, const struct targets *t)
 }
 
 json_t *
+result_local(const struct probe *p)
+{
+	char text[IP_PREFIX_TEXT_MAX] = "";
+	struct ip_prefix prefix = {.bits = 0};
+	struct verdicts v;
+	unsigned bits;
+
+	judge(p, &v);
+	if (v.local.addr.port == 0)
+		return json_null();
+	prefix.bits = net_prefix(&v.local.addr);
+	prefix.v4 = stun_addr_is_v4(&v.local.addr);
+	memcpy(prefix.ip.b, v.local.addr.ip, sizeof(prefix.ip.b));
+	bits = prefix.bits + (prefix.v4 ? 96U : 0);
+	for (unsigned i = bits; i < 128; i++)
+		prefix.ip.b[i / 8] &= (uint8_t) ~(0x80U >> i % 8);
+	if (prefix.bits > 0)
+		ip_prefix_text(&prefix, text);
+	return json_pack("{s:o, s:o}", "address", json_of_addr(&v.local.addr),
+	    "network", *text == '\0' ? json_null() : json_string(text));
+}
+
+json_t *
 result_new(const struct natprobe_conf *c, int64_t unix_s)
 {
 	struct text when = TEXT_EMPTY;
@@ -197,4 +247,33 @@ result_new(const struct natprobe_conf *c, int64_t unix_s)
 	    c->building);
 	text_clear(&when);
 	return r;
+}
+
+json_t *
+result_names(const struct targets *t)
+{
+	json_t *all = json_array();
+	struct target_name name;
+
+	for (size_t i = 0; targets_name(t, i, &name); i++)
+		json_array_append_new(all,
+		    json_pack("{s:s, s:o, s:i, s:o}", "name", name.name, "ms",
+			name.over ? json_real((double)name.took_us / 1000)
+				  : json_null(),
+			"addresses", (int)name.found, "why",
+			*name.why == '\0' ? json_null()
+					  : json_string(name.why)));
+	return all;
+}
+
+void
+result_add_end(json_t *result, enum cut cut)
+{
+	static const char *const names[] = {[CUT_NOT] = NULL,
+	    [CUT_INTERRUPTED] = "interrupted",
+	    [CUT_TIME] = "out-of-time"};
+
+	json_object_set_new(result, "complete", json_boolean(cut == CUT_NOT));
+	json_object_set_new(result, "stopped",
+	    names[cut] == NULL ? json_null() : json_string(names[cut]));
 }

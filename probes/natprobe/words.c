@@ -44,6 +44,13 @@ meaning_of_reason(const char *why)
 	    {"not-asked", "not tried"},
 	    {"longer-than-tried", "longer than was tried"},
 	    {"no-nat", "there is no NAT"},
+	    {"one-port-asked", "as far as servers with one port each can tell"},
+	    {"run-ended-before", "the run was ended before"},
+	    {"server-contradicts-itself",
+		"the server contradicts itself; ask another one"},
+	    {"servers-disagree",
+		"the servers contradict each other: this network has several "
+		"ways out, or one of them is wrong"},
 	};
 
 	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
@@ -137,8 +144,11 @@ print_keepalive(FILE *out, const json_t *lifetime)
 	double stream = json_number_value(
 	    json_object_get(json_object_get(lifetime, "stream"), "alive"));
 	double least = exchange < stream ? exchange : stream;
+	bool beyond = strcmp(str(json_object_get(lifetime, "exchange"), "why"),
+			  "longer-than-tried") == 0;
 
-	if (least <= 0)
+	/* A run that was ended early says nothing of how short they are. */
+	if (least <= 0 || (beyond && least < 26))
 		return;
 	fprintf(out, "  %-18s every %.0f s at least%s\n", "keep alive",
 	    least * 0.8,
@@ -215,6 +225,66 @@ print_outlook(FILE *out, const json_t *f)
 	print_line(out, "direct way", text, "");
 }
 
+/* What is wrong with a server, and what that means for who asked it. */
+static const char *
+meaning_of_finding(const char *name)
+{
+	static const struct {
+		const char *name, *text;
+	} all[] = {
+	    {"refuses", "refuses requests"},
+	    {"unreachable", "nobody listens on that port (ICMP)"},
+	    {"sends-garbage", "sends what is no STUN"},
+	    {"echoes-questions", "sends the questions back: no STUN server"},
+	    {"answers-twice", "answers each question more than once"},
+	    {"answers-late", "answers after the question was given up"},
+	    {"answers-unasked", "answers what was not asked"},
+	    {"answers-from-another-address",
+		"answers from another address than the one asked"},
+	    {"tells-wrong-family", "tells an address of the other family"},
+	    {"tells-impossible-address",
+		"tells an address that cannot be this host's"},
+	    {"lies-about-mapping",
+		"lies: one question has several answers; its addresses do not "
+		"count"},
+	    {"tells-one-address-for-all",
+		"lies: all sockets have one address; its addresses do not "
+		"count"},
+	    {"contradicts-others", "contradicts all others; ask another one"},
+	    {"is-inside-the-nat",
+		"is on this side of the NAT, and says nothing of it"},
+	    {"tells-two-addresses",
+		"tells two addresses at once: a gateway that rewrites STUN "
+		"(ALG)?"},
+	    {"ignores-change-request",
+		"answers from where it was told not to (CHANGE-REQUEST)"},
+	    {"other-address-impossible",
+		"has a second address that cannot be right; look at its "
+		"configuration"},
+	};
+
+	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
+		if (strcmp(all[i].name, name) == 0)
+			return all[i].text;
+	return "";
+}
+
+static void
+print_findings(FILE *out, const json_t *server)
+{
+	const json_t *f;
+	size_t i;
+
+	json_array_foreach(json_object_get(server, "findings"), i, f)
+	{
+		const char *name = json_string_value(f);
+		const char *text = meaning_of_finding(name == NULL ? "" : name);
+
+		if (*text != '\0')
+			fprintf(out, "  %-18s   %s\n", "", text);
+	}
+}
+
 static void
 print_servers(FILE *out, const json_t *f)
 {
@@ -235,6 +305,7 @@ print_servers(FILE *out, const json_t *f)
 			    str(s, "other_address"));
 		else
 			fprintf(out, "does not answer\n");
+		print_findings(out, s);
 	}
 }
 
@@ -256,6 +327,27 @@ print_family(FILE *out, const char *name, const json_t *f)
 	print_outlook(out, f);
 }
 
+static void
+print_names(FILE *out, const json_t *result)
+{
+	const json_t *name;
+	size_t i;
+
+	json_array_foreach(json_object_get(result, "names"), i,
+	    name) if (*str(name, "why") != '\0')
+	    fprintf(out, "%s: %s\n", str(name, "name"), str(name, "why"));
+}
+
+static void
+print_end(FILE *out, const json_t *result)
+{
+	const char *stopped = str(result, "stopped");
+
+	if (*stopped != '\0')
+		fprintf(out, "This is not all: the run was ended before (%s)\n",
+		    stopped);
+}
+
 void
 words_print(const json_t *result, FILE *out)
 {
@@ -264,9 +356,11 @@ words_print(const json_t *result, FILE *out)
 	if (*str(result, "building") != '\0')
 		fprintf(out, "%s, %s\n", str(result, "building"),
 		    str(result, "time"));
+	print_names(out, result);
 	if ((f = json_object_get(result, "ipv4")) != NULL)
 		print_family(out, "IPv4", f);
 	if ((f = json_object_get(result, "ipv6")) != NULL)
 		print_family(out, "IPv6", f);
 	words_print_relays(result, out);
+	print_end(out, result);
 }

@@ -156,7 +156,8 @@ table ip firewall {
 ROUTED = {"firewall", "routed"}  # hosts keep their addresses outside
 POOLED = {"pool-paired", "pool-arbitrary", "per-destination"}
 
-# Not translated, ever; stateful on every gateway that is not "open6".
+# What a gateway does with IPv6: a stateful firewall unless it is told
+# otherwise. Those that remember are stateless but for what hosts have sent.
 FIREWALL6 = """
 table ip6 firewall {
     chain forward {
@@ -167,6 +168,60 @@ table ip6 firewall {
     }
 }
 """
+
+
+def remembering6(kind, sent, came):
+    return f"""
+table ip6 seen {{
+    set sent {{ type {kind}; flags dynamic,timeout; timeout 5m; }}
+    chain out {{
+        type filter hook forward priority 0
+        oifname "wan" meta l4proto udp update @sent {{ {sent} }}
+    }}
+    chain in {{
+        type filter hook forward priority 1
+        iifname "wan" meta l4proto udp {came} != @sent drop
+    }}
+}}
+"""
+
+
+def masquerade6(how=""):
+    return f"""
+table ip6 nat {{
+    chain postrouting {{
+        type nat hook postrouting priority 100
+        oifname "wan" masquerade {how}
+    }}
+}}
+table ip6 own {{
+    chain input {{
+        type filter hook input priority 0; policy drop
+        ct state established,related accept
+        iifname != "wan" accept
+        meta l4proto ipv6-icmp accept
+    }}
+}}
+"""
+
+
+KERNEL6 = {
+    "firewall6": FIREWALL6,
+    "open6": "",
+    "remembering6-ei": remembering6(
+        "ipv6_addr . inet_service", "ip6 saddr . udp sport",
+        "ip6 daddr . udp dport"),
+    "remembering6-ad": remembering6(
+        "ipv6_addr . inet_service", "ip6 daddr . udp sport",
+        "ip6 saddr . udp dport"),
+    "remembering6-pd": remembering6(
+        "inet_service . inet_service", "udp dport . udp sport",
+        "udp sport . udp dport"),
+    # NAT66: hosts have addresses of their own (RFC 4193).
+    "masquerade6": masquerade6(),
+    "masquerade6-random": masquerade6("fully-random"),
+}
+TRANSLATED6 = {"masquerade6", "masquerade6-random"}
 
 # What a site forbids, whatever its NAT is. Without connection tracking, which
 # would put fragments together before natemu sees them.

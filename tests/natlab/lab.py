@@ -239,16 +239,20 @@ class Net:
         ips = node["ip"]
         if kind not in kinds.POOLED:
             ips = ips[:1]
-        self.plug(name, {**node, "ip": ips, "ip6": []}, "wan")
+        kind6 = node.get("nat6", "firewall6")
+        nat66 = kind6 in kinds.TRANSLATED6
+        self.plug(name, {**node, "ip": ips,
+                         "ip6": node["ip6"] if nat66 else []}, "wan")
         lan6 = node.get("lan6")
         if kind in kinds.ROUTED:
             self.route_to(name, node, [network(node["lan"])])
-        if lan6:
+        if lan6 and not nat66:
             space.links("route add ::/0 via fe80::1 dev wan onlink",
                         "addr add fe80::2/64 dev wan nodad")
             self.spaces[node["at"]].links(
                 f"route replace {network(lan6)} via fe80::2 dev {name}")
-            space.nft(kinds.FIREWALL6)
+        if lan6 and kinds.KERNEL6[kind6]:
+            space.nft(kinds.KERNEL6[kind6])
         space.nft(kinds.KERNEL[kind](ips, hosts[0] if hosts else ips[0]))
         # Connection tracking is there when rules ask for it.
         space.sysctl({f"net/netfilter/nf_conntrack_{key}": value

@@ -5,7 +5,8 @@ A node is a network namespace:
   host      ip: its addresses, ip6; at: where it is plugged in
   gateway   ip: external addresses; lan: its address inside; lan6; nat: a kind
             (kinds.py), or knobs of natemu, or {"kernel": kind, "udp_timeout":
-            seconds, ...}; block, portal, upnp: what the site does besides
+            seconds, ...}; nat6: a kind for IPv6 (kinds.KERNEL6; with NAT66
+            ip6 is needed); block, portal, upnp: what the site does besides
   router    as a gateway without NAT
 
 There always is a node "internet", where public addresses are routed.

@@ -308,6 +308,165 @@ test_effects(void)
 	eq_int(v.filter.why, REASON_NO_ALTERNATE, "and so");
 }
 
+/* ---- servers that lie ---- */
+
+static void
+check_lie(const struct natworld_options *o, enum natworld_lie lie,
+    enum finding finding, enum behaviour mapping, const char *what)
+{
+	struct natworld_options with = *o;
+	struct verdicts v;
+	struct probe p;
+	unsigned found, last = with.n_more - 1;
+	double s;
+
+	with.more[last] = lie;
+	s = natworld_run(&p, &with, 0);
+	judge(&p, &v);
+	found = judge_server(&p, (unsigned)p.n_servers - 1, &v.mapping);
+	if (!ok((finding == FINDINGS ? found == 0
+				     : (found >> finding & 1) != 0) &&
+		    v.mapping.kind == mapping && s < 10,
+		what)) {
+		printf("# lie %d: findings %x, %.1f s, outliers %x\n", (int)lie,
+		    found, s, v.mapping.outliers);
+		note(&v);
+	}
+	probe_clear(&p);
+}
+
+/* Each lie beside honest servers: it is named, and does no harm. */
+static void
+test_lies(void)
+{
+	static const struct {
+		enum natworld_lie lie;
+		enum finding finding;
+	} all[] = {
+	    {LIE_NONE, FINDINGS},
+	    {LIE_PORT, FINDING_CONTRADICTS},
+	    {LIE_RANDOM, FINDING_VARIES},
+	    {LIE_SAME, FINDING_SAME},
+	    {LIE_FAMILY, FINDING_FAMILY},
+	    {LIE_MIRROR, FINDING_IMPOSSIBLE},
+	    {LIE_LOCAL, FINDING_INSIDE},
+	    {LIE_TWICE, FINDING_TWICE},
+	    {LIE_LATE, FINDING_LATE},
+	    {LIE_ELSEWHERE, FINDING_ELSEWHERE},
+	    {LIE_ECHO, FINDING_ECHOES},
+	    {LIE_GARBAGE, FINDING_GARBAGE},
+	    {LIE_REPLAY, FINDING_UNASKED},
+	    {LIE_REFUSE, FINDING_REFUSES},
+	    {LIE_OTHER_HOST, FINDING_ODD_OTHER},
+	    {LIE_OTHER_LOOPBACK, FINDING_ODD_OTHER},
+	    {LIE_OTHER_PRIVATE, FINDING_ODD_OTHER},
+	    {LIE_SILENT, FINDING_SILENT},
+	};
+	static const char *const worlds[] = {"a server of RFC 5780",
+	    "two plain ones", "EDM, and a server of RFC 5780"};
+	char what[120];
+
+	for (unsigned world = 0; world < 3; world++) {
+		struct nat_config c = config(
+		    world == 2 ? NAT_APD : NAT_EI, NAT_APD, NAT_PORTS_RANDOM);
+		struct natworld_options o = options(&c);
+
+		o.no_server = world == 1;
+		o.n_more = world == 1 ? 3 : 1;
+		for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+			enum finding f = all[i].finding;
+
+			/* Where all differ, one more does not stand out. */
+			if (world == 2 && all[i].lie == LIE_PORT)
+				f = FINDINGS;
+			/* Plain servers are soon asked all there is. */
+			if (world == 1 && all[i].lie == LIE_LATE)
+				f = FINDING_SILENT;
+			c.filtering =
+			    all[i].lie == LIE_ELSEWHERE ? NAT_EI : NAT_APD;
+			snprintf(what, sizeof(what), "%s beside %s",
+			    f == FINDINGS ? "nothing" : finding_name(f),
+			    worlds[world]);
+			check_lie(&o, all[i].lie, f,
+			    world == 2 ? BEHAVIOUR_APD : BEHAVIOUR_EI, what);
+		}
+	}
+}
+
+/* What can be a second way out of the network is no lie, and no EI either. */
+static void
+test_ways_out(void)
+{
+	struct nat_config c = config(NAT_EI, NAT_APD, NAT_PORTS_RANDOM);
+	struct natworld_options o = options(&c);
+	struct verdicts v;
+
+	o.n_more = 1;
+	check_lie(&o, LIE_ADDRESS, FINDING_CONTRADICTS, BEHAVIOUR_UNKNOWN,
+	    "another address: unknown");
+	o.more[0] = LIE_ADDRESS;
+	run(&o, 0, &v);
+	eq_int(v.mapping.why, REASON_DISAGREE, "since servers disagree");
+	eq_int(v.nat, ANSWER_UNKNOWN, "and so is the NAT");
+}
+
+/* A liar alone: nothing is concluded from what it says. */
+static void
+test_liar_alone(void)
+{
+	static const enum natworld_lie lies[] = {LIE_RANDOM, LIE_SAME,
+	    LIE_FAMILY, LIE_MIRROR, LIE_LATE, LIE_ELSEWHERE, LIE_ECHO,
+	    LIE_GARBAGE, LIE_REPLAY, LIE_REFUSE, LIE_SILENT};
+	struct nat_config c = config(NAT_EI, NAT_APD, NAT_PORTS_RANDOM);
+	struct natworld_options o = options(&c);
+	struct verdicts v;
+
+	o.no_server = true;
+	o.n_more = 1;
+	o.probe.lifetime = true;
+	o.probe.ttl_max_s = 20;
+	for (size_t i = 0; i < sizeof(lies) / sizeof(lies[0]); i++) {
+		o.more[0] = lies[i];
+		run(&o, 0, &v);
+		if (!ok(v.mapping.kind == BEHAVIOUR_UNKNOWN &&
+			    v.filter.kind == BEHAVIOUR_UNKNOWN &&
+			    v.alloc.kind == ASSIGN_UNKNOWN &&
+			    v.mapping.why != REASON_NONE &&
+			    v.life[LIFE_EXCHANGE].why != REASON_NONE,
+			"a liar alone: unknown, with a reason")) {
+			printf("# lie %d\n", (int)lies[i]);
+			note(&v);
+		}
+	}
+}
+
+/* A run that is stopped at any time says nothing that is wrong. */
+static void
+test_stopped(void)
+{
+	struct nat_config c = config(NAT_APD, NAT_AD, NAT_PORTS_RANDOM);
+	struct natworld_options o = options(&c);
+	unsigned wrong = 0, n = 0;
+
+	o.probe.hairpin = true;
+	for (int64_t at = 1; at < 4 * SECOND; at += 50 * MS) {
+		struct verdicts v;
+
+		o.stop_after_us = at;
+		run(&o, 0, &v);
+		n++;
+		wrong += v.udp == ANSWER_NO || v.nat == ANSWER_NO;
+		wrong += v.mapping.kind != BEHAVIOUR_UNKNOWN &&
+		    v.mapping.kind != BEHAVIOUR_APD &&
+		    v.mapping.kind != BEHAVIOUR_DEPENDENT;
+		wrong += v.filter.kind != BEHAVIOUR_UNKNOWN &&
+		    v.filter.kind != BEHAVIOUR_AD;
+		wrong += at < 50 * MS && v.mapping.why != REASON_STOPPED;
+	}
+	eq_int(wrong, 0, "stopped at any time: nothing wrong is said");
+	printf("# %u times\n", n);
+}
+
 int
 main(void)
 {
@@ -317,5 +476,9 @@ main(void)
 	test_life();
 	test_refresh();
 	test_effects();
+	test_lies();
+	test_ways_out();
+	test_liar_alone();
+	test_stopped();
 	return tap_done();
 }

@@ -27,6 +27,8 @@ struct natworld {
 	struct flying *flying; /* in the order of time */
 	struct mono now;
 	uint64_t random;
+	uint8_t last[PACKET_MAX]; /* LIE_REPLAY's */
+	size_t last_n;
 };
 
 /* xorshift64*: good enough to lose packets. */
@@ -177,6 +179,126 @@ role_of(const struct natworld *w, const struct stun_addr *to)
 	return -1;
 }
 
+/* ---- further servers, which may lie ---- */
+
+static struct stun_addr
+more_addr(unsigned i)
+{
+	return v4(203, 0, 113, (uint8_t)(10 + i), 3478);
+}
+
+static struct stun_addr
+lie_about(struct natworld *w, enum natworld_lie lie, struct stun_addr from,
+    const struct stun_addr *to)
+{
+	static const struct stun_addr v6 = {
+	    .ip = {0x20, 1, 0xd, 0xb8}, .port = 7};
+
+	switch (lie) {
+	case LIE_PORT:
+		from.port ^= 0x155;
+		break;
+	case LIE_ADDRESS:
+		from.ip[15] ^= 0x41;
+		break;
+	case LIE_RANDOM:
+		from.port = (uint16_t)(1 + chance(w) * 65000);
+		break;
+	case LIE_SAME:
+		from.port = 4711;
+		break;
+	case LIE_FAMILY:
+		return v6;
+	case LIE_MIRROR:
+		return *to;
+	default:
+		break;
+	}
+	return from;
+}
+
+static void
+put_other(struct wr *out, enum natworld_lie lie, const struct stun_addr *from)
+{
+	struct stun_addr other = *from;
+
+	if (lie == LIE_OTHER_LOOPBACK)
+		other = v4(127, 0, 0, 1, 4000);
+	else if (lie == LIE_OTHER_PRIVATE)
+		other = v4(192, 168, 1, 5, 4000);
+	else if (lie != LIE_OTHER_HOST)
+		return;
+	other.port = 4000;
+	stun_put_address(out, STUN_OTHER_ADDRESS, &other);
+}
+
+static size_t
+write_lie(struct natworld *w, enum natworld_lie lie, const struct stun_msg *m,
+    const struct stun_addr *from, const struct stun_addr *to, uint8_t *answer)
+{
+	struct stun_addr mapped = lie_about(w, lie, *from, to);
+	struct wr out;
+
+	wr_init(&out, answer, PACKET_MAX);
+	if (lie == LIE_GARBAGE) {
+		wr_bytes(&out, "this is no STUN at all", 22);
+		return wr_len(&out);
+	}
+	stun_begin(&out, lie == LIE_REFUSE ? STUN_ERROR : STUN_SUCCESS,
+	    STUN_BINDING, &m->txid);
+	if (lie == LIE_REFUSE)
+		stun_put_error(&out, 420);
+	else {
+		stun_put_xor_address(&out, &mapped, &m->txid);
+		put_other(&out, lie, from);
+	}
+	return stun_end(&out);
+}
+
+static void
+serve_more(struct natworld *w, enum natworld_lie lie,
+    const struct stun_addr *from, const struct stun_addr *to, const uint8_t *p,
+    size_t n)
+{
+	uint8_t answer[PACKET_MAX], out[PACKET_MAX];
+	struct stun_addr source = *to;
+	struct stun_msg m;
+	size_t len;
+
+	if (lie == LIE_SILENT || stun_parse(&m, p, n) != STUN_FORM_OK)
+		return;
+	len = write_lie(w, lie, &m, from, to, answer);
+	if (lie == LIE_ECHO)
+		memcpy(answer, p, len = n);
+	if (lie == LIE_REPLAY && w->last_n == 0)
+		memcpy(w->last, answer, w->last_n = len);
+	if (lie == LIE_REPLAY)
+		memcpy(answer, w->last, len = w->last_n);
+	if (lie == LIE_ELSEWHERE)
+		source.port++;
+	len = wrap(out, &source, from, answer, len);
+	if (lie == LIE_LOCAL) {
+		fly(w, TO_CLIENT, out, len, 1000);
+		return;
+	}
+	fly(w, FROM_SERVER, out, len, lie == LIE_LATE ? 3000000 : 0);
+	if (lie == LIE_TWICE)
+		fly(w, FROM_SERVER, out, len, 1000);
+}
+
+static bool
+is_more(const struct natworld *w, const struct stun_addr *to, unsigned *i)
+{
+	struct stun_addr a;
+
+	for (*i = 0; *i < w->o->n_more; (*i)++) {
+		a = more_addr(*i);
+		if (stun_addr_same(&a, to))
+			return true;
+	}
+	return false;
+}
+
 static void
 serve(struct natworld *w, const uint8_t *packet, size_t n)
 {
@@ -186,8 +308,11 @@ serve(struct natworld *w, const uint8_t *packet, size_t n)
 	struct stunsrv_reply reply;
 	const uint8_t *p;
 	size_t len;
+	unsigned i;
 	int role;
 
+	if (unwrap(packet, n, &from, &to, &p, &len) && is_more(w, &to, &i))
+		serve_more(w, w->o->more[i], &from, &to, p, len);
 	if (!unwrap(packet, n, &from, &to, &p, &len) ||
 	    (role = role_of(w, &to)) == -1)
 		return;
@@ -255,8 +380,11 @@ leave(struct natworld *w, const struct act *act)
 	uint8_t out[PACKET_MAX];
 	size_t n = wrap(out, &w->probe->engine.socks[act->sock].local, &act->to,
 	    act->p, act->len);
+	unsigned i;
 
-	if (w->nat != NULL)
+	if (is_more(w, &act->to, &i) && w->o->more[i] == LIE_LOCAL)
+		fly(w, TO_SERVER, out, n, 1000);
+	else if (w->nat != NULL)
 		nat_input(w->nat, NAT_INSIDE, out, n, w->now);
 	else
 		send_over(w, TO_SERVER, out, n);
@@ -337,12 +465,20 @@ natworld_run(
 
 	for (; n < dead_servers; n++)
 		servers[n] = v4(203, 0, 113, 200, (uint16_t)(3478 + n));
-	servers[n++] = w.site.at[STUNSRV_A1P1];
+	if (!o->no_server)
+		servers[n++] = w.site.at[STUNSRV_A1P1];
+	for (unsigned i = 0; i < o->n_more; i++)
+		servers[n++] = more_addr(i);
 	if (o->nat != NULL)
 		w.nat = nat_new(o->nat, w.now, on_nat, &w);
 	probe_init(p, &o->probe, servers, n, seed, w.now);
 	while (act_all(&w)) {
 		move_clock(&w);
+		if (o->stop_after_us != 0 &&
+		    w.now.us >= 1000000 + o->stop_after_us) {
+			probe_stop(p);
+			break;
+		}
 		while (w.flying != NULL && w.flying->at.us <= w.now.us)
 			land(&w);
 		if (w.nat != NULL)

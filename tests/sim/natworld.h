@@ -11,13 +11,42 @@
 #include "probes/natprobe/nat/probe.h"
 #include "tests/natlab/natcore.h"
 
+/* What a further server does: it has one address, and tells of its own. */
+enum natworld_lie {
+	LIE_NONE, /* tells the truth */
+	LIE_PORT, /* another port, one to one */
+	LIE_ADDRESS, /* another address, one to one */
+	LIE_RANDOM, /* any address, anew each time */
+	LIE_SAME, /* one for all */
+	LIE_FAMILY, /* an IPv6 address */
+	LIE_MIRROR, /* its own */
+	LIE_LOCAL, /* is on this side of the NAT */
+	LIE_TWICE, /* answers each question twice */
+	LIE_LATE, /* 3 s too late */
+	LIE_ELSEWHERE, /* from another port */
+	LIE_ECHO, /* sends the question back */
+	LIE_GARBAGE,
+	LIE_REPLAY, /* the last answer, again and again */
+	LIE_REFUSE, /* 420 */
+	LIE_OTHER_HOST, /* OTHER-ADDRESS is the host that asks */
+	LIE_OTHER_LOOPBACK,
+	LIE_OTHER_PRIVATE,
+	LIE_SILENT,
+	LIES,
+};
+#define NATWORLD_MORE 3
+
 struct natworld_options {
 	const struct nat_config *nat; /* NULL: no NAT, addresses are routed */
 	bool one_address; /* the server has no second address */
 	bool mute_alternate; /* it says that it has, but that never answers */
 	bool plain; /* it knows nothing of RFC 5780 */
+	bool no_server; /* not even the first, only more */
+	enum natworld_lie more[NATWORLD_MORE]; /* of n_more further servers */
+	unsigned n_more;
 	double loss; /* of each packet, each way, beyond the NAT */
 	int64_t delay_us; /* each way */
+	int64_t stop_after_us; /* interrupt it then; 0: never */
 	uint64_t seed;
 	struct probe_options probe;
 };

@@ -214,6 +214,57 @@ test_missing(void)
 	    "a run that was cut short");
 }
 
+static struct local
+local(uint8_t third, uint8_t last, uint8_t bits)
+{
+	return (struct local){
+	    .addr = {.ip = {[10] = 0xff, 0xff, 10, 0, third, last},
+		.port = 40000},
+	    .bits = bits};
+}
+
+/* Private addresses of two sites behind one NAT. */
+static void
+test_local(void)
+{
+	struct verdicts a = nat(EI, APD, NO), b = nat(EI, APD, NO);
+	struct path p;
+
+	b.mapping.external = a.mapping.external;
+	a.local = local(2, 15, 24);
+	b.local = local(2, 16, 24);
+	p = path4(a, b);
+	ok(p.outcome == OUTCOME_DIRECT && p.cause == CAUSE_SAME_NET &&
+		p.confidence == CONFIDENCE_LOW && p.missing == FACT_NONE,
+	    "one network: direct");
+	a.mapping.kind = b.mapping.kind = APD;
+	eq_int(path4(a, b).cause, CAUSE_SAME_NET, "whatever the NAT does");
+	a.mapping.kind = b.mapping.kind = EI;
+	b.local = local(3, 16, 24);
+	p = path4(a, b);
+	ok(p.outcome == OUTCOME_UNKNOWN && p.missing == FACT_PRIVATE,
+	    "two networks: nobody knows whether there is a way");
+	a.local.bits = b.local.bits = 16;
+	eq_int(path4(a, b).cause, CAUSE_SAME_NET, "one network of 16 bits");
+	b.local.bits = 24;
+	eq_int(path4(a, b).cause, CAUSE_SAME_NAT, "prefixes that differ");
+	a.local.bits = b.local.bits = 0;
+	eq_int(path4(a, b).cause, CAUSE_SAME_NAT, "prefixes not known");
+	b.local = a.local = local(2, 15, 24);
+	eq_int(path4(a, b).cause, CAUSE_SAME_NAT,
+	    "one address, and who knows what the NAT passes back in");
+	a.hairpin.kind = b.hairpin.kind = HAIRPIN_NO;
+	p = path4(a, b);
+	ok(p.outcome == OUTCOME_RELAY && p.cause == CAUSE_SAME_ADDRESS,
+	    "one address, so two networks, and no hairpin: relay");
+	a.hairpin.kind = HAIRPIN_EXTERNAL;
+	eq_int(path4(a, b).cause, CAUSE_HAIRPIN, "one address, with hairpin");
+	b.mapping.external.ip[15]++;
+	b.local = local(2, 16, 24);
+	eq_int(path4(a, b).cause, CAUSE_STABLE,
+	    "behind two NATs the same numbers mean nothing");
+}
+
 static void
 test_one_nat(void)
 {
@@ -330,6 +381,7 @@ main(void)
 	test_rules();
 	test_missing();
 	test_one_nat();
+	test_local();
 	test_doubts();
 	test_idle();
 	test_families();

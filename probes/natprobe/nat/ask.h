@@ -40,6 +40,22 @@ enum ask_state {
 	ASK_SKIPPED, /* what it comes after failed, or no socket */
 };
 
+/* What was wrong about its answers: bits of ask.odd. */
+enum ask_odd {
+	ODD_TWICE = 1 << 0, /* more answers than questions */
+	ODD_LATE = 1 << 1, /* came when it was given up */
+	ODD_ELSEWHERE = 1 << 2, /* from an address that was not asked */
+	ODD_NO_CHANGE = 1 << 3, /* CHANGE-REQUEST was ignored */
+	ODD_ECHO = 1 << 4, /* the question itself came back */
+	ODD_FAMILY = 1 << 5, /* an address of the other family */
+	ODD_IMPOSSIBLE = 1 << 6, /* an address that nobody can have here */
+	ODD_VARIES = 1 << 7, /* another address in another answer */
+	ODD_REWRITTEN = 1 << 8, /* MAPPED- and XOR-MAPPED-ADDRESS differ */
+	ODD_DAMAGED = 1 << 9, /* an answer to it that is no STUN */
+	ODD_STALE = 1 << 11, /* an answer to it, sent to another question */
+	ODD_UNREACHABLE = 1 << 10, /* ICMP: nobody listens there */
+};
+
 /* What must have become of the ask before, for this one to be asked. */
 enum ask_if { ASK_IF_ANSWERED, ASK_IF_SILENT, ASK_IF_ANY };
 
@@ -69,6 +85,7 @@ struct ask {
 	struct mono first_sent, last_sent, answered;
 	uint16_t got_sock;
 	uint8_t answers;
+	uint16_t odd; /* enum ask_odd */
 	unsigned error;
 	struct stun_addr from, mapped;
 	struct stun_addr plain; /* MAPPED-ADDRESS; port 0: none */
@@ -83,5 +100,8 @@ ask_over(const struct ask *a)
 
 bool stun_addr_same(const struct stun_addr *a, const struct stun_addr *b);
 bool stun_addr_same_ip(const struct stun_addr *a, const struct stun_addr *b);
+/* oddity.c. RFC 1918, 6598, 3927, 4193: of a network's own. */
+bool stun_addr_is_private(const struct stun_addr *a);
+bool stun_addr_is_loopback(const struct stun_addr *a);
 
 #endif

@@ -480,9 +480,15 @@ engine_input(struct engine *e, uint16_t sock, const struct stun_addr *from,
 	unsigned code = 0;
 	uint16_t i;
 
-	if (stun_parse(&m, p, n) != STUN_FORM_OK ||
-	    (i = find_txid(e, &m.txid)) == ASK_NONE)
+	if (stun_parse(&m, p, n) != STUN_FORM_OK) {
+		oddity_stray(e, from, false);
 		return;
+	}
+	if ((i = find_txid(e, &m.txid)) == ASK_NONE) {
+		if (m.class == STUN_SUCCESS || m.class == STUN_ERROR)
+			oddity_stray(e, from, true);
+		return;
+	}
 	a = &e->asks[i];
 	if (a->raw) {
 		if (m.class != STUN_REQUEST || a->state == ASK_ANSWERED)
@@ -494,11 +500,17 @@ engine_input(struct engine *e, uint16_t sock, const struct stun_addr *from,
 		return;
 	}
 	kind = stun_response_parse(p, n, &a->txid, &mapped, &code);
-	if (kind != STUN_RESPONSE_MAPPED && kind != STUN_RESPONSE_ERROR)
+	if (kind != STUN_RESPONSE_MAPPED && kind != STUN_RESPONSE_ERROR) {
+		a->odd |= m.class == STUN_REQUEST ? ODD_ECHO : ODD_DAMAGED;
 		return;
+	}
 	if (a->answers < UINT8_MAX)
 		a->answers++;
-	if (!wants_answer(a))
+	if (kind == STUN_RESPONSE_MAPPED)
+		a->odd |= oddity_of(a, from, &mapped, &e->socks[a->sock].local);
+	if (sock != a->sock && sock != expected_sock(e, a))
+		a->odd |= ODD_STALE;
+	if (!wants_answer(a) || (a->odd & (ODD_FAMILY | ODD_IMPOSSIBLE)) != 0)
 		return;
 	a->from = *from;
 	a->got_sock = sock;
@@ -513,10 +525,21 @@ engine_input(struct engine *e, uint16_t sock, const struct stun_addr *from,
 	a->mapped = mapped;
 	a->answered = now;
 	read_attrs(e, a, &m);
+	if (a->plain.port != 0 && !stun_addr_same(&a->plain, &a->mapped))
+		a->odd |= ODD_REWRITTEN;
 	if (!stun_addr_same(from, &a->expect) || sock != expected_sock(e, a))
 		return;
 	learn_rtt(e, a);
 	finish(e, i, ASK_ANSWERED, now);
+}
+
+void
+engine_unreachable(struct engine *e, uint16_t sock, const struct stun_addr *to)
+{
+	for (size_t i = 0; i < e->n_asks; i++)
+		if (e->asks[i].sock == sock && e->asks[i].sends > 0 &&
+		    stun_addr_same(&e->asks[i].to, to))
+			e->asks[i].odd |= ODD_UNREACHABLE;
 }
 
 const struct ask *

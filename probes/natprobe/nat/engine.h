@@ -20,6 +20,7 @@
 #define ENGINE_PACKET_MAX 576
 #define ENGINE_COOKIES	  8
 #define COOKIE_LEN	  8
+#define ENGINE_STRAYS	  16
 
 struct sock {
 	enum sock_state { SOCK_NEW, SOCK_OPEN, SOCK_FAILED } state;
@@ -34,6 +35,13 @@ struct cookie {
 	uint8_t b[COOKIE_LEN];
 };
 
+/* Datagrams from where questions went to, which answer none. */
+struct stray {
+	struct stun_addr from;
+	unsigned garbage; /* no STUN at all */
+	unsigned unasked; /* answers to what was never asked */
+};
+
 struct engine {
 	struct ask *asks;
 	size_t n_asks, cap_asks;
@@ -41,6 +49,8 @@ struct engine {
 	size_t n_socks, cap_socks;
 	struct cookie cookies[ENGINE_COOKIES];
 	size_t n_cookies;
+	struct stray strays[ENGINE_STRAYS];
+	size_t n_strays;
 	uint8_t seed[ENGINE_SEED_LEN];
 	uint64_t drawn;
 	int64_t gap_us; /* between two sends */
@@ -90,6 +100,20 @@ struct mono engine_wake(const struct engine *e);
 /* A datagram that socket sock got. What is no answer of ours is ignored. */
 void engine_input(struct engine *e, uint16_t sock, const struct stun_addr *from,
     const void *p, size_t n, struct mono now);
+
+/* The network says that nobody listens at `to`, where sock has sent. */
+void engine_unreachable(
+    struct engine *e, uint16_t sock, const struct stun_addr *to);
+
+/* oddity.c. Of an answer with a mapped address, before it counts: what is
+ * wrong with it, as enum ask_odd. local: the socket's. */
+uint16_t oddity_of(const struct ask *a, const struct stun_addr *from,
+    const struct stun_addr *mapped, const struct stun_addr *local);
+/* An address that no host can have on the way to `server`. */
+bool oddity_impossible(const struct stun_addr *a, const struct stun_addr *local,
+    const struct stun_addr *server);
+/* A datagram that answers no question. */
+void oddity_stray(struct engine *e, const struct stun_addr *from, bool is_stun);
 
 /* The ask with that label, or NULL. */
 const struct ask *engine_find(

@@ -38,6 +38,9 @@ reason_name(enum reason r)
 	    [REASON_NOT_ASKED] = "not-asked",
 	    [REASON_FILTERED] = "filter-would-hide-it",
 	    [REASON_BEYOND] = "longer-than-tried",
+	    [REASON_ONE_PORT] = "one-port-asked",
+	    [REASON_STOPPED] = "run-ended-before",
+	    [REASON_DISAGREE] = "servers-disagree",
 	};
 
 	return names[r];
@@ -83,11 +86,92 @@ hairpin_name(enum hairpin h)
 	return names[h];
 }
 
+bool
+local_same_net(const struct local *a, const struct local *b)
+{
+	unsigned bits = a->bits + (stun_addr_is_v4(&a->addr) ? 96 : 0);
+
+	if (a->addr.port == 0 || b->addr.port == 0 || a->bits == 0 ||
+	    a->bits != b->bits)
+		return false;
+	for (unsigned i = 0; i < bits; i++)
+		if (((a->addr.ip[i / 8] ^ b->addr.ip[i / 8]) >> (7 - i % 8) &
+			1) != 0)
+			return false;
+	return true;
+}
+
+/* The socket that has the external address which is told. Its prefix is not
+ * known here. */
+static struct local
+judge_local(const struct probe *p, const struct stun_addr *external)
+{
+	struct local l = {.bits = 0};
+
+	for (size_t i = 0; i < p->engine.n_asks; i++) {
+		const struct ask *a = &p->engine.asks[i];
+
+		if (a->label.test == TEST_MAPPING && a->state == ASK_ANSWERED &&
+		    stun_addr_same(&a->mapped, external))
+			l.addr = p->engine.socks[a->sock].local;
+	}
+	return l;
+}
+
+/* A run that was ended early has not seen what there is to see: what speaks of
+ * answers that did not come, speaks of none that would have. */
+static void
+note_stop(enum reason *why)
+{
+	switch (*why) {
+	case REASON_NO_SERVER:
+	case REASON_NO_ALTERNATE:
+	case REASON_ONE_ADDRESS:
+	case REASON_ALTERNATE_SILENT:
+	case REASON_NO_CONTROL:
+	case REASON_LOSS:
+		*why = REASON_STOPPED;
+		break;
+	default:
+		break;
+	}
+}
+
+static void
+note_stops(struct verdicts *v)
+{
+	note_stop(&v->mapping.why);
+	note_stop(&v->filter.why);
+	note_stop(&v->alloc.why);
+	note_stop(&v->poison.why);
+	note_stop(&v->collision.why);
+	note_stop(&v->hairpin.why);
+	for (unsigned c = 0; c < LIFE_CLASSES; c++)
+		note_stop(&v->life[c].why);
+	note_stop(&v->refresh.why);
+}
+
+/* What was told of addresses by a primary server that lies is nothing. */
+static void
+forget_lies(struct verdicts *v)
+{
+	v->alloc = (struct verdict_alloc){.why = REASON_LIAR};
+	v->poison = (struct verdict_poison){.why = REASON_LIAR};
+	v->collision = (struct verdict_collision){.why = REASON_LIAR};
+	v->hairpin = (struct verdict_hairpin){.why = REASON_LIAR};
+	for (unsigned c = 0; c < LIFE_CLASSES; c++)
+		if (v->life[c].why != REASON_NOT_ASKED)
+			v->life[c] = (struct verdict_life){.why = REASON_LIAR};
+	if (v->refresh.why != REASON_NOT_ASKED)
+		v->refresh = (struct verdict_refresh){.why = REASON_LIAR};
+}
+
 void
 judge(const struct probe *p, struct verdicts *v)
 {
 	memset(v, 0, sizeof(*v));
 	v->mapping = judge_mapping(p);
+	v->local = judge_local(p, &v->mapping.external);
 	v->filter = judge_filter(p);
 	v->alloc = judge_alloc(p);
 	v->poison = judge_poison(p, &v->mapping);
@@ -96,12 +180,19 @@ judge(const struct probe *p, struct verdicts *v)
 	for (unsigned c = 0; c < LIFE_CLASSES; c++)
 		v->life[c] = judge_life(p, c);
 	v->refresh = judge_refresh(p);
+	if (p->primary != -1 &&
+	    (server_is_liar(p, (unsigned)p->primary) ||
+		(v->mapping.outliers >> p->primary & 1) != 0))
+		forget_lies(v);
 	if (p->primary != -1)
 		v->udp = ANSWER_YES;
 	else if (p->phase > PHASE_DISCOVER)
 		v->udp = ANSWER_NO;
 	if (v->mapping.kind == BEHAVIOUR_NONE)
 		v->nat = ANSWER_NO;
-	else if (v->mapping.external.port != 0)
+	else if (v->mapping.external.port != 0 &&
+	    v->mapping.why != REASON_LIAR && v->mapping.why != REASON_DISAGREE)
 		v->nat = ANSWER_YES;
+	if (p->stopped)
+		note_stops(v);
 }

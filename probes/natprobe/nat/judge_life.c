@@ -84,6 +84,9 @@ judge_life(const struct probe *p, unsigned class)
 		v.why = REASON_LOSS;
 	else if (v.high == 0)
 		v.why = REASON_BEYOND;
+	else if (v.alive == 0 && class != LIFE_SINGLE)
+		/* Is it the mapping, or can the server not reach it? */
+		return (struct verdict_life){.why = REASON_NO_CONTROL};
 	return v;
 }
 

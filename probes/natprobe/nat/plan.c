@@ -46,12 +46,21 @@ plan_discover(struct probe *p, struct mono now)
 	}
 }
 
+/* A server that makes addresses up is caught by asking it again. */
+static void
+ask_again(struct probe *p, struct ask q, uint16_t first, struct mono now)
+{
+	q.label.step += MAPPING_AGAIN;
+	q.after = first;
+	engine_ask(&p->engine, &q, now);
+}
+
 /* Each socket asks each place, all at once: order must not matter. */
 void
 plan_mapping(struct probe *p, struct mono now)
 {
 	for (unsigned u = 0; u < MAPPING_UNITS; u++) {
-		uint16_t s = sock(p);
+		uint16_t s = sock(p), first;
 
 		for (unsigned i = 0; i < PROBE_PLACES; i++) {
 			struct ask q =
@@ -62,7 +71,9 @@ plan_mapping(struct probe *p, struct mono now)
 			q.to = p->places[i];
 			q.tailnode = i >= PLACE_MORE &&
 			    p->servers[i - PLACE_MORE].tailnode_only;
-			engine_ask(&p->engine, &q, now);
+			first = engine_ask(&p->engine, &q, now);
+			if (u < MAPPING_UNITS_AGAIN && first != ASK_NONE)
+				ask_again(p, q, first, now);
 		}
 	}
 }

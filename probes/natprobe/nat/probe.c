@@ -23,13 +23,24 @@ probe_clear(struct probe *p)
 	engine_clear(&p->engine);
 }
 
-/* OTHER-ADDRESS must differ in address and port, in the same family. */
+/*
+ * OTHER-ADDRESS must differ in address and port, in the same family. One that
+ * is this host, from inside or outside, would make it send to itself; and a
+ * public server that tells a private one is behind a NAT of its own.
+ */
 static bool
-other_is_sound(const struct ask *a)
+other_is_sound(const struct probe *p, const struct ask *a)
 {
-	return a->other.port != 0 && a->other.port != a->to.port &&
+	const struct stun_addr *local = &p->engine.socks[a->sock].local;
+
+	return a->other.port != a->to.port &&
 	    !stun_addr_same_ip(&a->other, &a->to) &&
-	    stun_addr_is_v4(&a->other) == stun_addr_is_v4(&a->to);
+	    stun_addr_is_v4(&a->other) == stun_addr_is_v4(&a->to) &&
+	    !oddity_impossible(&a->other, local, &a->to) &&
+	    (stun_addr_is_loopback(&a->to) ||
+		(!stun_addr_same_ip(&a->other, local) &&
+		    !stun_addr_same_ip(&a->other, &a->mapped))) &&
+	    (!stun_addr_is_private(&a->other) || stun_addr_is_private(&a->to));
 }
 
 static void
@@ -49,10 +60,11 @@ learn_server(struct probe *p, unsigned i)
 	s->alive = true;
 	s->mapped = a->mapped;
 	s->rtt_us = mono_diff_us(a->last_sent, a->answered);
-	if (other_is_sound(a))
+	if (a->other.port == 0)
+		return;
+	s->odd_other = !other_is_sound(p, a);
+	if (!s->odd_other)
 		s->other = a->other;
-	else if (a->other.port != 0)
-		s->odd_other = true;
 }
 
 static void
@@ -64,21 +76,28 @@ set_place(
 	p->has_place[place] = true;
 }
 
+/* How well a server does for all the tests. */
+static int
+worth(const struct probe *p, unsigned i)
+{
+	const struct server *s = &p->servers[i];
+
+	if (!s->alive)
+		return -1;
+	return server_is_liar(p, i) ? 0 : s->other.port == 0 ? 1 : 2;
+}
+
 /* The primary server is one with a second address, else one that answers. */
 static void
 choose_primary(struct probe *p)
 {
-	const struct server *s;
+	int best = -1;
 
-	for (size_t i = 0; i < p->n_servers; i++) {
-		s = &p->servers[i];
-		if (!s->alive)
-			continue;
-		if (p->primary == -1 ||
-		    (s->other.port != 0 &&
-			p->servers[p->primary].other.port == 0))
+	for (unsigned i = 0; i < p->n_servers; i++)
+		if (worth(p, i) > best) {
+			best = worth(p, i);
 			p->primary = (int)i;
-	}
+		}
 }
 
 static void
@@ -170,4 +189,11 @@ probe_advance(struct probe *p, struct mono now)
 		begin(p, now);
 	}
 	return p->phase != PHASE_DONE;
+}
+
+void
+probe_stop(struct probe *p)
+{
+	p->stopped |= p->phase != PHASE_DONE;
+	engine_stop(&p->engine);
 }

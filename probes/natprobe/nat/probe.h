@@ -20,9 +20,14 @@
 /* Places 0..3 are the four of RFC 5780; others are further servers. */
 enum place { PLACE_PP, PLACE_PA, PLACE_AP, PLACE_AA, PLACE_MORE };
 
+/* TEST_MAPPING: step MAPPING_AGAIN + place repeats a question, which must get
+ * the same answer; some sockets do that. */
+enum { MAPPING_AGAIN = 32 };
+
 /* How many sockets, pairs, rungs. */
 enum {
 	MAPPING_UNITS = 8,
+	MAPPING_UNITS_AGAIN = 2,
 	FILTER_EACH = 3,
 	POISON_UNITS = 3,
 	ALLOC_UNITS = 40,
@@ -88,6 +93,7 @@ struct probe {
 	struct engine engine;
 	struct probe_options options;
 	enum phase phase;
+	bool stopped;
 	struct server servers[PROBE_SERVERS];
 	size_t n_servers;
 	int primary; /* the one that the tests use; -1: none answers */
@@ -103,6 +109,9 @@ void probe_clear(struct probe *p);
 
 /* To be called whenever engine_next has nothing to do; false at the end. */
 bool probe_advance(struct probe *p, struct mono now);
+
+/* Ends it where it is: what is not known by now is not, for that reason. */
+void probe_stop(struct probe *p);
 
 /* plan.c: each adds asks to the engine. */
 void plan_discover(struct probe *p, struct mono now);

@@ -42,6 +42,9 @@ enum reason {
 	REASON_NOT_ASKED,
 	REASON_FILTERED, /* the filter would hide it */
 	REASON_BEYOND, /* longer than was tried */
+	REASON_ONE_PORT, /* all servers have one; weaker, not unknown */
+	REASON_STOPPED, /* the run was ended before */
+	REASON_DISAGREE, /* servers contradict each other */
 	REASONS,
 };
 const char *reason_name(enum reason r);
@@ -52,9 +55,38 @@ struct verdict_mapping {
 	unsigned units; /* sockets that say something */
 	unsigned agree; /* of these, how many say `kind` */
 	unsigned counts[BEHAVIOURS];
+	bool one_port; /* some sockets reached no second port */
 	bool pool_varies; /* another external address for another server */
 	struct stun_addr external; /* one of those seen; port 0: none */
+	/* Servers, as bits: which no NAT can explain, and which were therefore
+	 * left out; and of these, which see this host's own address, while
+	 * others see another: they are on this side of the NAT. */
+	unsigned outliers, inside;
 };
+
+/* What is wrong with a server; as bits of a set. */
+enum finding {
+	FINDING_SILENT, /* never answers */
+	FINDING_REFUSES, /* with an error code */
+	FINDING_UNREACHABLE, /* ICMP says that nobody listens */
+	FINDING_GARBAGE, /* what it sends is no STUN */
+	FINDING_ECHOES, /* sends the questions back */
+	FINDING_TWICE, /* answers more than once */
+	FINDING_LATE, /* after it was given up */
+	FINDING_UNASKED, /* answers what was not asked, or old questions */
+	FINDING_ELSEWHERE, /* from an address that was not asked */
+	FINDING_FAMILY, /* tells an address of the other family */
+	FINDING_IMPOSSIBLE, /* an address that nobody can have here */
+	FINDING_VARIES, /* another address in each answer: it lies */
+	FINDING_SAME, /* one address for all sockets: it lies */
+	FINDING_CONTRADICTS, /* what others say, always */
+	FINDING_INSIDE, /* is on this side of the NAT */
+	FINDING_REWRITTEN, /* two addresses in one answer: an ALG? */
+	FINDING_NO_CHANGE, /* ignores CHANGE-REQUEST */
+	FINDING_ODD_OTHER, /* OTHER-ADDRESS cannot be right */
+	FINDINGS,
+};
+const char *finding_name(enum finding f);
 
 struct verdict_filter {
 	enum behaviour kind;
@@ -128,9 +160,18 @@ struct verdict_collision {
 	enum reason why;
 };
 
+/* One of this host's sockets, and the network that it is in. */
+struct local {
+	struct stun_addr addr; /* port 0: not told */
+	uint8_t bits; /* of the prefix, 0..32 or 0..128; 0: not known */
+};
+/* True if a and b are addresses of one network. */
+bool local_same_net(const struct local *a, const struct local *b);
+
 struct verdicts {
 	enum answer udp; /* does any UDP get through */
 	enum answer nat;
+	struct local local;
 	struct verdict_mapping mapping;
 	struct verdict_filter filter;
 	struct verdict_alloc alloc;
@@ -140,6 +181,14 @@ struct verdicts {
 	struct verdict_life life[3]; /* by enum life_class */
 	struct verdict_refresh refresh;
 };
+
+/* judge_server.c: 1 << enum finding of the i-th server, m being the mapping's
+ * verdict. */
+unsigned judge_server(
+    const struct probe *p, unsigned i, const struct verdict_mapping *m);
+/* It contradicts itself in what cannot be otherwise: nothing that it says of
+ * addresses counts. */
+bool server_is_liar(const struct probe *p, unsigned i);
 
 /* Of what the run knows so far. */
 void judge(const struct probe *p, struct verdicts *v);

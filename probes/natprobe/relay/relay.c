@@ -103,14 +103,17 @@ address_of(const struct relay *r, int v6, struct addr *a)
 {
 	const struct relay_node *node = r->node;
 	const char *text = node->ip[v6];
+	const struct addr *found = lookup_first(&r->lookup, v6);
 
 	if (*text == '\0' && node->host_is_ip)
 		text = node->host;
-	if (*text == '\0')
-		*a = r->lookup.found[v6];
-	else if (!addr_parse(a, text, 0))
+	if (*text == '\0') {
+		if (found == NULL)
+			return false;
+		*a = *found;
+	} else if (!addr_parse(a, text, 0))
 		return false;
-	if (a->len == 0 || addr_is_v4(a) != !v6)
+	if (addr_is_v4(a) != !v6)
 		return false;
 	addr_set_port(a, node->port);
 	return true;
@@ -143,8 +146,8 @@ begin_relay(struct relay *r)
 	    ((node->ip[0][0] == '\0' && family_wanted(r->all, 0)) ||
 		(node->ip[1][0] == '\0' && family_wanted(r->all, 1)));
 	if (r->looked_up)
-		relay_lookup_start(
-		    &r->lookup, r->all->loop, node->host, soon, r);
+		lookup_start(&r->lookup, r->all->loop, node->host,
+		    RELAY_STEP_US, soon, r);
 	soon(r);
 }
 
@@ -183,7 +186,7 @@ is_over(const struct relay *r)
 static void
 close_relay(struct relay *r)
 {
-	relay_lookup_clear(&r->lookup);
+	lookup_clear(&r->lookup);
 	relay_conn_close(&r->legs[0]);
 	relay_conn_close(&r->legs[1]);
 	relay_conn_close(&r->second);
@@ -242,6 +245,17 @@ relay_dry_print(const struct relay_nodes *nodes, FILE *out)
 	for (size_t i = 0; i < nodes->n; i++)
 		fprintf(out, "  to %s port %u\n", nodes->v[i].host,
 		    nodes->v[i].port);
+}
+
+/* A name, two connections after each other of four steps each, and a row. */
+int64_t
+relay_longest_us(const struct relay_nodes *nodes)
+{
+	int64_t rounds = (int64_t)(nodes->n + AT_ONCE - 1) / AT_ONCE;
+
+	return rounds *
+	    ((1 + 2 * 4) * RELAY_STEP_US + ROW_PACKETS * ROW_EVERY_US +
+		ROW_WAIT_US);
 }
 
 static struct relay *

@@ -3,7 +3,6 @@
  *
  *   talk.h    what is said, and what times mean, PURE
  *   target.c  which relays there are
- *   lookup.c  a name's addresses, within a limit
  *   conn.c    one connection: TCP, TLS, then talk
  *   cert.c    judges a certificate as a stock client does
  *   portal.c  is there a captive portal before a relay?
@@ -22,6 +21,7 @@
 
 #include "probes/natprobe/natprobe.h"
 #include "probes/natprobe/relay/talk.h"
+#include "run/lookup.h"
 #include "run/loop.h"
 
 #define RELAY_STEP_US  INT64_C(3000000)
@@ -49,28 +49,6 @@ struct relay_nodes {
 int relay_nodes_read(struct relay_nodes *nodes, const struct natprobe_conf *c,
     char error[static NATPROBE_ERROR_MAX]);
 void relay_nodes_clear(struct relay_nodes *nodes);
-
-/* ---- lookup.c ---- */
-
-struct relay_lookup {
-	/* Found, by family; len 0: none. */
-	struct addr found[2];
-	char why[RELAY_WHY_MAX]; /* "" unless it failed */
-	bool over;
-	int64_t took_us;
-	/* lookup.c's own: */
-	struct loop *loop;
-	struct lookup_work *work;
-	struct watch *watch;
-	struct timer *timer;
-	struct mono begun;
-	loop_fn *done;
-	void *arg;
-};
-/* Calls done when it is over, at once or never inside this call. */
-void relay_lookup_start(struct relay_lookup *l, struct loop *loop,
-    const char *host, loop_fn *done, void *arg);
-void relay_lookup_clear(struct relay_lookup *l);
 
 /* ---- cert.c ---- */
 
@@ -160,7 +138,7 @@ void relay_portal_close(struct relay_portal *p);
 struct relay {
 	const struct relay_node *node;
 	bool begun, over;
-	struct relay_lookup lookup;
+	struct lookup lookup;
 	bool looked_up;
 	struct relay_conn legs[2]; /* over IPv4, IPv6 */
 	/* Latency: from legs[first] to this one, which goes there too. */
@@ -196,6 +174,8 @@ bool relay_works(const struct relay *r);
 
 /* What a run would send, at the most. */
 void relay_dry_print(const struct relay_nodes *nodes, FILE *out);
+/* And how long that takes, at the most. */
+int64_t relay_longest_us(const struct relay_nodes *nodes);
 
 /* result.c. Adds "relays". */
 void relay_results_add(json_t *result, const struct relays *r);

@@ -118,11 +118,13 @@ relay_json(const struct relay *r)
 	const struct relay_node *n = r->node;
 
 	return json_pack(
-	    "{s:s, s:s, s:s, s:i, s:b, s:b, s:o, s:o, s:o, s:o, s:o, s:o}",
+	    "{s:s, s:s, s:s, s:i, s:b, s:b, s:b, s:o, s:o, s:o, s:o, s:o, "
+	    "s:o}",
 	    "name", n->name, "region", n->region, "host", n->host, "port",
 	    (int)n->port, "port_443", n->port == 443, "works", relay_works(r),
-	    "dns", lookup_json(r), "ipv4", conn_json(&r->legs[0]), "ipv6",
-	    conn_json(&r->legs[1]), "latency", latency_json(r), "ping",
+	    "complete", r->over, "dns", lookup_json(r), "ipv4",
+	    conn_json(&r->legs[0]), "ipv6", conn_json(&r->legs[1]), "latency",
+	    latency_json(r), "ping",
 	    r->row_begun ? sum_json(row_sum_pings(&r->row)) : json_null(),
 	    "captive_portal", portal_json(&r->portal));
 }

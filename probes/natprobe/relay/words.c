@@ -115,7 +115,9 @@ print_relay(FILE *out, const json_t *r)
 	fprintf(out, "  %s%s%s:%d %s%s%s\n", str(r, "region"),
 	    *str(r, "region") == '\0' ? "" : ", ", str(r, "host"),
 	    (int)json_integer_value(get(r, "port")),
-	    works ? "works" : "cannot be used",
+	    works				    ? "works"
+		: json_is_false(get(r, "complete")) ? "is not known yet"
+						    : "cannot be used",
 	    json_is_true(get(r, "nearest")) ? ", the nearest" : "",
 	    json_is_true(get(r, "port_443"))
 		? ""

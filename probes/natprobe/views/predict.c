@@ -278,23 +278,48 @@ explain_missing(struct path *p, const struct verdicts *const v[static SITES])
 
 /* ---- the rules ---- */
 
-/* Behind one NAT: they may have a way to each other's private address, of
- * which the results know nothing. Else it must pass packets back in. */
+static bool
+known_not_to_hairpin(const struct verdicts *const v[static SITES])
+{
+	return v[SITE_A]->hairpin.kind == HAIRPIN_NO &&
+	    v[SITE_B]->hairpin.kind == HAIRPIN_NO;
+}
+
+/*
+ * Behind one NAT they may have a way to each other's private address. They
+ * have if they are in one network, by its prefix; and that they are not is
+ * known if they have one address. Else it must pass packets back in. That
+ * there is one NAT, and not two in line, is not known: so confidence is low.
+ */
 static void
 predict_one_nat(struct path *p, const struct verdicts *const v[static SITES])
 {
+	const struct local *a = &v[SITE_A]->local, *b = &v[SITE_B]->local;
 	bool hairpin = v[SITE_A]->hairpin.kind == HAIRPIN_EXTERNAL ||
 	    v[SITE_B]->hairpin.kind == HAIRPIN_EXTERNAL;
+	bool same = a->addr.port != 0 && stun_addr_same_ip(&a->addr, &b->addr);
 
 	p->confidence = CONFIDENCE_LOW;
+	if (local_same_net(a, b) && !same) {
+		p->outcome = OUTCOME_DIRECT;
+		p->cause = CAUSE_SAME_NET;
+		p->missing = FACT_NONE;
+		return;
+	}
 	if (p->outcome == OUTCOME_DIRECT && hairpin) {
 		p->cause = CAUSE_HAIRPIN;
+		return;
+	}
+	p->why = REASON_NONE;
+	p->missing = FACT_NONE;
+	if (same && known_not_to_hairpin(v)) {
+		p->outcome = OUTCOME_RELAY;
+		p->cause = CAUSE_SAME_ADDRESS;
 		return;
 	}
 	p->outcome = OUTCOME_UNKNOWN;
 	p->cause = CAUSE_SAME_NAT;
 	p->missing = FACT_PRIVATE;
-	p->why = REASON_NONE;
 }
 
 static bool
@@ -461,6 +486,8 @@ cause_name(enum cause c)
 	    [CAUSE_BLOCKED] = "udp-blocked",
 	    [CAUSE_MISSING] = "fact-missing",
 	    [CAUSE_SAME_NAT] = "same-nat",
+	    [CAUSE_SAME_NET] = "same-network",
+	    [CAUSE_SAME_ADDRESS] = "same-address",
 	    [CAUSE_HAIRPIN] = "hairpin",
 	    [CAUSE_NO_NAT] = "no-nat",
 	    [CAUSE_OPEN] = "open-filter",

@@ -33,6 +33,9 @@ enum cause {
 	CAUSE_MISSING, /* `missing` at `at` is not known, because of `why` */
 	CAUSE_SAME_NAT, /* behind one NAT, which does not help */
 	CAUSE_HAIRPIN, /* behind one NAT, which passes it back in */
+	CAUSE_SAME_NET, /* behind one NAT, in one network */
+	CAUSE_SAME_ADDRESS, /* behind one NAT, with one private address: in
+			     * two networks; it does not help */
 	CAUSE_NO_NAT, /* neither address is translated */
 	CAUSE_OPEN, /* `at` has one endpoint for all and lets all in */
 	CAUSE_STABLE, /* both have one endpoint for all */

@@ -38,6 +38,9 @@ reason_words(enum reason r)
 	    [REASON_NOT_ASKED] = "it was not tried",
 	    [REASON_FILTERED] = "the filter would hide it",
 	    [REASON_BEYOND] = "longer than was tried",
+	    [REASON_ONE_PORT] = "all servers have one port",
+	    [REASON_STOPPED] = "that run was ended before",
+	    [REASON_DISAGREE] = "the servers contradicted each other",
 	};
 
 	return words[r];
@@ -82,6 +85,14 @@ both_words(enum cause c)
 		"both are behind the same NAT, which is not known to pass "
 		"packets back in; direct if their private addresses reach "
 		"each other, else relay",
+	    [CAUSE_SAME_NET] =
+		"both are in the same network behind the same NAT; direct, "
+		"unless it keeps its hosts apart, or these are two networks "
+		"with the same numbers",
+	    [CAUSE_SAME_ADDRESS] =
+		"both have the same private address behind the same NAT, so "
+		"they are in two networks, and it does not pass packets back "
+		"in",
 	    [CAUSE_HAIRPIN] = "both are behind the same NAT, which passes "
 			      "packets to its own outside back in",
 	    [CAUSE_NO_NAT] = "no address is translated, and both send, so "

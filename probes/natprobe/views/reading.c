@@ -270,6 +270,29 @@ read_server(const struct from *f, const json_t *o, bool v6, struct reading *r)
 	r->n_servers++;
 }
 
+/* Only there unless -no-local left it out. */
+static void
+read_local(const struct from *f, struct local *l)
+{
+	const json_t *o = json_object_get(f->o, "local"), *network;
+	const char *text;
+	struct from in;
+	struct ip_prefix prefix;
+
+	if (o == NULL || json_is_null(o))
+		return;
+	in = inside(f, "local");
+	get_endpoint(&in, "address", &l->addr);
+	network = need(&in, "network");
+	if (network == NULL || json_is_null(network))
+		return;
+	text = get_string(&in, "network");
+	if (ip_prefix_parse(&prefix, text, strlen(text)))
+		l->bits = prefix.bits;
+	else
+		refuse(&in, "network", "want a prefix such as 10.0.2.0/24");
+}
+
 static void
 read_family(struct from in, bool v6, struct reading *r)
 {
@@ -282,6 +305,7 @@ read_family(struct from in, bool v6, struct reading *r)
 	v->udp = get_answer(&in, "udp");
 	v->nat = get_answer(&in, "nat");
 	read_mapping(inside(&in, "mapping"), &v->mapping);
+	read_local(&in, &v->local);
 	v->filter.kind = get_word(&part, "verdict", behaviour_word, BEHAVIOURS);
 	v->filter.why = get_why(&part);
 	read_alloc(inside(&in, "ports"), &v->alloc);

@@ -1,9 +1,6 @@
-/*
- * lookup: a host's addresses, within a limit. The system's resolver knows
- * none and cannot be stopped: it runs in a thread that is left behind if it
- * takes too long, with all that it writes to.
- */
+/* lookup: a host's addresses, by a thread for each name. */
 #include <errno.h>
+#include <fcntl.h>
 #include <netdb.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -11,11 +8,10 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "probes/natprobe/relay/relay.h"
-#include "run/loop.h"
+#include "run/lookup.h"
 
 struct lookup_work {
-	char host[RELAY_HOST_MAX];
+	char host[LOOKUP_HOST_MAX];
 	int done[2]; /* a pipe: closed at the writing end when it is over */
 	pthread_t thread;
 	int error;
@@ -34,7 +30,7 @@ resolve(void *arg)
 }
 
 static void
-finish(struct relay_lookup *l)
+finish(struct lookup *l)
 {
 	watch_free(l->watch);
 	timer_free(l->timer);
@@ -44,23 +40,34 @@ finish(struct relay_lookup *l)
 	l->over = true;
 }
 
+static bool
+is_known(const struct lookup *l, const struct addr *a)
+{
+	for (size_t i = 0; i < l->n; i++)
+		if (addr_same_ip(&l->found[i], a))
+			return true;
+	return false;
+}
+
 static void
-take(struct relay_lookup *l, const struct addrinfo *list)
+take(struct lookup *l, const struct addrinfo *list)
 {
 	for (const struct addrinfo *i = list; i != NULL; i = i->ai_next) {
-		struct addr *a = &l->found[i->ai_family == AF_INET6];
+		struct addr a = {.len = i->ai_addrlen};
 
-		if (a->len != 0 || i->ai_addrlen > sizeof(a->u))
+		if (l->n == LOOKUP_FOUND_MAX || i->ai_addrlen > sizeof(a.u) ||
+		    (i->ai_family != AF_INET && i->ai_family != AF_INET6))
 			continue;
-		memcpy(&a->u, i->ai_addr, i->ai_addrlen);
-		a->len = i->ai_addrlen;
+		memcpy(&a.u, i->ai_addr, i->ai_addrlen);
+		if (!is_known(l, &a))
+			l->found[l->n++] = a;
 	}
 }
 
 static void
 on_done(void *arg)
 {
-	struct relay_lookup *l = arg;
+	struct lookup *l = arg;
 	struct lookup_work *w = l->work;
 
 	finish(l);
@@ -80,12 +87,12 @@ on_done(void *arg)
 static void
 on_limit(void *arg)
 {
-	struct relay_lookup *l = arg;
+	struct lookup *l = arg;
 
-	snprintf(l->why, sizeof(l->why), "no answer in %d s",
-	    (int)(RELAY_STEP_US / 1000000));
+	snprintf(l->why, sizeof(l->why), "no answer in %.3g s",
+	    (double)l->limit_us / 1e6);
 	finish(l);
-	relay_lookup_clear(l);
+	lookup_clear(l);
 	l->done(l->arg);
 }
 
@@ -98,7 +105,7 @@ work_new(const char *host)
 	if (w == NULL)
 		return NULL;
 	snprintf(w->host, sizeof(w->host), "%s", host);
-	if (pipe(w->done) == -1) {
+	if (pipe2(w->done, O_CLOEXEC) == -1) {
 		free(w);
 		return NULL;
 	}
@@ -112,10 +119,11 @@ work_new(const char *host)
 }
 
 void
-relay_lookup_start(struct relay_lookup *l, struct loop *loop, const char *host,
-    loop_fn *done, void *arg)
+lookup_start(struct lookup *l, struct loop *loop, const char *host,
+    int64_t limit_us, loop_fn *done, void *arg)
 {
 	l->loop = loop;
+	l->limit_us = limit_us;
 	l->done = done;
 	l->arg = arg;
 	l->begun = loop_now(loop);
@@ -128,15 +136,15 @@ relay_lookup_start(struct relay_lookup *l, struct loop *loop, const char *host,
 	if (l->watch == NULL || l->timer == NULL) {
 		snprintf(l->why, sizeof(l->why), "%s", strerror(errno));
 		finish(l);
-		relay_lookup_clear(l);
+		lookup_clear(l);
 		return;
 	}
 	watch_on(l->watch, true);
-	timer_set(l->timer, mono_add_us(l->begun, RELAY_STEP_US));
+	timer_set(l->timer, mono_add_us(l->begun, limit_us));
 }
 
 void
-relay_lookup_clear(struct relay_lookup *l)
+lookup_clear(struct lookup *l)
 {
 	watch_free(l->watch);
 	timer_free(l->timer);
@@ -147,4 +155,13 @@ relay_lookup_clear(struct relay_lookup *l)
 		close(l->work->done[0]);
 		l->work = NULL;
 	}
+}
+
+const struct addr *
+lookup_first(const struct lookup *l, bool v6)
+{
+	for (size_t i = 0; i < l->n; i++)
+		if (addr_is_v4(&l->found[i]) == !v6)
+			return &l->found[i];
+	return NULL;
 }
