@@ -22,6 +22,7 @@ PACKAGES   := libevent_core libevent_extra libevent_pthreads openssl libsodium j
 PURE_LIBS   = $(shell $(PKG_CONFIG) --libs libsodium jansson libcrypto)
 RUN_LIBS    = $(shell $(PKG_CONFIG) --libs $(PACKAGES)) -pthread
 LIBS_coordd = $(shell $(PKG_CONFIG) --libs libnghttp2 sqlite3 libzstd)
+LIBS_natprobe += $(shell $(PKG_CONFIG) --libs miniupnpc)
 VERSION    := $(shell git describe --always --dirty 2>/dev/null || echo unknown)
 
 WARNINGS := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes \

@@ -9,6 +9,7 @@
 
 #include <sodium.h>
 
+#include "probes/natprobe/gateway/gateway.h"
 #include "probes/natprobe/natprobe.h"
 #include "probes/natprobe/relay/relay.h"
 #include "probes/natprobe/views/views.h"
@@ -21,6 +22,7 @@ struct natprobe {
 	struct targets targets;
 	struct relay_nodes relay_nodes;
 	struct relays *relays; /* NULL: there are none */
+	struct gateways *gateways; /* NULL: they are not asked */
 	struct loop *loop;
 	struct probe probes[2]; /* IPv4, IPv6 */
 	struct net *nets[2];
@@ -44,11 +46,27 @@ on_stop(void *arg)
 {
 	struct natprobe *n = arg;
 
+	if (n->interrupted)
+		return;
 	n->interrupted = true;
 	for (int v6 = 0; v6 < 2; v6++)
 		if (n->used[v6])
 			engine_stop(&n->probes[v6].engine);
-	loop_stop(n->loop);
+	/* What was mapped at the router is removed first. */
+	if (n->gateways != NULL && gateways_busy(n->gateways))
+		gateways_stop(n->gateways);
+	else
+		loop_stop(n->loop);
+}
+
+static void
+on_gateways(void *arg)
+{
+	struct natprobe *n = arg;
+
+	on_done(n);
+	if (n->interrupted)
+		loop_stop(n->loop);
 }
 
 static bool
@@ -114,16 +132,57 @@ begin_relays(struct natprobe *n)
 	return 0;
 }
 
+static struct gateway_options
+gateway_options_of(const struct natprobe *n)
+{
+	const struct natprobe_conf *c = &n->conf;
+
+	return (struct gateway_options){.ask = c->gateway || c->portmap,
+	    .portmap = c->portmap,
+	    .trace = c->trace};
+}
+
+/* Forks, so it goes before what starts threads. */
+static int
+prepare_gateways(struct natprobe *n)
+{
+	struct gateway_options o = gateway_options_of(n);
+
+	if ((!wanted(n, false) && !wanted(n, true)) || (!o.ask && !o.trace))
+		return 0;
+	n->gateways = gateways_new(n->loop, &o);
+	return n->gateways == NULL ? -1 : 0;
+}
+
+static int
+begin_gateways(struct natprobe *n)
+{
+	for (int v6 = 0; v6 < 2 && n->gateways != NULL; v6++)
+		if (n->used[v6] &&
+		    !gateways_start(n->gateways, v6, &n->probes[v6]))
+			return -1;
+	if (n->gateways == NULL)
+		return 0;
+	gateways_then(n->gateways, on_gateways, n);
+	n->running++;
+	return 0;
+}
+
 static json_t *
 result_of(struct natprobe *n)
 {
 	static const char *const names[] = {"ipv4", "ipv6"};
-	json_t *r = result_new(&n->conf, (int64_t)time(NULL));
+	json_t *r = result_new(&n->conf, (int64_t)time(NULL)), *family;
 
-	for (int v6 = 0; v6 < 2; v6++)
-		if (n->used[v6])
-			json_object_set_new(r, names[v6],
-			    result_family(&n->probes[v6], &n->targets));
+	for (int v6 = 0; v6 < 2; v6++) {
+		if (!n->used[v6])
+			continue;
+		family = result_family(&n->probes[v6], &n->targets);
+		if (n->gateways != NULL)
+			gateway_results_add(
+			    family, n->gateways, &n->probes[v6]);
+		json_object_set_new(r, names[v6], family);
+	}
 	if (n->relays != NULL)
 		relay_results_add(r, n->relays);
 	json_object_set_new(r, "complete", json_boolean(!n->interrupted));
@@ -209,11 +268,13 @@ probe_all(struct natprobe *n)
 		fprintf(stderr, "natprobe: event loop: %s\n", strerror(errno));
 		return STATUS_USAGE;
 	}
-	if (begin_relays(n) == -1)
+	if (prepare_gateways(n) == -1 || begin_relays(n) == -1)
 		return STATUS_USAGE;
 	for (int v6 = 0; v6 < 2; v6++)
 		if (wanted(n, v6) && begin_family(n, v6) == -1)
 			return STATUS_USAGE;
+	if (begin_gateways(n) == -1)
+		return STATUS_USAGE;
 	if (n->running == 0) {
 		fprintf(stderr,
 		    "natprobe: no way to any server: is the network up?\n");
@@ -232,12 +293,14 @@ probe_all(struct natprobe *n)
 static int
 dry_all(const struct natprobe *n)
 {
+	struct gateway_options g = gateway_options_of(n);
 	struct probe_options o;
 
 	for (int v6 = 0; v6 < 2; v6++)
 		if (wanted(n, v6)) {
 			o = options_of(n, v6);
 			dry_print(&n->targets, v6, &o, stdout);
+			gateway_dry_print(&g, v6, &n->targets.v[v6][0], stdout);
 		}
 	relay_dry_print(&n->relay_nodes, stdout);
 	return 0;
@@ -302,6 +365,7 @@ main(int argc, char **argv)
 	if (sodium_init() == -1)
 		return STATUS_USAGE;
 	status = run(&n, argc, argv);
+	gateways_free(n.gateways);
 	for (int v6 = 0; v6 < 2; v6++) {
 		net_free(n.nets[v6]);
 		if (n.used[v6])

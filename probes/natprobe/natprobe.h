@@ -7,6 +7,7 @@
  *   nat/        the questions to STUN servers, PURE; probe.h is their map
  *   net.c       their sockets: does what nat/probe says
  *   relay/      beside it: the relays; relay.h is a map
+ *   gateway/    beside it: the router, and the way; gateway.h is a map
  *   dry.c       -n: what a run would send
  *   result.c    the result as JSON (docs/natprobe.md)
  *   words.c     the same for people
@@ -39,6 +40,7 @@ struct natprobe_conf {
 	char *json; /* a file, "-" for standard output, "" for none */
 	bool quiet, relays;
 	bool lifetime, refresh, hairpin;
+	bool gateway, portmap, trace;
 	int64_t ttl_max_us, ttl_resolution_us;
 	int64_t rate;
 	int family; /* enum family */
