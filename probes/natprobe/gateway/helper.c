@@ -21,7 +21,7 @@ struct helper {
 	struct timer *timer;
 	helper_fn *fn;
 	void *arg;
-	bool maps, said_end;
+	bool maps, told, said_end;
 };
 
 static void
@@ -129,7 +129,10 @@ helper_ask(struct helper *h, const struct igd_job *job, int64_t limit_us,
 void
 helper_remove(struct helper *h)
 {
-	(void)send(h->fd, "r", 1, MSG_NOSIGNAL);
+	/* Once: what it leaves unread would take its last report away. */
+	if (!h->told)
+		(void)send(h->fd, "r", 1, MSG_NOSIGNAL);
+	h->told = true;
 }
 
 /* Nobody waits for one that still has a mapping to remove. */
