@@ -128,6 +128,14 @@ struct verdict_collision {
 	enum reason why;
 };
 
+/* What gateway/ finds out; judge() leaves it unknown. */
+struct verdict_router {
+	enum answer mapping_works; /* a port that it opened was reached */
+	unsigned nats; /* in line, at least; 0: none, or not known */
+	bool guessed; /* with low confidence */
+	enum answer carrier; /* one of them is a carrier's */
+};
+
 struct verdicts {
 	enum answer udp; /* does any UDP get through */
 	enum answer nat;
@@ -139,6 +147,7 @@ struct verdicts {
 	struct verdict_hairpin hairpin;
 	struct verdict_life life[3]; /* by enum life_class */
 	struct verdict_refresh refresh;
+	struct verdict_router router;
 };
 
 /* Of what the run knows so far. */
