@@ -22,6 +22,7 @@ PACKAGES   := libevent_core libevent_extra libevent_pthreads openssl libsodium j
 PURE_LIBS   = $(shell $(PKG_CONFIG) --libs libsodium jansson libcrypto)
 RUN_LIBS    = $(shell $(PKG_CONFIG) --libs $(PACKAGES)) -pthread
 LIBS_coordd = $(shell $(PKG_CONFIG) --libs libnghttp2 sqlite3 libzstd)
+LIBS_natprobe += $(shell $(PKG_CONFIG) --libs miniupnpc)
 VERSION    := $(shell git describe --always --dirty 2>/dev/null || echo unknown)
 
 WARNINGS := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
@@ -135,6 +136,8 @@ UNIT_OBJS_check_test    := stund/check.o \
 UNIT_OBJS_answer_test   := coordctl/answer.o
 UNIT_OBJS_pair_test     := stund/pair.o
 UNIT_OBJS_relay_talk_test := $(patsubst %,probes/natprobe/relay/%.o,talk row)
+UNIT_OBJS_gateway_pcp_test := probes/natprobe/gateway/pcp.o
+UNIT_OBJS_gateway_ssdp_test := probes/natprobe/gateway/ssdp.o
 SIM_OBJS_relay_test     := tests/sim/simio.o \
 	$(patsubst %,relayd/%.o,client web deliver worker session queue peers pages mail pool stats access) \
 	$(patsubst %,lib/run/%.o,log addr metrics version)
@@ -166,6 +169,8 @@ SIM_OBJS_natprobe_test   := tests/sim/natworld.o $(NATPROBE_PURE) \
 UNIT_OBJS_natprobe_live_test := $(patsubst %,probes/natprobe/live/%.o,view words) \
 	$(NATPROBE_PURE)
 UNIT_OBJS_natprobe_limit_test := probes/natprobe/limit.o
+UNIT_OBJS_gateway_hops_test := $(patsubst %,probes/natprobe/gateway/%.o,hops nats) \
+	$(NATPROBE_PURE)
 UNIT_OBJS_predict_test   := probes/natprobe/views/predict.o $(NATPROBE_PURE)
 units: $(UNITS)
 sims: $(SIMS)
@@ -189,6 +194,7 @@ FUZZ_OBJS_answer_fuzz       := coordctl/answer.o
 FUZZ_OBJS_check_fuzz        := $(UNIT_OBJS_check_test)
 FUZZ_OBJS_pair_fuzz         := stund/pair.o
 FUZZ_OBJS_relay_talk_fuzz   := probes/natprobe/relay/talk.o
+FUZZ_OBJS_gateway_fuzz      := $(patsubst %,probes/natprobe/gateway/%.o,pcp ssdp)
 FUZZ_OBJS_policy_fuzz       := $(POLICY_OBJS)
 FUZZ_OBJS_wire_fuzz         := coordd/wire.o tests/sim/mapview.o
 FUZZ_OBJS_conf_file_fuzz    := lib/run/conf.o lib/run/conf_value.o lib/run/addr.o

@@ -38,6 +38,14 @@ static const struct conf_option table[] = {
 	{"hairpin", CONF_BOOL, AT(hairpin), "false", 0, 0, NULL,
 	    "send packets to this NAT's own outside; some firewalls take "
 	    "that for an attack"},
+	{"gateway", CONF_BOOL, AT(gateway), "true", 0, 0, NULL,
+	    "ask this network's router what it can do, by PCP, NAT-PMP and "
+	    "UPnP; changes nothing"},
+	{"portmap", CONF_BOOL, AT(portmap), "false", 0, 0, NULL,
+	    "have it open a port by each of these, see whether that works, "
+	    "and have it removed"},
+	{"trace", CONF_BOOL, AT(trace), "true", 0, 0, NULL,
+	    "look for the routers and NATs on the way to the server"},
 	{"second-address", CONF_STRING, AT(second_address), "", 0, 0, NULL,
 	    "IP: another address of this host, to see two hosts with one "
 	    "source port"},

@@ -9,6 +9,7 @@
 
 #include <sodium.h>
 
+#include "probes/natprobe/gateway/gateway.h"
 #include "probes/natprobe/live/live.h"
 #include "probes/natprobe/natprobe.h"
 #include "probes/natprobe/relay/relay.h"
@@ -21,6 +22,7 @@ struct natprobe {
 	struct targets targets;
 	struct relay_nodes relay_nodes;
 	struct relays *relays; /* NULL: there are none */
+	struct gateways *gateways; /* NULL: they are not asked */
 	struct loop *loop;
 	struct probe probes[2]; /* IPv4, IPv6 */
 	struct net *nets[2];
@@ -47,11 +49,27 @@ on_done(void *arg)
 static void
 stop(struct natprobe *n, enum cut cut)
 {
+	if (n->cut != CUT_NOT)
+		return;
 	n->cut = cut;
 	for (int v6 = 0; v6 < 2; v6++)
 		if (n->used[v6])
 			probe_stop(&n->probes[v6]);
-	loop_stop(n->loop);
+	/* What was mapped at the router is removed first. */
+	if (n->gateways != NULL && gateways_busy(n->gateways))
+		gateways_stop(n->gateways);
+	else
+		loop_stop(n->loop);
+}
+
+static void
+on_gateways(void *arg)
+{
+	struct natprobe *n = arg;
+
+	on_done(n);
+	if (n->cut != CUT_NOT)
+		loop_stop(n->loop);
 }
 
 static void
@@ -130,10 +148,49 @@ begin_family(struct natprobe *n, bool v6)
 	return 0;
 }
 
+static struct gateway_options
+gateway_options_of(const struct natprobe *n)
+{
+	const struct natprobe_conf *c = &n->conf;
+
+	return (struct gateway_options){.ask = c->gateway || c->portmap,
+	    .portmap = c->portmap,
+	    .trace = c->trace};
+}
+
+/* Forks, so it goes before what starts threads. */
+static int
+prepare_gateways(struct natprobe *n)
+{
+	struct gateway_options o = gateway_options_of(n);
+
+	if (!targets_wanted(&n->targets) || (!o.ask && !o.trace))
+		return 0;
+	n->gateways = gateways_new(n->loop, &o);
+	return n->gateways == NULL ? -1 : 0;
+}
+
+static bool
+begin_gateways(struct natprobe *n)
+{
+	bool good = true;
+
+	if (n->gateways == NULL)
+		return true;
+	for (int v6 = 0; v6 < 2; v6++)
+		if (n->used[v6])
+			good &= gateways_start(n->gateways, v6, &n->probes[v6]);
+	gateways_then(n->gateways, on_gateways, n);
+	n->running++;
+	return good;
+}
+
 static int64_t
 longest_us(const struct natprobe *n)
 {
-	int64_t families = 0, us;
+	int64_t families =
+	    n->conf.portmap ? GATEWAY_PORTMAP_US : GATEWAY_ASK_US;
+	int64_t us;
 	struct probe_options o;
 
 	if (n->conf.max_time_us != 0)
@@ -166,6 +223,8 @@ on_named(void *arg)
 	for (int v6 = 0; v6 < 2; v6++)
 		if (wanted(n, v6) && begin_family(n, v6) == -1)
 			fprintf(stderr, "natprobe: %s\n", strerror(errno));
+	if (!begin_gateways(n))
+		fprintf(stderr, "natprobe: %s\n", strerror(errno));
 	on_done(n);
 }
 
@@ -220,17 +279,21 @@ static json_t *
 result_of(struct natprobe *n)
 {
 	static const char *const names[] = {"ipv4", "ipv6"};
-	json_t *r = result_new(&n->conf, (int64_t)time(NULL));
+	json_t *r = result_new(&n->conf, (int64_t)time(NULL)), *family;
 
 	json_object_set_new(r, "names", result_names(&n->targets));
-	for (int v6 = 0; v6 < 2; v6++)
-		if (n->used[v6])
-			json_object_set_new(r, names[v6],
-			    result_family(&n->probes[v6], &n->targets));
-	for (int v6 = 0; v6 < 2 && !n->conf.no_local; v6++)
-		if (n->used[v6])
-			json_object_set_new(json_object_get(r, names[v6]),
-			    "local", result_local(&n->probes[v6]));
+	for (int v6 = 0; v6 < 2; v6++) {
+		if (!n->used[v6])
+			continue;
+		family = result_family(&n->probes[v6], &n->targets);
+		if (!n->conf.no_local)
+			json_object_set_new(
+			    family, "local", result_local(&n->probes[v6]));
+		if (n->gateways != NULL)
+			gateway_results_add(
+			    family, n->gateways, &n->probes[v6]);
+		json_object_set_new(r, names[v6], family);
+	}
 	if (n->relays != NULL)
 		relay_results_add(r, n->relays);
 	result_add_end(r, n->cut);
@@ -300,7 +363,8 @@ begin(struct natprobe *n)
 	n->began = loop_now(n->loop);
 	begin_live(n);
 	limit_run(n);
-	if (begin_relays(n) == 0 && begin_names(n) == 0)
+	if (prepare_gateways(n) == 0 && begin_relays(n) == 0 &&
+	    begin_names(n) == 0)
 		return 0;
 	fprintf(stderr, "natprobe: memory is short\n");
 	return -1;
@@ -359,6 +423,7 @@ on_dry_named(void *arg)
 static int
 dry_all(struct natprobe *n)
 {
+	struct gateway_options g = gateway_options_of(n);
 	struct probe_options o;
 
 	if ((n->loop = loop_new()) == NULL ||
@@ -371,6 +436,7 @@ dry_all(struct natprobe *n)
 		if (wanted(n, v6)) {
 			o = options_of(n, v6);
 			dry_print(&n->targets, v6, &o, stdout);
+			gateway_dry_print(&g, v6, &n->targets.v[v6][0], stdout);
 		}
 	relay_dry_print(&n->relay_nodes, stdout);
 	printf("all of it within %lld s\n",
@@ -437,6 +503,7 @@ main(int argc, char **argv)
 	if (output_keep_std() == -1 || sodium_init() == -1)
 		return STATUS_USAGE;
 	status = run(&n, argc, argv);
+	gateways_free(n.gateways);
 	for (int v6 = 0; v6 < 2; v6++) {
 		net_free(n.nets[v6]);
 		if (n.used[v6])

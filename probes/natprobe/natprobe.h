@@ -8,6 +8,7 @@
  *   nat/        the questions to STUN servers, PURE; probe.h is their map
  *   net.c       their sockets: does what nat/probe says
  *   relay/      beside it: the relays; relay.h is a map
+ *   gateway/    beside it: the router, and the way; gateway.h is a map
  *   dry.c       -n: what a run would send
  *   live/       what a run says while it goes on; live.h is a map
  *   result.c    the result as JSON (docs/natprobe.md)
@@ -52,6 +53,7 @@ struct natprobe_conf {
 	char *json; /* a file, "-" for standard output, "" for none */
 	bool quiet, relays, no_local;
 	bool lifetime, refresh, hairpin;
+	bool gateway, portmap, trace;
 	int64_t ttl_max_us, ttl_resolution_us;
 	int64_t rate;
 	int64_t max_time_us; /* 0: as long as all of it may take */

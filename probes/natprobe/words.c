@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "probes/natprobe/gateway/gateway.h"
 #include "probes/natprobe/natprobe.h"
 #include "probes/natprobe/relay/relay.h"
 
@@ -317,6 +318,7 @@ print_family(FILE *out, const char *name, const json_t *f)
 	if (strcmp(str(f, "udp"), "no") == 0) {
 		print_line(out, "UDP", "blocked",
 		    "no server answers; only a relay over TCP can help");
+		words_print_gateway(f, out);
 		return;
 	}
 	print_mapping(out, f);
@@ -324,6 +326,7 @@ print_family(FILE *out, const char *name, const json_t *f)
 	print_ports(out, f);
 	print_effects(out, f);
 	print_lifetimes(out, f);
+	words_print_gateway(f, out);
 	print_outlook(out, f);
 }
 

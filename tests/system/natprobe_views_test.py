@@ -190,6 +190,37 @@ def predict_json():
             "fact": "mapping", "at": "a", "why": "one-server-address"}, said
 
 
+def router_facts():
+    """What natprobe -portmap and the way to the servers tell."""
+    def behind(works, count, confidence, carrier, **more):
+        return result("Attic", ipv4=family(
+            "address-and-port-dependent", ip="198.51.100.8", **more,
+            gateway={"mapping_works": works},
+            nats={"count": count, "confidence": confidence,
+                  "carrier": carrier, "evidence": []}))
+    with Folder() as f:
+        done = f.predict(EIM, behind("yes", 1, "high", "no"), "-json")
+        path = json.loads(done.stdout)["ipv4"]
+        assert done.returncode == 0 and path["cause"] == "port-on-demand" \
+            and path["at"] == "b", done
+        done = f.predict(EIM, behind("yes", 1, "high", "no"))
+        assert "B's router opens a port on demand" in done.stdout, done
+        assert f.predict(EIM, behind("no", None, "none", "unknown")
+                         ).returncode == 1
+        one_line(f.predict(EIM, behind("maybe", 1, "high", "no")), 2,
+                 "ipv4.gateway.mapping_works", '"maybe"')
+        one_line(f.predict(EIM, behind("yes", -1, "high", "no")), 2,
+                 "ipv4.nats.count")
+    for r, words in ((behind("no", 2, "high", "yes"), "a carrier&#39;s NAT"),
+                     (behind("no", 2, "high", "unknown"), "Translate addresses once"),
+                     (behind("no", 2, "low", "unknown"), None)):
+        with Folder() as f:
+            f.put_all([r])
+            page = run("report", f.path).stdout
+            for wish in ("a carrier&#39;s NAT", "Translate addresses once"):
+                assert (wish in page) == (wish == words), (wish, words)
+
+
 def one_line(done, status, *words):
     lines = done.stderr.splitlines()
     assert done.returncode == status and len(lines) == 1, done
@@ -442,7 +473,8 @@ def on_paper(b):
         assert abs(size[2] - 595) < 2 and abs(size[3] - 842) < 2, size
 
 
-TESTS = [predict_words, predict_idle, predict_json, hostile_files,
+TESTS = [predict_words, predict_idle, predict_json, router_facts,
+         hostile_files,
          bad_arguments, report_leaves_out, report_takes_newest,
          report_wishes, report_requirements]
 IN_BROWSER = [in_browser, evil_in_browser, on_paper]

@@ -290,6 +290,35 @@ test_one_nat(void)
 }
 
 static void
+test_mapped(void)
+{
+	struct verdicts a = nat(APD, APD, NO), b = nat(APD, APD, NO);
+	struct path p;
+
+	b.router.mapping_works = ANSWER_NO;
+	eq_int(path4(a, b).outcome, OUTCOME_RELAY, "a router that opens none");
+	b.router.mapping_works = ANSWER_YES;
+	p = path4(a, b);
+	ok(p.outcome == OUTCOME_DIRECT && p.cause == CAUSE_MAPPED &&
+		p.at == SITE_B && p.confidence == CONFIDENCE_MEDIUM &&
+		p.guess == 0,
+	    "a port on demand at B: direct, whatever the NATs are");
+	a = nat(BEHAVIOUR_UNKNOWN, BEHAVIOUR_UNKNOWN, ANSWER_UNKNOWN);
+	p = path4(a, b);
+	ok(p.outcome == OUTCOME_DIRECT && p.missing == FACT_NONE,
+	    "and nothing that is not known matters");
+	a = nat(EI, APD, NO);
+	eq_int(path4(a, nat(EI, APD, NO)).cause, CAUSE_STABLE,
+	    "it is no cause where it needs none");
+	a.udp = ANSWER_NO;
+	eq_int(path4(a, b).outcome, OUTCOME_RELAY, "it is UDP, too");
+	a = b;
+	a.mapping.external.port++;
+	eq_int(path4(a, b).outcome, OUTCOME_UNKNOWN,
+	    "behind one NAT it does not help by itself");
+}
+
+static void
 test_doubts(void)
 {
 	struct verdicts a = nat(EI, APD, NO), b = nat(EI, APD, NO);
@@ -382,6 +411,7 @@ main(void)
 	test_missing();
 	test_one_nat();
 	test_local();
+	test_mapped();
 	test_doubts();
 	test_idle();
 	test_families();

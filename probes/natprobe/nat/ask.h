@@ -26,6 +26,7 @@ enum test {
 	TEST_REFRESH = 8, /* unit: socket; step: its packets, in order */
 	TEST_HAIRPIN = 9, /* unit: pair of sockets */
 	TEST_COLLISION = 10, /* unit: pair of sockets */
+	TEST_PORTMAP = 24, /* gateway/mapping.c; unit: which question */
 	TESTS,
 };
 

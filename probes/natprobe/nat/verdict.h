@@ -168,6 +168,14 @@ struct local {
 /* True if a and b are addresses of one network. */
 bool local_same_net(const struct local *a, const struct local *b);
 
+/* What gateway/ finds out; judge() leaves it unknown. */
+struct verdict_router {
+	enum answer mapping_works; /* a port that it opened was reached */
+	unsigned nats; /* in line, at least; 0: none, or not known */
+	bool guessed; /* with low confidence */
+	enum answer carrier; /* one of them is a carrier's */
+};
+
 struct verdicts {
 	enum answer udp; /* does any UDP get through */
 	enum answer nat;
@@ -180,6 +188,7 @@ struct verdicts {
 	struct verdict_hairpin hairpin;
 	struct verdict_life life[3]; /* by enum life_class */
 	struct verdict_refresh refresh;
+	struct verdict_router router;
 };
 
 /* judge_server.c: 1 << enum finding of the i-th server, m being the mapping's

@@ -278,6 +278,22 @@ wish_mapping(struct list *l, const struct verdicts *v)
 		    "from one external address (RFC 4787 REQ-2).");
 }
 
+static void
+wish_nats(struct list *l, const struct verdict_router *r)
+{
+	if (r->carrier == ANSWER_YES)
+		add(l,
+		    "Give this network a public IPv4 address, or IPv6: it is "
+		    "behind a carrier's NAT (100.64.0.0/10), shared with "
+		    "strangers, in which nobody here can open a port.");
+	else if (r->nats > 1 && !r->guessed)
+		add(l,
+		    "Translate addresses once: at least two NATs are in line "
+		    "here, so the strictest of both decides, and a port that "
+		    "is opened at the inner one is of no use. Let the inner "
+		    "one route, or give it a public address.");
+}
+
 size_t
 wishes(const struct reading *r, bool v6, struct wish w[static WISHES_MAX])
 {
@@ -292,6 +308,7 @@ wishes(const struct reading *r, bool v6, struct wish w[static WISHES_MAX])
 	}
 	wish_mapping(&l, v);
 	wish_life(&l, v);
+	wish_nats(&l, &v->router);
 	if (v->refresh.outbound == ANSWER_NO)
 		add(&l,
 		    "Let packets from inside refresh a mapping (RFC 4787 "

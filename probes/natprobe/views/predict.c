@@ -343,6 +343,24 @@ confidence_of(
 	return CONFIDENCE_HIGH;
 }
 
+/* A port that the router opened on demand was reached from outside. Then that
+ * site is as one that is open to all, if its clients ask for it. */
+static void
+predict_mapped(struct path *p, const struct verdicts *const v[static SITES])
+{
+	for (int at = SITE_A; at < SITES; at++)
+		if (v[at]->router.mapping_works == ANSWER_YES &&
+		    p->outcome != OUTCOME_DIRECT) {
+			p->outcome = OUTCOME_DIRECT;
+			p->cause = CAUSE_MAPPED;
+			p->confidence = CONFIDENCE_MEDIUM;
+			p->at = at;
+			p->missing = FACT_NONE;
+			p->why = REASON_NONE;
+			p->guess = 0;
+		}
+}
+
 /* ---- how long ---- */
 
 /* From when to when it may end, seconds; high 0: not known. A stream's time
@@ -433,6 +451,8 @@ predict_path(struct path *p, const struct verdicts *const v[static SITES])
 		explain_missing(p, v);
 	if (one_nat(v[SITE_A], v[SITE_B]))
 		predict_one_nat(p, v);
+	else
+		predict_mapped(p, v);
 	predict_idle(p, v);
 }
 
@@ -495,6 +515,7 @@ cause_name(enum cause c)
 	    [CAUSE_LEARNED] = "port-learned",
 	    [CAUSE_EARLY] = "early-packet-harms",
 	    [CAUSE_EARLY_BOTH] = "early-packet-harms-both",
+	    [CAUSE_MAPPED] = "port-on-demand",
 	    [CAUSE_DEPENDENT] = "mapping-depends",
 	    [CAUSE_DEPENDENT_BOTH] = "both-mappings-depend",
 	};

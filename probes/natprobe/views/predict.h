@@ -38,6 +38,7 @@ enum cause {
 			     * two networks; it does not help */
 	CAUSE_NO_NAT, /* neither address is translated */
 	CAUSE_OPEN, /* `at` has one endpoint for all and lets all in */
+	CAUSE_MAPPED, /* the router of `at` opens a port on demand */
 	CAUSE_STABLE, /* both have one endpoint for all */
 	CAUSE_LEARNED, /* the filter of `at` lets the other's new port in */
 	CAUSE_EARLY, /* an early packet changes the mapping at `at` */

@@ -132,6 +132,13 @@ cause_words(
 		    "everybody in",
 		    at);
 		break;
+	case CAUSE_MAPPED:
+		text_fmt(t,
+		    "%s's router opens a port on demand (PCP, NAT-PMP or "
+		    "UPnP), as Tailscale's clients ask for, and packets from "
+		    "outside came in by it",
+		    at);
+		break;
 	case CAUSE_LEARNED:
 		text_fmt(t,
 		    "%s's filter lets %s's unforeseen port in, and %s answers "

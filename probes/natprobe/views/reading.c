@@ -248,6 +248,24 @@ read_lives(struct from in, struct verdicts *v)
 	v->refresh.why = get_why(&refresh);
 }
 
+/* Not there in results of a run without these questions. */
+static void
+read_router(const struct from *f, struct verdict_router *r)
+{
+	struct from in;
+
+	if (json_object_get(f->o, "gateway") != NULL) {
+		in = inside(f, "gateway");
+		r->mapping_works = get_answer(&in, "mapping_works");
+	}
+	if (json_object_get(f->o, "nats") != NULL) {
+		in = inside(f, "nats");
+		r->nats = get_count(&in, "count");
+		r->carrier = get_answer(&in, "carrier");
+		r->guessed = strcmp(get_string(&in, "confidence"), "low") == 0;
+	}
+}
+
 static void
 read_server(const struct from *f, const json_t *o, bool v6, struct reading *r)
 {
@@ -320,6 +338,7 @@ read_family(struct from in, bool v6, struct reading *r)
 	    get_word(&part, "verdict", hairpin_word, HAIRPIN_INTERNAL + 1);
 	v->hairpin.why = get_why(&part);
 	read_lives(inside(&in, "lifetime"), v);
+	read_router(&in, &v->router);
 	if (servers != NULL && !json_is_array(servers))
 		refuse(&in, "servers", "want an array");
 	json_array_foreach(servers, i, s) read_server(&in, s, v6, r);

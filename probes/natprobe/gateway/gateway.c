@@ -1,0 +1,116 @@
+/* gateway: what is asked of the router and the way, for both families. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "probes/natprobe/gateway/gateway.h"
+
+struct gateways *
+gateways_new(struct loop *l, const struct gateway_options *options)
+{
+	struct gateways *g = calloc(1, sizeof(*g));
+
+	if (g == NULL)
+		return NULL;
+	g->loop = l;
+	g->options = *options;
+	/* Without it there is no UPnP; the rest goes on. */
+	if (options->ask)
+		g->helper = helper_new(l);
+	return g;
+}
+
+static void
+on_part(void *arg)
+{
+	struct gateways *g = arg;
+
+	if (--g->running == 0)
+		g->done(g->arg);
+}
+
+void
+gateways_then(struct gateways *g, loop_fn *done, void *arg)
+{
+	g->done = done;
+	g->arg = arg;
+}
+
+bool
+gateways_busy(const struct gateways *g)
+{
+	return g->running > 0;
+}
+
+bool
+gateways_start(struct gateways *g, bool v6, const struct probe *probe)
+{
+	struct router_options o = {.portmap = g->options.portmap};
+
+	if (g->options.ask) {
+		if (!router_start(&g->routers[v6], g->loop, probe,
+			&probe->servers[0].addr, &o, v6 ? NULL : g->helper,
+			on_part, g))
+			return false;
+		g->running++;
+	}
+	if (g->options.trace) {
+		if (!trace_start(&g->traces[v6], g->loop, probe, on_part, g))
+			return false;
+		g->running++;
+	}
+	return true;
+}
+
+void
+gateways_stop(struct gateways *g)
+{
+	for (int v6 = 0; v6 < 2; v6++) {
+		trace_stop(&g->traces[v6]);
+		router_stop(&g->routers[v6]);
+	}
+}
+
+void
+gateways_free(struct gateways *g)
+{
+	if (g == NULL)
+		return;
+	for (int v6 = 0; v6 < 2; v6++) {
+		router_clear(&g->routers[v6]);
+		trace_clear(&g->traces[v6]);
+	}
+	helper_free(g->helper);
+	free(g);
+}
+
+void
+gateway_dry_print(const struct gateway_options *o, bool v6,
+    const struct stun_addr *server, FILE *out)
+{
+	char text[ADDR_TEXT_MAX];
+	struct route route;
+	struct ip to;
+
+	memcpy(to.b, server->ip, sizeof(to.b));
+	if (o->trace)
+		fprintf(out,
+		    "  %-22s %5d packets, with a time to live of 1 to %d or to "
+		    "a closed port\n",
+		    "routers on the way", HOPS_PACKETS, HOPS_MAX);
+	if (!o->ask || !route_find(&route, &to))
+		return;
+	fprintf(out, "  %-22s %5d packets to %s port %d: PCP%s\n",
+	    "this network's router", PCP_SENDS * (v6 ? 1 : 2),
+	    addr_ip_text(&route.router, text), PCP_PORT,
+	    v6 ? "" : " and NAT-PMP");
+	if (!v6)
+		fprintf(out,
+		    "  %-22s %5d packets to it and to %s port %d: UPnP; then "
+		    "its description by HTTP\n",
+		    "", 2 * (SSDP_DEVICES + 1), SSDP_GROUP, SSDP_PORT);
+	if (o->portmap)
+		fprintf(out,
+		    "  %-22s by each of these, if it is spoken: a UDP port for "
+		    "%d s, removed again\n",
+		    "a mapping", PCP_LIFETIME_S);
+}
