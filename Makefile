@@ -5,6 +5,7 @@
 #   make test       every test tier          make bench   beside the peers
 #   make asan tsan  tiers under sanitizers   make fuzz    FUZZ_SECONDS= each
 #   make cov        coverage, as text        make nightly test, long ones, fuzz
+#   make natprobe-static            one file, to be copied to any Linux
 #   make natlab     a shell among NATs; TOPOLOGY= NATS=
 #   make format lint layers                  make reformat rewrites the code
 #   make install DESTDIR= PREFIX=            make clean
@@ -82,12 +83,23 @@ $(O)/coordd/page_asset.o: $(wildcard coordd/page/*)
 # A program is all .c files of its folder and of what lies in it; probes lie
 # in probes/.
 folder = $(or $(wildcard probes/$(1)),$(1))
+parts = $(patsubst %.c,$(O)/%.o,$(wildcard $(addprefix $(call folder,$(1)),/*.c /*/*.c))) $(B)/librun.a $(B)/libpure.a
 define program
-$(B)/$(1): $(patsubst %.c,$(O)/%.o,$(wildcard $(addprefix $(call folder,$(1)),/*.c /*/*.c))) $(B)/librun.a $(B)/libpure.a
+$(B)/$(1): $(call parts,$(1))
 	$$(call SAID,LINK )
 	$$(Q)$$(CC) $$(LDFLAGS) -o $$@ $$^ $$(LIBS_$(1)) $$(RUN_LIBS) $$(LDLIBS)
 endef
 $(foreach p,$(PROGRAMS),$(eval $(call program,$(p))))
+
+# natprobe without shared libraries, glibc's included. -lpcap wants libdbus.
+STATIC := $(B)/natprobe-static
+STATIC_LIBS = $(LIBS_natprobe) $(if $(filter -lpcap,$(LIBS_natprobe)),-ldbus-1) \
+	$(shell $(PKG_CONFIG) --static --libs $(filter-out libseccomp,$(PACKAGES)))
+natprobe-static: $(STATIC)
+$(STATIC): $(call parts,natprobe) $(O)/deploy/static/sd.o
+	$(call SAID,LINK )
+	$(Q)$(CC) $(filter-out -pie,$(LDFLAGS)) -static-pie -s -Wl,--no-warnings -o $@ \
+		$(filter %.o,$^) $(filter %.a,$^) $(STATIC_LIBS)
 
 # Unit and sim tests: one program per file. They link the pure library alone;
 # a test of anything else lists its objects here, which is its dependency audit.
@@ -174,7 +186,7 @@ UNIT_OBJS_gateway_hops_test := $(patsubst %,probes/natprobe/gateway/%.o,hops nat
 UNIT_OBJS_predict_test   := probes/natprobe/views/predict.o $(NATPROBE_PURE)
 units: $(UNITS)
 sims: $(SIMS)
-everything: all units sims loads natemu
+everything: all units sims loads natemu $(if $(filter release,$(VARIANT)),natprobe-static)
 
 .SECONDEXPANSION:
 $(B)/tests/unit/%: $(O)/tests/unit/%.o $$(addprefix $(O)/,$$(UNIT_OBJS_$$*)) $(B)/libpure.a
@@ -310,6 +322,6 @@ clean:
 
 -include $(shell find $(B) -name '*.d' 2>/dev/null)
 FORCE:
-.PHONY: all units sims loads natemu natlab everything fuzzers peers run test asan tsan cov fuzz \
+.PHONY: all natprobe-static units sims loads natemu natlab everything fuzzers peers run test asan tsan cov fuzz \
 	nightly bench format reformat layers lint lint-text lint-c lint-go \
 	install clean FORCE
