@@ -175,7 +175,7 @@ begin_gateways(struct natprobe *n)
 {
 	bool good = true;
 
-	if (n->gateways == NULL)
+	if (n->gateways == NULL || (!n->used[0] && !n->used[1]))
 		return true;
 	for (int v6 = 0; v6 < 2; v6++)
 		if (n->used[v6])
