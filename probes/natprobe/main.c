@@ -11,6 +11,7 @@
 
 #include "probes/natprobe/natprobe.h"
 #include "probes/natprobe/relay/relay.h"
+#include "probes/natprobe/tcp/tcp.h"
 #include "probes/natprobe/views/views.h"
 #include "run/file.h"
 #include "run/loop.h"
@@ -24,6 +25,8 @@ struct natprobe {
 	struct loop *loop;
 	struct probe probes[2]; /* IPv4, IPv6 */
 	struct net *nets[2];
+	struct calls calls[2];
+	struct tcp_net *tcps[2]; /* NULL: not over TCP */
 	bool used[2];
 	unsigned running;
 	bool interrupted;
@@ -46,8 +49,10 @@ on_stop(void *arg)
 
 	n->interrupted = true;
 	for (int v6 = 0; v6 < 2; v6++)
-		if (n->used[v6])
+		if (n->used[v6]) {
 			engine_stop(&n->probes[v6].engine);
+			calls_stop(&n->calls[v6]);
+		}
 	loop_stop(n->loop);
 }
 
@@ -83,6 +88,32 @@ options_of(const struct natprobe *n, bool v6)
 	    .rate = (unsigned)c->rate};
 }
 
+/* The same options, as far as they are about TCP. */
+static struct probe_options
+tcp_options_of(const struct natprobe *n, bool v6)
+{
+	struct probe_options o = options_of(n, v6);
+
+	o.lifetime = n->conf.tcp_lifetime;
+	return o;
+}
+
+static int
+begin_tcp(struct natprobe *n, bool v6, const uint8_t *seed)
+{
+	struct probe_options o = tcp_options_of(n, v6);
+
+	if (!n->conf.tcp)
+		return 0;
+	calls_init(&n->calls[v6], &o, n->targets.v[v6], n->targets.n[v6], seed,
+	    loop_now(n->loop));
+	n->tcps[v6] = tcp_net_new(n->loop, &n->calls[v6], on_done, n);
+	if (n->tcps[v6] == NULL)
+		return -1;
+	n->running++;
+	return 0;
+}
+
 static int
 begin_family(struct natprobe *n, bool v6)
 {
@@ -98,7 +129,8 @@ begin_family(struct natprobe *n, bool v6)
 	if (n->nets[v6] == NULL)
 		return -1;
 	n->running++;
-	return 0;
+	randombytes_buf(seed, sizeof(seed));
+	return begin_tcp(n, v6, seed);
 }
 
 static int
@@ -120,10 +152,17 @@ result_of(struct natprobe *n)
 	static const char *const names[] = {"ipv4", "ipv6"};
 	json_t *r = result_new(&n->conf, (int64_t)time(NULL));
 
-	for (int v6 = 0; v6 < 2; v6++)
-		if (n->used[v6])
-			json_object_set_new(r, names[v6],
-			    result_family(&n->probes[v6], &n->targets));
+	for (int v6 = 0; v6 < 2; v6++) {
+		json_t *f;
+
+		if (!n->used[v6])
+			continue;
+		f = result_family(&n->probes[v6], &n->targets);
+		if (n->tcps[v6] != NULL)
+			json_object_set_new(
+			    f, "tcp", tcp_result(&n->calls[v6], &n->targets));
+		json_object_set_new(r, names[v6], f);
+	}
 	if (n->relays != NULL)
 		relay_results_add(r, n->relays);
 	json_object_set_new(r, "complete", json_boolean(!n->interrupted));
@@ -229,6 +268,22 @@ probe_all(struct natprobe *n)
 	return status;
 }
 
+static void
+dry_tcp(const struct natprobe *n, bool v6)
+{
+	struct probe_options o = tcp_options_of(n, v6);
+	static const uint8_t seed[ENGINE_SEED_LEN];
+	struct mono now = {1};
+	struct calls c;
+
+	if (!n->conf.tcp)
+		return;
+	calls_init(&c, &o, n->targets.v[v6], n->targets.n[v6], seed, now);
+	calls_plan_most(&c, now);
+	tcp_dry_print(&c, stdout);
+	calls_clear(&c);
+}
+
 static int
 dry_all(const struct natprobe *n)
 {
@@ -238,6 +293,7 @@ dry_all(const struct natprobe *n)
 		if (wanted(n, v6)) {
 			o = options_of(n, v6);
 			dry_print(&n->targets, v6, &o, stdout);
+			dry_tcp(n, v6);
 		}
 	relay_dry_print(&n->relay_nodes, stdout);
 	return 0;
@@ -304,8 +360,10 @@ main(int argc, char **argv)
 	status = run(&n, argc, argv);
 	for (int v6 = 0; v6 < 2; v6++) {
 		net_free(n.nets[v6]);
+		tcp_net_free(n.tcps[v6]);
 		if (n.used[v6])
 			probe_clear(&n.probes[v6]);
+		calls_clear(&n.calls[v6]);
 	}
 	relays_free(n.relays);
 	relay_nodes_clear(&n.relay_nodes);

@@ -7,6 +7,7 @@
  *   nat/        the questions to STUN servers, PURE; probe.h is their map
  *   net.c       their sockets: does what nat/probe says
  *   relay/      beside it: the relays; relay.h is a map
+ *   tcp/        beside it: the same questions over TCP; tcp.h is a map
  *   dry.c       -n: what a run would send
  *   result.c    the result as JSON (docs/natprobe.md)
  *   words.c     the same for people
@@ -39,6 +40,7 @@ struct natprobe_conf {
 	char *json; /* a file, "-" for standard output, "" for none */
 	bool quiet, relays;
 	bool lifetime, refresh, hairpin;
+	bool tcp, tcp_lifetime;
 	int64_t ttl_max_us, ttl_resolution_us;
 	int64_t rate;
 	int family; /* enum family */
@@ -87,9 +89,14 @@ json_t *result_family(const struct probe *p, const struct targets *t);
 
 /* words.c. What the result says, for people. */
 void words_print(const json_t *result, FILE *out);
+/* A reason of the result, and what would help. */
+const char *reason_meaning(const char *why);
 
 /* An address as text, "192.0.2.1:5" or "[2001:db8::1]:5"; JSON null if its
  * port is 0. */
 json_t *json_of_addr(const struct stun_addr *a);
+json_t *json_of_reason(enum reason r);
+json_t *json_of_mapping(const struct verdict_mapping *v);
+json_t *json_of_life(const struct verdict_life *v);
 
 #endif

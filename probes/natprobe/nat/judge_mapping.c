@@ -11,13 +11,6 @@
  * mapping, or two random ports that happen to be the same. */
 #define AGREE_OF_4 3
 
-/* Does the mapping change with ...? */
-struct dependence {
-	enum answer ip; /* another address, same port */
-	enum answer port; /* same address, another port */
-	enum answer both; /* another address and port */
-};
-
 static const struct ask *
 answered(const struct probe *p, unsigned unit, unsigned place)
 {
@@ -37,8 +30,9 @@ note(enum answer *d, bool changed)
 		*d = ANSWER_NO;
 }
 
-static void
-compare(struct dependence *d, const struct ask *a, const struct ask *b)
+void
+dependence_note(
+    struct dependence *d, const struct seen *a, const struct seen *b)
 {
 	bool changed = !stun_addr_same(&a->mapped, &b->mapped);
 
@@ -50,8 +44,8 @@ compare(struct dependence *d, const struct ask *a, const struct ask *b)
 		note(&d->both, changed);
 }
 
-static enum behaviour
-classify(const struct dependence *d)
+enum behaviour
+dependence_kind(const struct dependence *d)
 {
 	if (d->ip == ANSWER_NO && d->port == ANSWER_NO)
 		return BEHAVIOUR_EI;
@@ -90,14 +84,15 @@ judge_unit(const struct probe *p, unsigned unit, struct verdict_mapping *v)
 		for (unsigned j = i + 1; j < PROBE_PLACES; j++) {
 			if ((b = answered(p, unit, j)) == NULL)
 				continue;
-			compare(&d, a, b);
+			dependence_note(&d, &(struct seen){a->to, a->mapped},
+			    &(struct seen){b->to, b->mapped});
 			v->pool_varies |=
 			    !stun_addr_same_ip(&a->mapped, &b->mapped);
 		}
 	}
 	if (n > 0 && local)
 		return BEHAVIOUR_NONE;
-	return classify(&d);
+	return dependence_kind(&d);
 }
 
 static enum reason
@@ -116,31 +111,40 @@ why_unknown(const struct probe *p)
 	return p->has_place[PLACE_AP] ? REASON_ALTERNATE_SILENT : REASON_LOSS;
 }
 
+void
+mapping_vote(struct verdict_mapping *v, enum reason why)
+{
+	enum behaviour most = BEHAVIOUR_UNKNOWN, b;
+
+	for (b = BEHAVIOUR_NONE; b < BEHAVIOURS; b++) {
+		v->units += v->counts[b];
+		if (v->counts[b] > 0 &&
+		    (most == BEHAVIOUR_UNKNOWN ||
+			v->counts[b] > v->counts[most]))
+			most = b;
+	}
+	/* Sockets of which a packet was lost say less, not otherwise. */
+	if (v->units == 0) {
+		v->why = why;
+		return;
+	}
+	v->agree = v->counts[most];
+	if (v->agree * 4 >= v->units * AGREE_OF_4)
+		v->kind = most;
+	else {
+		v->kind = BEHAVIOUR_MIXED;
+		v->why = REASON_VARIES;
+	}
+}
+
 struct verdict_mapping
 judge_mapping(const struct probe *p)
 {
 	struct verdict_mapping v = {.kind = BEHAVIOUR_UNKNOWN};
-	enum behaviour most = BEHAVIOUR_UNKNOWN, b;
 
-	for (unsigned u = 0; u < MAPPING_UNITS; u++) {
-		b = judge_unit(p, u, &v);
-		v.counts[b]++;
-		v.units += b != BEHAVIOUR_UNKNOWN;
-	}
-	for (b = BEHAVIOUR_NONE; b < BEHAVIOURS; b++)
-		if (v.counts[b] > v.counts[most] || most == BEHAVIOUR_UNKNOWN)
-			most = v.counts[b] > 0 ? b : most;
-	/* Sockets of which a packet was lost say less, not otherwise. */
-	v.agree = v.counts[most];
-	if (v.units == 0) {
-		v.why = why_unknown(p);
-		v.agree = 0;
-	} else if (v.agree * 4 >= v.units * AGREE_OF_4)
-		v.kind = most;
-	else {
-		v.kind = BEHAVIOUR_MIXED;
-		v.why = REASON_VARIES;
-	}
+	for (unsigned u = 0; u < MAPPING_UNITS; u++)
+		v.counts[judge_unit(p, u, &v)]++;
+	mapping_vote(&v, why_unknown(p));
 	return v;
 }
 
