@@ -131,8 +131,7 @@ print_life(FILE *out, const char *name, const json_t *v)
 	char text[80];
 
 	if (*str(v, "why") != '\0' && alive == 0) {
-		print_line(
-		    out, name, "unknown", reason_meaning(str(v, "why")));
+		print_line(out, name, "unknown", reason_meaning(str(v, "why")));
 		return;
 	}
 	if (dead > 0)

@@ -149,8 +149,7 @@ call_finish(struct call *k, enum call_end end, struct mono now)
 
 /* delay_ms 0: none. Every server skips what it does not know of this. */
 static void
-put_question(
-    struct wr *w, const struct stun_txid *txid, uint32_t delay_ms)
+put_question(struct wr *w, const struct stun_txid *txid, uint32_t delay_ms)
 {
 	static const char name[] = "campusnet natprobe";
 	uint8_t b[4];
@@ -466,8 +465,7 @@ calls_failed(struct calls *c, uint16_t i, enum call_end why, struct mono now)
 }
 
 void
-calls_counted(
-    struct calls *c, uint16_t i, uint64_t segments, struct mono now)
+calls_counted(struct calls *c, uint16_t i, uint64_t segments, struct mono now)
 {
 	struct call *k = &c->v[i];
 	struct mono late_at = mono_add_us(pause_end(k), -LATE_US);
@@ -526,8 +524,8 @@ idler_answered(struct calls *c, struct call *k, struct mono now)
 		call_finish(k, CALL_DIED, now);
 	} else {
 		if (k->by_server)
-			k->age_s = k->hold_ms / 1e3 -
-			    (double)c->rtt_us / 1e6 - ACK_S;
+			k->age_s =
+			    k->hold_ms / 1e3 - (double)c->rtt_us / 1e6 - ACK_S;
 		call_finish(k, CALL_ANSWERED, now);
 	}
 }
@@ -559,8 +557,8 @@ take_message(struct calls *c, struct call *k, const uint8_t *p, size_t n,
 	if (!mono_is_set(k->asked) || stun_parse(&m, p, n) != STUN_FORM_OK)
 		return;
 	for (int i = 0; i < CALL_ASKS; i++)
-		switch (stun_response_parse(
-		    p, n, &k->txid[i], &mapped, &code)) {
+		switch (
+		    stun_response_parse(p, n, &k->txid[i], &mapped, &code)) {
 		case STUN_RESPONSE_MAPPED:
 			answered(c, k, &m, &mapped, now);
 			return;
@@ -578,16 +576,16 @@ take_message(struct calls *c, struct call *k, const uint8_t *p, size_t n,
 }
 
 void
-calls_input(struct calls *c, uint16_t i, const uint8_t *p, size_t n,
-    struct mono now)
+calls_input(
+    struct calls *c, uint16_t i, const uint8_t *p, size_t n, struct mono now)
 {
 	struct call *k = &c->v[i];
 	enum stun_frame frame = STUN_FRAME_PART;
 	size_t take, len, at;
 
 	while (n > 0 && frame != STUN_FRAME_BAD) {
-		take = sizeof(k->in) - k->in_n < n ? sizeof(k->in) - k->in_n
-						   : n;
+		take =
+		    sizeof(k->in) - k->in_n < n ? sizeof(k->in) - k->in_n : n;
 		memcpy(k->in + k->in_n, p, take);
 		k->in_n += take;
 		p += take;

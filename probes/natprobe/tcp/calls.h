@@ -162,13 +162,12 @@ bool calls_advance(struct calls *c, struct mono now);
 void calls_stop(struct calls *c);
 
 /* local NULL: it could not be opened. */
-void calls_opened(
-    struct calls *c, uint16_t i, const struct stun_addr *local);
+void calls_opened(struct calls *c, uint16_t i, const struct stun_addr *local);
 void calls_connected(struct calls *c, uint16_t i, struct mono now);
 void calls_failed(
     struct calls *c, uint16_t i, enum call_end why, struct mono now);
-void calls_input(struct calls *c, uint16_t i, const uint8_t *p, size_t n,
-    struct mono now);
+void calls_input(
+    struct calls *c, uint16_t i, const uint8_t *p, size_t n, struct mono now);
 /* segments: that have come on this connection so far. */
 void calls_counted(
     struct calls *c, uint16_t i, uint64_t segments, struct mono now);

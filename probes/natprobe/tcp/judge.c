@@ -73,8 +73,8 @@ heard(const struct calls *c, unsigned unit,
 }
 
 static enum behaviour
-judge_unit(const struct calls *c, unsigned unit, struct verdict_tcp *v,
-    bool *liar)
+judge_unit(
+    const struct calls *c, unsigned unit, struct verdict_tcp *v, bool *liar)
 {
 	struct dependence d = {ANSWER_UNKNOWN, ANSWER_UNKNOWN, ANSWER_UNKNOWN};
 	const struct call *k[CALL_PLACES];
@@ -90,8 +90,8 @@ judge_unit(const struct calls *c, unsigned unit, struct verdict_tcp *v,
 			dependence_note(&d,
 			    &(struct seen){k[i]->to, k[i]->mapped},
 			    &(struct seen){k[j]->to, k[j]->mapped});
-			v->mapping.pool_varies |= !stun_addr_same_ip(
-			    &k[i]->mapped, &k[j]->mapped);
+			v->mapping.pool_varies |=
+			    !stun_addr_same_ip(&k[i]->mapped, &k[j]->mapped);
 		}
 	}
 	if (n > 0 && local)
@@ -186,8 +186,7 @@ static bool
 is_controlled(const struct calls *c)
 {
 	for (size_t i = 0; i < c->n; i++)
-		if (c->v[i].use == CALL_CONTROL &&
-		    c->v[i].end == CALL_ANSWERED)
+		if (c->v[i].use == CALL_CONTROL && c->v[i].end == CALL_ANSWERED)
 			return true;
 	return false;
 }
@@ -259,9 +258,8 @@ judge_tcp(const struct calls *c, struct verdict_tcp *v)
 		v->works = ANSWER_YES;
 	else {
 		v->why = why_none_answers(c);
-		v->works =
-		    v->why == REASON_NOT_ASKED || v->why == REASON_LIAR ||
-			v->why == REASON_LOSS
+		v->works = v->why == REASON_NOT_ASKED ||
+			v->why == REASON_LIAR || v->why == REASON_LOSS
 		    ? ANSWER_UNKNOWN
 		    : ANSWER_NO;
 	}

@@ -289,8 +289,7 @@ go(void *arg)
 }
 
 struct tcp_net *
-tcp_net_new(
-    struct loop *l, struct calls *c, void (*done)(void *arg), void *arg)
+tcp_net_new(struct loop *l, struct calls *c, void (*done)(void *arg), void *arg)
 {
 	struct tcp_net *n = calloc(1, sizeof(*n));
 

@@ -222,8 +222,8 @@ add_ladder(struct calls *c, struct mono now)
 {
 	double s;
 
-	for (unsigned rung = 0;
-	     (s = life_rung_s(&c->options, rung)) > 0; rung++) {
+	for (unsigned rung = 0; (s = life_rung_s(&c->options, rung)) > 0;
+	     rung++) {
 		struct call k = {.use = CALL_LIFE,
 		    .unit = (uint16_t)rung,
 		    .port_of = ASK_NONE,
@@ -335,7 +335,7 @@ calls_plan_most(struct calls *c, struct mono now)
 	add_mapping(c, now);
 	if (c->options.lifetime)
 		add_ladder(c, now);
-	for (unsigned i = 0; c->options.lifetime && c->options.refresh &&
-	     i < CALL_KEEPERS; i++)
+	for (unsigned i = 0;
+	     c->options.lifetime && c->options.refresh && i < CALL_KEEPERS; i++)
 		add(c, CALL_KEEPER, i, 0, &c->places[0], now);
 }

@@ -63,8 +63,7 @@ life_json(const struct verdict_tcp *v)
 	json_object_set_new(o, "first_after_pause",
 	    v->life.rungs == 0 ? json_null()
 			       : json_string(v->by_server ? "server" : "host"));
-	json_object_set_new(
-	    o, "when_dead", json_string(dying_name(v->dying)));
+	json_object_set_new(o, "when_dead", json_string(dying_name(v->dying)));
 	json_object_set_new(o, "keepalive",
 	    json_pack("{s:s, s:o}", "refreshes", answer_name(v->keepalive),
 		"why", json_of_reason(v->keepalive_why)));
@@ -114,6 +113,6 @@ tcp_dry_print(const struct calls *c, FILE *out)
 	    CALL_PACKETS, (long long)(c->gap_us / 1000));
 	for (unsigned i = 0; i <= CALL_KEEPER; i++)
 		if (n[i] > 0)
-			fprintf(out, "  %-22s %5u connections\n", names[i],
-			    n[i]);
+			fprintf(
+			    out, "  %-22s %5u connections\n", names[i], n[i]);
 }

@@ -40,9 +40,9 @@ say_mapping(const json_t *tcp, FILE *out)
 	char note[200];
 
 	if (strcmp(str(tcp, "works"), "yes") != 0)
-		line(out, "TCP", strcmp(str(tcp, "works"), "no") == 0
-			? "no server answers"
-			: "unknown",
+		line(out, "TCP",
+		    strcmp(str(tcp, "works"), "no") == 0 ? "no server answers"
+							 : "unknown",
 		    reason_meaning(str(tcp, "why")));
 	else if (strcmp(kind, "none") == 0)
 		line(out, "TCP", "not translated", "");
