@@ -111,6 +111,22 @@ why_unknown(const struct probe *p)
 	return p->has_place[PLACE_AP] ? REASON_ALTERNATE_SILENT : REASON_LOSS;
 }
 
+/* Sockets of which a packet was lost say less, not otherwise: DEPENDENT is
+ * any of the three that it stands for. */
+static bool
+is_sure(const struct verdict_mapping *v, enum behaviour most)
+{
+	unsigned agree = v->counts[most], units = v->units;
+
+	if (most == BEHAVIOUR_AD || most == BEHAVIOUR_APD ||
+	    most == BEHAVIOUR_PD)
+		units -= v->counts[BEHAVIOUR_DEPENDENT];
+	else if (most == BEHAVIOUR_DEPENDENT)
+		agree += v->counts[BEHAVIOUR_AD] + v->counts[BEHAVIOUR_APD] +
+		    v->counts[BEHAVIOUR_PD];
+	return agree * 4 >= units * AGREE_OF_4;
+}
+
 void
 mapping_vote(struct verdict_mapping *v, enum reason why)
 {
@@ -123,13 +139,12 @@ mapping_vote(struct verdict_mapping *v, enum reason why)
 			v->counts[b] > v->counts[most]))
 			most = b;
 	}
-	/* Sockets of which a packet was lost say less, not otherwise. */
 	if (v->units == 0) {
 		v->why = why;
 		return;
 	}
 	v->agree = v->counts[most];
-	if (v->agree * 4 >= v->units * AGREE_OF_4)
+	if (is_sure(v, most))
 		v->kind = most;
 	else {
 		v->kind = BEHAVIOUR_MIXED;

@@ -12,6 +12,8 @@
 /* From the start of a connection to its answer: Linux sends a SYN again after
  * a second, and data after a quarter of one. */
 #define PATIENCE_US (2 * SECOND)
+/* After the first answer, until the second. */
+#define SECOND_US (250 * MS)
 /* A silence that was shorter says nothing. */
 #define BELIEVE_US (1200 * MS)
 /* The pause begins when nothing is under way any more, and is looked at a
@@ -74,7 +76,7 @@ calls_init(struct calls *c, const struct probe_options *options,
 	for (size_t i = 0; i < n && i < PROBE_SERVERS; i++)
 		c->servers[c->n_servers++] = servers[i];
 	c->gap_us = CALL_PACKETS * SECOND / options->rate;
-	c->began = c->free = now;
+	c->began = c->free = c->hang_up = now;
 	c->v = calloc(CALLS_MAX, sizeof(*c->v));
 	if (c->v == NULL)
 		c->bad = true;
@@ -320,7 +322,7 @@ step(struct calls *c, struct call *k, struct mono now, struct call_act *act)
 	case CALL_OVER:
 		break;
 	}
-	call_finish(k, silence(k, now), now);
+	call_finish(k, k->answers != 0 ? CALL_ANSWERED : silence(k, now), now);
 	return false;
 }
 
@@ -332,15 +334,14 @@ when(const struct calls *c, const struct call *k)
 	return k->due;
 }
 
-/* A local port's connections stay until all of them are settled. */
+/* All connections of the mapping stay until they are settled. */
 static bool
 may_close(const struct calls *c, const struct call *k)
 {
-	if (k->state != CALL_OVER)
+	if (!k->open || k->state != CALL_OVER)
 		return false;
 	for (size_t i = 0; k->use == CALL_MAPPING && i < c->n; i++)
-		if (c->v[i].use == CALL_MAPPING && c->v[i].unit == k->unit &&
-		    c->v[i].state != CALL_OVER)
+		if (c->v[i].use == CALL_MAPPING && c->v[i].state != CALL_OVER)
 			return false;
 	return true;
 }
@@ -348,20 +349,23 @@ may_close(const struct calls *c, const struct call *k)
 static bool
 next_close(struct calls *c, struct mono now, struct call_act *act)
 {
-	for (size_t i = 0; i < c->n; i++) {
-		struct call *k = &c->v[i];
+	struct call *k = c->v;
+	size_t i = 0;
 
-		if (!k->open || !may_close(c, k))
-			continue;
-		k->open = false;
-		k->closed = now;
-		*act = (struct call_act){.kind = CALL_ACT_CLOSE,
-		    .call = (uint16_t)i,
-		    .abort = k->end == CALL_DIED || k->end == CALL_SILENT ||
-			k->end == CALL_MUTE || k->end == CALL_CUT};
-		return true;
-	}
-	return false;
+	if (!mono_reached(c->hang_up, now))
+		return false;
+	while (i < c->n && !may_close(c, k))
+		i++, k++;
+	if (i == c->n)
+		return false;
+	c->hang_up = mono_add_us(now, c->gap_us / CALL_PACKETS);
+	k->open = false;
+	k->closed = now;
+	*act = (struct call_act){.kind = CALL_ACT_CLOSE,
+	    .call = (uint16_t)i,
+	    .abort = k->end == CALL_DIED || k->end == CALL_SILENT ||
+		k->end == CALL_MUTE || k->end == CALL_CUT};
+	return true;
 }
 
 bool
@@ -393,8 +397,11 @@ calls_wake(const struct calls *c)
 {
 	struct mono wake = MONO_NEVER;
 
-	for (size_t i = 0; i < c->n; i++)
+	for (size_t i = 0; i < c->n; i++) {
 		wake = mono_earlier(wake, when(c, &c->v[i]));
+		if (may_close(c, &c->v[i]))
+			wake = mono_earlier(wake, c->hang_up);
+	}
 	if (c->phase == CALLS_DISCOVER)
 		wake = mono_earlier(wake, c->decide);
 	return wake;
@@ -530,6 +537,18 @@ idler_answered(struct calls *c, struct call *k, struct mono now)
 	}
 }
 
+/* Both of its questions are answered, or soon will be. */
+static void
+asker_answered(struct call *k, struct mono now)
+{
+	struct mono soon = mono_add_us(now, SECOND_US);
+
+	if (k->answers == 3)
+		call_finish(k, CALL_ANSWERED, now);
+	else if (soon.us < k->due.us)
+		k->due = soon;
+}
+
 static void
 answered(struct calls *c, struct call *k, const struct stun_msg *m,
     const struct stun_addr *mapped, struct mono now)
@@ -543,7 +562,7 @@ answered(struct calls *c, struct call *k, const struct stun_msg *m,
 	if (is_idler(k))
 		idler_answered(c, k, now);
 	else
-		call_finish(k, CALL_ANSWERED, now);
+		asker_answered(k, now);
 }
 
 static void
@@ -560,6 +579,7 @@ take_message(struct calls *c, struct call *k, const uint8_t *p, size_t n,
 		switch (
 		    stun_response_parse(p, n, &k->txid[i], &mapped, &code)) {
 		case STUN_RESPONSE_MAPPED:
+			k->answers |= (uint8_t)(1u << i);
 			answered(c, k, &m, &mapped, now);
 			return;
 		case STUN_RESPONSE_ERROR:
@@ -580,10 +600,10 @@ calls_input(
     struct calls *c, uint16_t i, const uint8_t *p, size_t n, struct mono now)
 {
 	struct call *k = &c->v[i];
-	enum stun_frame frame = STUN_FRAME_PART;
+	enum stun_frame frame;
 	size_t take, len, at;
 
-	while (n > 0 && frame != STUN_FRAME_BAD) {
+	while (n > 0 && !k->babbles) {
 		take =
 		    sizeof(k->in) - k->in_n < n ? sizeof(k->in) - k->in_n : n;
 		memcpy(k->in + k->in_n, p, take);
@@ -598,9 +618,8 @@ calls_input(
 		}
 		k->in_n -= at;
 		memmove(k->in, k->in + at, k->in_n);
+		k->babbles = frame == STUN_FRAME_BAD;
 	}
-	if (frame == STUN_FRAME_BAD) {
-		k->in_n = 0;
+	if (k->babbles)
 		call_finish(k, CALL_NOT_STUN, now);
-	}
 }

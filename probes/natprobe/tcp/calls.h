@@ -9,9 +9,10 @@
  *   sleep until calls_wake(c), or until a socket has something to tell
  *
  * Mapping: some local ports, from each of which a connection goes to every
- * place at about the same time, and stays open until all of them are settled;
- * so the mapping of the first is in use while the others come. Each asks
- * twice: who tells one connection two addresses is not believed.
+ * place at about the same time, and stays open until all are settled; so the
+ * mapping of the first is in use while the others come. Each asks twice: who
+ * tells one connection two addresses is not believed, nor who tells two
+ * connections one address.
  *
  * Lifetime: a ladder of idle connections, one per rung. Each asks once, to
  * see that it is answered, and then for an
@@ -98,7 +99,9 @@ struct call {
 	struct mono opened, connected, asked, last, closed;
 	struct stun_txid txid[CALL_ASKS];
 	struct stun_addr local, mapped, other; /* port 0: none */
+	uint8_t answers; /* bits: which questions were answered */
 	bool lies; /* it was told two addresses */
+	bool babbles; /* what came was no STUN: no more is read */
 	bool by_server; /* LIFE: the first after the pause is the server */
 	uint64_t segments; /* that had come when the pause began */
 	double age_s; /* LIFE: alive then, or dead */
@@ -126,6 +129,7 @@ struct calls {
 	struct mono limit; /* of all but the lifetime */
 	struct mono decide; /* DISCOVER: when to look whether it is enough */
 	struct mono free; /* when the next connection may be made */
+	struct mono hang_up; /* when the next may be closed */
 	int64_t gap_us;
 	int64_t rtt_us; /* the longest that is surely known; 0: none */
 	unsigned made; /* connections */

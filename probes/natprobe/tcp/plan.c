@@ -17,8 +17,9 @@
 #define ENOUGH_US (500 * MS)
 #define SOME_US	  (1300 * MS)
 #define NONE_US	  (2000 * MS)
-/* All but the lifetime is over then, if the rate is 100 or more. */
-#define LIMIT_US (2900 * MS)
+/* All but the lifetime and hanging up is over then, if the rate is 100 or more.
+ */
+#define LIMIT_US (2600 * MS)
 #define FAST_US	 (50 * MS)
 
 /* So many rungs in a row that were not alive. */
