@@ -39,6 +39,7 @@ static struct world {
 	enum midstream midstream;
 	bool delays; /* the server knows CN-DELAY */
 	int64_t server_closes_us; /* what is idle for so long */
+	bool server_resets; /* and not by a FIN */
 	int64_t server_keeps_us; /* a keepalive of the server's */
 	int64_t server_dies_us; /* after the start: all is silent then */
 	bool one_address; /* no OTHER-ADDRESS */
@@ -215,7 +216,8 @@ send_out(const struct call_act *act)
 	if (at != act->len)
 		ok(false, "only whole questions are sent");
 	if (w.server_closes_us != 0)
-		later(w.server_closes_us, FAILED, act->call)->why = CALL_CLOSED;
+		later(w.server_closes_us, FAILED, act->call)->why =
+		    w.server_resets ? CALL_RESET : CALL_CLOSED;
 	if (w.server_keeps_us != 0)
 		later(w.server_keeps_us, KEEPALIVE, act->call);
 }
@@ -264,10 +266,10 @@ happen(struct event *e)
 		break;
 	case FAILED:
 		/* Of an idle one only if nothing was said since. */
-		if (it.why == CALL_CLOSED && w.server_closes_us != 0 &&
+		if (w.server_closes_us != 0 &&
 		    mono_diff_us(l->last, now) < w.server_closes_us - RTT_US)
 			break;
-		if (alive || it.why == CALL_RESET)
+		if (alive || w.midstream == RESETS_IT)
 			calls_failed(&c, it.call, it.why, now);
 		break;
 	case BYTES:
@@ -663,6 +665,24 @@ test_life_unknown(void)
 		    v.life.low > 9 && v.life.low < 12.1,
 		"a server that closes what is idle is no verdict of the NAT"))
 		note(&v, s);
+	/* One that resets what is idle, and knows no CN-DELAY. */
+	w.delays = false;
+	w.server_resets = true;
+	s = run((uint8_t[]){0}, 1, o, &v);
+	if (!ok(v.life.why == REASON_TCP_RESET && v.life.high == 0 &&
+		    v.life.low > 9 && v.life.low < 12.1,
+		"nor is one that resets it"))
+		note(&v, s);
+	/* But a NAT that ends before that shows itself. */
+	w.life_us = 8 * SECOND;
+	s = run((uint8_t[]){0}, 1, o, &v);
+	if (!ok(v.life.why == REASON_NONE && v.life.low <= 8 &&
+		    v.life.high >= 8 && v.dying == DYING_SILENT,
+		"a NAT that ends it earlier"))
+		note(&v, s);
+	w.life_us = 0;
+	w.delays = true;
+	w.server_resets = false;
 	w.server_closes_us = 0;
 	w.server_keeps_us = 10 * SECOND;
 	s = run((uint8_t[]){0}, 1, o, &v);

@@ -445,12 +445,14 @@ calls_connected(struct calls *c, uint16_t i, struct mono now)
 	k->due = now;
 }
 
-/* The end of an idle connection. A reset may come from the NAT, a FIN does
- * not. */
+/* The end of an idle connection. A FIN is the server's. So may a reset be,
+ * unless it answers one that this side sends, or the server is one that has
+ * promised to wait. */
 static void
 idler_failed(struct call *k, enum call_end why, struct mono now)
 {
-	if (why != CALL_RESET && why != CALL_SILENT) {
+	if ((why != CALL_RESET && why != CALL_SILENT) ||
+	    (k->state != CALL_POKED && !k->by_server)) {
 		call_finish(k, why, now);
 		return;
 	}

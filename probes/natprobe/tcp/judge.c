@@ -160,7 +160,7 @@ judge_mapping_of(const struct calls *c, struct verdict_tcp *v)
 
 /* ---- lifetime ---- */
 
-/* Whether something that is no verdict stopped the rungs. */
+/* Whether something that is no verdict of the NAT stopped the rungs. */
 static enum reason
 why_no_end(const struct calls *c)
 {
@@ -173,6 +173,8 @@ why_no_end(const struct calls *c)
 			continue;
 		if (k->end == CALL_CLOSED)
 			return REASON_SERVER_CLOSED;
+		if (k->end == CALL_RESET)
+			return REASON_TCP_RESET;
 		if (k->end == CALL_KEPT)
 			why = REASON_SERVER_KEEPS;
 		else if (k->end == CALL_SKIPPED && why == REASON_BEYOND)
@@ -216,12 +218,13 @@ judge_tcp_life(const struct calls *c)
 	}
 	if (!asked)
 		v.why = REASON_NOT_ASKED;
-	else if (v.high == 0)
+	else if (v.high == 0 || why_no_end(c) == REASON_SERVER_CLOSED ||
+	    why_no_end(c) == REASON_TCP_RESET)
 		v.why = why_no_end(c);
-	else if (!is_controlled(c)) {
-		v.high = 0;
+	else if (!is_controlled(c))
 		v.why = REASON_NO_CONTROL;
-	}
+	if (v.why != REASON_NONE)
+		v.high = 0;
 	return v;
 }
 
