@@ -160,7 +160,7 @@ natemu: $(NATEMU)
 NATPROBE_PURE := $(patsubst %,probes/natprobe/nat/%.o,label engine plan plan_life \
 	probe judge judge_mapping judge_filter judge_alloc judge_life \
 	judge_hairpin)
-TCP_PURE := $(patsubst %,probes/natprobe/tcp/%.o,calls plan judge) $(NATPROBE_PURE)
+TCP_PURE := $(patsubst %,probes/natprobe/tcp/%.o,calls told plan judge) $(NATPROBE_PURE)
 UNIT_OBJS_natprobe_tcp_test := $(TCP_PURE)
 UNIT_OBJS_natprobe_engine_test := $(patsubst %,probes/natprobe/nat/%.o,label engine)
 SIM_OBJS_natprobe_test   := tests/sim/natworld.o $(NATPROBE_PURE) \
@@ -193,7 +193,7 @@ FUZZ_OBJS_wire_fuzz         := coordd/wire.o tests/sim/mapview.o
 FUZZ_OBJS_conf_file_fuzz    := lib/run/conf.o lib/run/conf_value.o lib/run/addr.o
 FUZZ_OBJS_natcore_fuzz       := tests/unit/natcore_kit.o $(NATCORE_OBJS)
 FUZZ_OBJS_natprobe_tcp_fuzz := $(TCP_PURE)
-FUZZ_OBJS_reading_fuzz      := $(NATPROBE_PURE) $(patsubst %,probes/natprobe/views/%.o,\
+FUZZ_OBJS_reading_fuzz      := $(TCP_PURE) $(patsubst %,probes/natprobe/views/%.o,\
 	reading predict predict_words advice report_page report_plot)
 ifeq ($(VARIANT),fuzz)
 fuzzers: $(FUZZERS)

@@ -27,6 +27,7 @@
 #define NATPROBE_TCP_CALLS_H
 
 #include "probes/natprobe/nat/probe.h"
+#include "probes/natprobe/tcp/verdict.h"
 
 /* How many local ports, places, and attempts to find a server. */
 enum { CALL_UNITS = 5, CALL_PLACES = 5, CALL_TRIES = 2, CALL_KEEPERS = 2 };
@@ -78,10 +79,6 @@ enum call_end {
 	CALL_ENDS,
 };
 const char *call_end_name(enum call_end e);
-
-/* How a connection is found dead by who speaks first from inside. */
-enum dying { DYING_UNKNOWN, DYING_SILENT, DYING_RESET, DYING_PICKED_UP };
-const char *dying_name(enum dying d);
 
 struct call {
 	/* The question. */
@@ -179,7 +176,15 @@ void calls_counted(
 /* A local port to try. */
 uint16_t calls_port(struct calls *c);
 
-/* ---- between calls.c and plan.c ---- */
+/* ---- between calls.c, told.c and plan.c ---- */
+
+/* The pause begins when nothing is under way any more, and is looked at a
+ * little before its end. */
+#define CALL_SETTLE_US INT64_C(1000000)
+#define CALL_LATE_US   INT64_C(400000)
+/* Of those that pause. */
+bool call_is_idler(const struct call *k);
+struct mono call_pause_end(const struct call *k);
 
 /* Adds a copy; its index, or ASK_NONE. */
 uint16_t calls_add(struct calls *c, const struct call *k);
@@ -189,18 +194,6 @@ void calls_begin(struct calls *c, struct mono now);
 void calls_plan_most(struct calls *c, struct mono now);
 
 /* ---- judge.c ---- */
-
-struct verdict_tcp {
-	enum answer works; /* does any server answer over TCP */
-	enum reason why;
-	struct verdict_mapping mapping;
-	unsigned connections, preserved; /* of them, their port */
-	struct verdict_life life;
-	bool by_server; /* who spoke first after the pause */
-	enum dying dying;
-	enum answer keepalive; /* does TCP's own keepalive refresh it */
-	enum reason keepalive_why;
-};
 
 void judge_tcp(const struct calls *c, struct verdict_tcp *v);
 struct verdict_life judge_tcp_life(const struct calls *c);

@@ -6,6 +6,19 @@
 
 #include "probes/natprobe/tcp/calls.h"
 
+const char *
+dying_name(enum dying d)
+{
+	static const char *const names[DYINGS] = {
+	    [DYING_UNKNOWN] = "unknown",
+	    [DYING_SILENT] = "silent",
+	    [DYING_RESET] = "reset",
+	    [DYING_PICKED_UP] = "picked-up",
+	};
+
+	return names[d];
+}
+
 static enum reason
 reason_of(enum call_end e)
 {

@@ -2,8 +2,10 @@
  * tcp: what the NAT does with TCP (RFC 5382). It runs beside the questions
  * over UDP and needs nothing of them. A map:
  *
+ *   verdict.h what is known at the end
  *   calls.h   the connections of a run: their map, PURE
- *   calls.c   what becomes of each of them, PURE
+ *   calls.c   what is to be done for each of them, and when, PURE
+ *   told.c    what they tell, PURE
  *   plan.c    which are made: discover, mapping, lifetime, PURE
  *   judge.c   from what became of them to verdicts, PURE
  *   net.c     their sockets: does what calls says
