@@ -369,6 +369,7 @@ def report_tcp():
                        ({"lifetime": None}, "ipv4.tcp.lifetime"),
                        ({"mapping": {}}, "ipv4.tcp.mapping.verdict")):
         with Folder() as f:
+            f.put_all([of("Good")])
             f.put("bad.json", json.dumps(result("Bad", ipv4=family(
                 tcp={**tcp(), **bad}))))
             done = run("report", f.path)
