@@ -705,6 +705,22 @@ test_life_unknown(void)
 		    v.life.low < 9,
 		"a server that dies under way is no dead NAT"))
 		note(&v, s);
+	/* Rungs that never came to be say nothing. */
+	w = (struct world){.mapping = BEHAVIOUR_EI,
+	    .life_us = 30 * SECOND,
+	    .loss_of = 3,
+	    .delays = true};
+	s = run((uint8_t[]){0}, 1, o, &v);
+	if (!ok(v.life.why == REASON_NONE && v.life.low <= 30 &&
+		    v.life.high >= 30 && v.life.high - v.life.low < 7,
+		"a third of the connections never opens"))
+		note(&v, s);
+	w = (struct world){.mapping = BEHAVIOUR_EI, .server_dies_us = 300 * MS};
+	s = run((uint8_t[]){0}, 1, o, &v);
+	if (!ok(v.life.why == REASON_TCP_SILENT && v.life.low == 0 &&
+		    v.life.high == 0,
+		"a server that dies before the ladder"))
+		note(&v, s);
 	w = (struct world){.mapping = BEHAVIOUR_EI};
 	s = run((uint8_t[]){REFUSES * 10}, 1, o, &v);
 	ok(v.life.why == REASON_NOT_ASKED && v.life.rungs == 0 && s < 3,

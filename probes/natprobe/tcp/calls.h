@@ -29,8 +29,15 @@
 #include "probes/natprobe/nat/probe.h"
 #include "probes/natprobe/tcp/verdict.h"
 
-/* How many local ports, places, and attempts to find a server. */
-enum { CALL_UNITS = 5, CALL_PLACES = 5, CALL_TRIES = 2, CALL_KEEPERS = 2 };
+/* How many local ports, places, attempts to find a server, and to see that it
+ * is still there, and connections with keepalives. */
+enum {
+	CALL_UNITS = 5,
+	CALL_PLACES = 5,
+	CALL_TRIES = 2,
+	CALL_CONTROLS = 3,
+	CALL_KEEPERS = 2,
+};
 #define CALLS_MAX    320
 #define CALL_ASKS    3
 #define CALL_IN_MAX  1024 /* a longer message is none of a STUN server */
@@ -93,7 +100,8 @@ struct call {
 	enum call_end end;
 	bool open; /* it has a socket */
 	struct mono due; /* of what comes next, or of giving up */
-	struct mono opened, connected, asked, last, closed;
+	struct mono opened, connected, asked, closed;
+	struct mono last; /* packet before the pause */
 	struct stun_txid txid[CALL_ASKS];
 	struct stun_addr local, mapped, other; /* port 0: none */
 	uint8_t answers; /* bits: which questions were answered */
@@ -182,8 +190,13 @@ uint16_t calls_port(struct calls *c);
  * little before its end. */
 #define CALL_SETTLE_US INT64_C(1000000)
 #define CALL_LATE_US   INT64_C(400000)
-/* Of those that pause. */
+/* Of those that pause; whether it came so far. */
 bool call_is_idler(const struct call *k);
+static inline bool
+call_has_paused(const struct call *k)
+{
+	return mono_is_set(k->last);
+}
 struct mono call_pause_end(const struct call *k);
 
 /* Adds a copy; its index, or ASK_NONE. */

@@ -173,27 +173,33 @@ judge_mapping_of(const struct calls *c, struct verdict_tcp *v)
 
 /* ---- lifetime ---- */
 
-/* Whether something that is no verdict of the NAT stopped the rungs. */
+/* Whether something that is no verdict of the NAT stopped the rungs; or what
+ * the first met, if none came so far. */
 static enum reason
 why_no_end(const struct calls *c)
 {
-	enum reason why = REASON_BEYOND;
+	enum reason why = REASON_NONE;
+	bool paused = false;
 
 	for (size_t i = 0; i < c->n; i++) {
 		const struct call *k = &c->v[i];
 
 		if (k->use != CALL_LIFE)
 			continue;
+		if (!call_has_paused(k)) {
+			if (why == REASON_NONE)
+				why = reason_of(k->end);
+			continue;
+		}
 		if (k->end == CALL_CLOSED)
 			return REASON_SERVER_CLOSED;
 		if (k->end == CALL_RESET)
 			return REASON_TCP_RESET;
 		if (k->end == CALL_KEPT)
 			why = REASON_SERVER_KEEPS;
-		else if (k->end == CALL_SKIPPED && why == REASON_BEYOND)
-			why = REASON_LOSS;
+		paused = true;
 	}
-	return why;
+	return paused && why != REASON_SERVER_KEEPS ? REASON_BEYOND : why;
 }
 
 /* No silence counts if the server went silent to all. */

@@ -255,7 +255,9 @@ add_control(struct calls *c, struct mono now)
 	for (size_t i = 0; i < c->n; i++)
 		if (c->v[i].use == CALL_CONTROL)
 			return;
-	add(c, CALL_CONTROL, 0, 0, &c->places[0], now);
+	for (unsigned try = 0; try < CALL_CONTROLS; try++)
+		add(c, CALL_CONTROL, 0, try, &c->places[0],
+		    mono_add_us(now, (int64_t)try * TRY_US));
 }
 
 /* Above some rungs in a row that were not alive, none will be. */
@@ -279,7 +281,7 @@ trim(struct calls *c, struct mono now)
 			return;
 		if (k->end == CALL_ANSWERED)
 			row = 0;
-		else
+		else if (call_has_paused(k))
 			row++;
 	}
 }
