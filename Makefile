@@ -175,6 +175,8 @@ natemu: $(NATEMU)
 NATPROBE_PURE := $(patsubst %,probes/natprobe/nat/%.o,label engine oddity plan plan_life \
 	probe judge judge_mapping judge_filter judge_alloc judge_life \
 	judge_hairpin judge_server)
+TCP_PURE := $(patsubst %,probes/natprobe/tcp/%.o,calls told plan judge) $(NATPROBE_PURE)
+UNIT_OBJS_natprobe_tcp_test := $(TCP_PURE)
 UNIT_OBJS_natprobe_engine_test := $(patsubst %,probes/natprobe/nat/%.o,label engine oddity)
 SIM_OBJS_natprobe_test   := tests/sim/natworld.o $(NATPROBE_PURE) \
 	$(NATCORE_OBJS)
@@ -211,7 +213,8 @@ FUZZ_OBJS_policy_fuzz       := $(POLICY_OBJS)
 FUZZ_OBJS_wire_fuzz         := coordd/wire.o tests/sim/mapview.o
 FUZZ_OBJS_conf_file_fuzz    := lib/run/conf.o lib/run/conf_value.o lib/run/addr.o
 FUZZ_OBJS_natcore_fuzz       := tests/unit/natcore_kit.o $(NATCORE_OBJS)
-FUZZ_OBJS_reading_fuzz      := $(NATPROBE_PURE) $(patsubst %,probes/natprobe/views/%.o,\
+FUZZ_OBJS_natprobe_tcp_fuzz := $(TCP_PURE)
+FUZZ_OBJS_reading_fuzz      := $(TCP_PURE) $(patsubst %,probes/natprobe/views/%.o,\
 	reading predict predict_words advice report_page report_plot)
 ifeq ($(VARIANT),fuzz)
 fuzzers: $(FUZZERS)

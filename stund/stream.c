@@ -63,8 +63,9 @@ schedule(struct stream *s)
 	struct mono stalled = io_stalled_since(s->io);
 	struct mono at = s->deadline;
 
-	if (!mono_is_set(at))
+	if (!mono_is_set(at) && !mono_is_set(s->later_at))
 		at = idle_end(s);
+	at = mono_earlier(at, s->later_at);
 	if (mono_is_set(stalled))
 		at = mono_earlier(at, mono_add_us(stalled, STREAM_STALLED_US));
 	timer_set(s->timer, at);
@@ -79,19 +80,24 @@ set_state(struct stream *s, enum stream_state state, int64_t timeout_us)
 	schedule(s);
 }
 
+static void answer_late(struct stream *s);
+
 static void
 on_timer(void *arg)
 {
 	struct stream *s = arg;
 	struct mono stalled = io_stalled_since(s->io), now = now_of(s);
 
-	if (mono_reached(s->deadline, now))
+	if (mono_reached(s->later_at, now))
+		answer_late(s);
+	else if (mono_reached(s->deadline, now))
 		stream_close(
 		    s, s->state == STREAM_DRAINS ? s->why : STREAM_TIMEOUT);
 	else if (mono_is_set(stalled) &&
 	    mono_diff_us(stalled, now) >= STREAM_STALLED_US)
 		stream_close(s, STREAM_SLOW);
-	else if (!mono_is_set(s->deadline) && mono_reached(idle_end(s), now))
+	else if (!mono_is_set(s->deadline) && !mono_is_set(s->later_at) &&
+	    mono_reached(idle_end(s), now))
 		stream_close(s, STREAM_IDLE);
 	else
 		schedule(s);
@@ -136,6 +142,60 @@ is_hopeless(enum stunsrv_verdict v, enum stream_close *why)
 	    v == STUNSRV_BAD_SOURCE || v == STUNSRV_DENIED_SOURCE;
 }
 
+/* ---- answers ---- */
+
+static struct stunsrv_arrival
+arrival_of(const struct stream *s)
+{
+	const struct listener *l = s->listener;
+
+	return (struct stunsrv_arrival){.transport = l->transport,
+	    .role = l->role,
+	    .rules = serve_rules(s->streams->worker->env, l->place),
+	    .from = &s->from,
+	    .to = &s->to,
+	    .now = now_of(s)};
+}
+
+/* Who asks for that wants to know for how long a connection may be silent, so
+ * it is: no keepalive from here any more. False: one waits already. */
+static bool
+put_off(struct stream *s, const struct stunsrv_reply *reply)
+{
+	struct stund_counts *counts = &s->streams->worker->counts;
+
+	if (mono_is_set(s->later_at))
+		return false;
+	s->later = *reply;
+	s->later_at = mono_add_ms(now_of(s), reply->delay_ms);
+	setsockopt(s->fd, SOL_SOCKET, SO_KEEPALIVE, &(int){0}, sizeof(int));
+	metric_add(&counts->delayed, 1);
+	metric_add(&counts->waiting, 1);
+	return true;
+}
+
+static void
+forget_late(struct stream *s)
+{
+	if (mono_is_set(s->later_at))
+		metric_add(&s->streams->worker->counts.waiting, -1);
+	s->later_at = MONO_NEVER;
+}
+
+static void
+answer_late(struct stream *s)
+{
+	const struct stunsrv_arrival a = arrival_of(s);
+
+	forget_late(s);
+	s->used = a.now;
+	flush(s,
+	    stunsrv_write(
+		&s->listener->place->site, &a, &s->later, s->streams->out));
+	if (s->state != STREAM_DEAD)
+		schedule(s);
+}
+
 /* Writes the answer to one message to out; returns its length. */
 static size_t
 answer(struct stream *s, const uint8_t *p, size_t n, uint8_t *out,
@@ -144,12 +204,7 @@ answer(struct stream *s, const uint8_t *p, size_t n, uint8_t *out,
 	const struct listener *l = s->listener;
 	struct stund_worker *w = s->streams->worker;
 	const struct stunsrv_site *site = &l->place->site;
-	const struct stunsrv_arrival a = {.transport = l->transport,
-	    .role = l->role,
-	    .rules = serve_rules(w->env, l->place),
-	    .from = &s->from,
-	    .to = &s->to,
-	    .now = now_of(s)};
+	const struct stunsrv_arrival a = arrival_of(s);
 	const struct stund_source source =
 	    limits_source(&w->env->limits, &s->from);
 	struct stunsrv_reply reply;
@@ -157,10 +212,14 @@ answer(struct stream *s, const uint8_t *p, size_t n, uint8_t *out,
 
 	*v = stunsrv_judge(site, &a, p, n, &reply);
 	if (stunsrv_is_answered(*v)) {
-		if (worker_allow(w, &source, &reply))
-			len = stunsrv_write(site, &a, &reply, out);
-		else
+		if (!worker_allow(w, &source, &reply))
 			*v = STUNSRV_LIMITED;
+		else if (reply.delay_ms == 0 || !put_off(s, &reply)) {
+			if (reply.delay_ms > 0)
+				stunsrv_refuse(&a, &reply, STUNSRV_BUSY);
+			len = stunsrv_write(site, &a, &reply, out);
+			*v = reply.verdict;
+		}
 	}
 	worker_count(w, l->transport, &s->from, *v);
 	return len;
@@ -306,6 +365,7 @@ stream_open(const struct listener *l, int fd, const struct addr *from)
 		return;
 	}
 	io_set_tcp_options(fd, KEEPALIVE_US, USER_TIMEOUT_US);
+	s->fd = fd;
 	s->streams = all;
 	s->listener = l;
 	addr_ip16(from, s->from.ip);
@@ -329,6 +389,7 @@ stream_close(struct stream *s, enum stream_close why)
 	if (s->state == STREAM_DEAD)
 		return;
 	s->state = STREAM_DEAD;
+	forget_late(s);
 	metric_add(&all->counts.closed[why], 1);
 	metric_add(&all->counts.connected[s->listener->transport], -1);
 	streams_leave(all, &s->from);

@@ -105,12 +105,16 @@ struct stream {
 	struct streams *streams; /* lent */
 	const struct listener *listener; /* lent */
 	struct io *io;
+	int fd; /* of io */
 	struct timer *timer;
 	struct stun_addr from, to;
 	enum stream_state state;
 	enum stream_close why; /* while it drains */
 	struct mono deadline; /* of a state but OPEN, or of half a message */
 	struct mono used; /* when it was accepted, or last sent a message */
+	/* An answer that was asked for later (CN-DELAY), one at a time. */
+	struct stunsrv_reply later;
+	struct mono later_at; /* MONO_NEVER: none waits */
 	TAILQ_ENTRY(stream) link;
 };
 TAILQ_HEAD(stream_list, stream);

@@ -307,6 +307,7 @@ is_contradictory(const struct request *q)
 	bool port = (q->seen & SEEN_PORT) != 0;
 	bool delay = (q->seen & SEEN_DELAY) != 0;
 
+	/* A connection proves the source. */
 	if (q->arrival->transport != STUNSRV_UDP)
 		return q->reply->gated;
 	/* RFC 5780 section 7.5: both together reach a third party. A padded
@@ -383,7 +384,9 @@ judge(struct request *q, const void *p, size_t n)
 	r->txid = q->msg.txid;
 	r->request_len = n < UINT16_MAX ? (uint16_t)n : UINT16_MAX;
 	r->gated = q->change != 0 ||
-	    (q->seen & (SEEN_PADDING | SEEN_PORT | SEEN_DELAY)) != 0;
+	    (q->seen & (SEEN_PADDING | SEEN_PORT)) != 0 ||
+	    ((q->seen & SEEN_DELAY) != 0 &&
+		q->arrival->transport == STUNSRV_UDP);
 	if (q->bad_value || is_contradictory(q))
 		v = STUNSRV_BAD_REQUEST;
 	else if (q->change != 0)

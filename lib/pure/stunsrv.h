@@ -39,7 +39,7 @@
  *
  * A stream edge cuts messages by the length in their header, sets transport
  * and role, and sends on the same connection: over TCP and TLS reply.role is
- * arrival.role, reply.port the source's, and there is no delay or partner.
+ * arrival.role, reply.port the source's, and there is no partner.
  *
  * A partner gets from the reply all that it needs to write the answer itself:
  * it calls stunsrv_write with its own site, `role` of arrival and reply each

@@ -35,6 +35,11 @@ static const struct conf_option table[] = {
 	{"refresh", CONF_BOOL, AT(refresh), "false", 0, 0, NULL,
 	    "with -lifetime: find out which direction refreshes; takes 2.4 "
 	    "lifetimes more"},
+	{"tcp", CONF_BOOL, AT(tcp), "true", 0, 0, NULL,
+	    "ask over TCP, too: mapping"},
+	{"tcp-lifetime", CONF_BOOL, AT(tcp_lifetime), "false", 0, 0, NULL,
+	    "measure how long idle TCP connections live, with -ttl-max and "
+	    "-ttl-resolution; with -refresh, whether keepalives help"},
 	{"hairpin", CONF_BOOL, AT(hairpin), "false", 0, 0, NULL,
 	    "send packets to this NAT's own outside; some firewalls take "
 	    "that for an attack"},

@@ -13,6 +13,7 @@
 #include "probes/natprobe/live/live.h"
 #include "probes/natprobe/natprobe.h"
 #include "probes/natprobe/relay/relay.h"
+#include "probes/natprobe/tcp/tcp.h"
 #include "probes/natprobe/views/views.h"
 #include "run/loop.h"
 #include "run/version.h"
@@ -26,6 +27,8 @@ struct natprobe {
 	struct loop *loop;
 	struct probe probes[2]; /* IPv4, IPv6 */
 	struct net *nets[2];
+	struct calls calls[2];
+	struct tcp_net *tcps[2]; /* NULL: not over TCP */
 	bool used[2];
 	unsigned running;
 	struct mono began;
@@ -53,8 +56,10 @@ stop(struct natprobe *n, enum cut cut)
 		return;
 	n->cut = cut;
 	for (int v6 = 0; v6 < 2; v6++)
-		if (n->used[v6])
+		if (n->used[v6]) {
 			probe_stop(&n->probes[v6]);
+			calls_stop(&n->calls[v6]);
+		}
 	/* What was mapped at the router is removed first. */
 	if (n->gateways != NULL && gateways_busy(n->gateways))
 		gateways_stop(n->gateways);
@@ -128,6 +133,32 @@ options_of(const struct natprobe *n, bool v6)
 	    .rate = (unsigned)c->rate};
 }
 
+/* The same options, as far as they are about TCP. */
+static struct probe_options
+tcp_options_of(const struct natprobe *n, bool v6)
+{
+	struct probe_options o = options_of(n, v6);
+
+	o.lifetime = n->conf.tcp_lifetime;
+	return o;
+}
+
+static int
+begin_tcp(struct natprobe *n, bool v6, const uint8_t *seed)
+{
+	struct probe_options o = tcp_options_of(n, v6);
+
+	if (!n->conf.tcp)
+		return 0;
+	calls_init(&n->calls[v6], &o, n->targets.v[v6], n->targets.n[v6], seed,
+	    loop_now(n->loop));
+	n->tcps[v6] = tcp_net_new(n->loop, &n->calls[v6], on_done, n);
+	if (n->tcps[v6] == NULL)
+		return -1;
+	n->running++;
+	return 0;
+}
+
 static int
 begin_family(struct natprobe *n, bool v6)
 {
@@ -145,7 +176,8 @@ begin_family(struct natprobe *n, bool v6)
 	n->running++;
 	n->views[v6] = (struct live_family){
 	    .name = v6 ? "IPv6" : "IPv4", .probe = &n->probes[v6]};
-	return 0;
+	randombytes_buf(seed, sizeof(seed));
+	return begin_tcp(n, v6, seed);
 }
 
 static struct gateway_options
@@ -199,6 +231,7 @@ longest_us(const struct natprobe *n)
 		if (!wanted(n, v6))
 			continue;
 		o = options_of(n, v6);
+		o.lifetime |= n->conf.tcp_lifetime;
 		us = limit_family_us(dry_packets(&n->targets, v6, &o), &o);
 		if (us > families)
 			families = us;
@@ -289,6 +322,9 @@ result_of(struct natprobe *n)
 		if (!n->conf.no_local)
 			json_object_set_new(
 			    family, "local", result_local(&n->probes[v6]));
+		if (n->tcps[v6] != NULL)
+			json_object_set_new(family, "tcp",
+			    tcp_result(&n->calls[v6], &n->targets));
 		if (n->gateways != NULL)
 			gateway_results_add(
 			    family, n->gateways, &n->probes[v6]);
@@ -415,6 +451,22 @@ probe_all(struct natprobe *n)
 }
 
 static void
+dry_tcp(const struct natprobe *n, bool v6)
+{
+	struct probe_options o = tcp_options_of(n, v6);
+	static const uint8_t seed[ENGINE_SEED_LEN];
+	struct mono now = {1};
+	struct calls c;
+
+	if (!n->conf.tcp)
+		return;
+	calls_init(&c, &o, n->targets.v[v6], n->targets.n[v6], seed, now);
+	calls_plan_most(&c, now);
+	tcp_dry_print(&c, stdout);
+	calls_clear(&c);
+}
+
+static void
 on_dry_named(void *arg)
 {
 	loop_stop(((struct natprobe *)arg)->loop);
@@ -436,6 +488,7 @@ dry_all(struct natprobe *n)
 		if (wanted(n, v6)) {
 			o = options_of(n, v6);
 			dry_print(&n->targets, v6, &o, stdout);
+			dry_tcp(n, v6);
 			gateway_dry_print(&g, v6, &n->targets.v[v6][0], stdout);
 		}
 	relay_dry_print(&n->relay_nodes, stdout);
@@ -506,8 +559,10 @@ main(int argc, char **argv)
 	gateways_free(n.gateways);
 	for (int v6 = 0; v6 < 2; v6++) {
 		net_free(n.nets[v6]);
+		tcp_net_free(n.tcps[v6]);
 		if (n.used[v6])
 			probe_clear(&n.probes[v6]);
+		calls_clear(&n.calls[v6]);
 	}
 	relays_free(n.relays);
 	relay_nodes_clear(&n.relay_nodes);

@@ -9,6 +9,7 @@
  *   net.c       their sockets: does what nat/probe says
  *   relay/      beside it: the relays; relay.h is a map
  *   gateway/    beside it: the router, and the way; gateway.h is a map
+ *   tcp/        beside it: the same questions over TCP; tcp.h is a map
  *   dry.c       -n: what a run would send
  *   live/       what a run says while it goes on; live.h is a map
  *   result.c    the result as JSON (docs/natprobe.md)
@@ -54,6 +55,7 @@ struct natprobe_conf {
 	bool quiet, relays, no_local;
 	bool lifetime, refresh, hairpin;
 	bool gateway, portmap, trace;
+	bool tcp, tcp_lifetime;
 	int64_t ttl_max_us, ttl_resolution_us;
 	int64_t rate;
 	int64_t max_time_us; /* 0: as long as all of it may take */
@@ -144,6 +146,8 @@ json_t *result_local(const struct probe *p);
 
 /* words.c. What the result says, for people. */
 void words_print(const json_t *result, FILE *out);
+/* A reason of the result, and what would help. */
+const char *reason_meaning(const char *why);
 
 /* output.c. */
 struct output {
@@ -161,5 +165,8 @@ void output_end(struct output *o);
 /* An address as text, "192.0.2.1:5" or "[2001:db8::1]:5"; JSON null if its
  * port is 0. */
 json_t *json_of_addr(const struct stun_addr *a);
+json_t *json_of_reason(enum reason r);
+json_t *json_of_mapping(const struct verdict_mapping *v);
+json_t *json_of_life(const struct verdict_life *v);
 
 #endif

@@ -27,7 +27,7 @@ json_of_addr(const struct stun_addr *a)
 	return json_sprintf("[%s]:%u", ip, a->port);
 }
 
-static json_t *
+json_t *
 json_of_reason(enum reason r)
 {
 	return r == REASON_NONE ? json_null() : json_string(reason_name(r));
@@ -72,8 +72,8 @@ cone_name(enum behaviour mapping, enum behaviour filter)
 	}
 }
 
-static json_t *
-mapping_json(const struct verdict_mapping *v)
+json_t *
+json_of_mapping(const struct verdict_mapping *v)
 {
 	json_t *counts = json_object();
 
@@ -121,8 +121,8 @@ seconds(double s)
 	return s > 0 ? json_real(s) : json_null();
 }
 
-static json_t *
-life_json(const struct verdict_life *v)
+json_t *
+json_of_life(const struct verdict_life *v)
 {
 	return json_pack("{s:o, s:o, s:o, s:i, s:b}", "alive", seconds(v->low),
 	    "dead", seconds(v->high), "why", json_of_reason(v->why), "sockets",
@@ -133,9 +133,9 @@ static json_t *
 lifetimes_json(const struct verdicts *v)
 {
 	return json_pack("{s:o, s:o, s:o, s:{s:s, s:s, s:o}}", "one_packet_out",
-	    life_json(&v->life[LIFE_SINGLE]), "exchange",
-	    life_json(&v->life[LIFE_EXCHANGE]), "stream",
-	    life_json(&v->life[LIFE_STREAM]), "refresh", "outbound",
+	    json_of_life(&v->life[LIFE_SINGLE]), "exchange",
+	    json_of_life(&v->life[LIFE_EXCHANGE]), "stream",
+	    json_of_life(&v->life[LIFE_STREAM]), "refresh", "outbound",
 	    answer_name(v->refresh.outbound), "inbound",
 	    answer_name(v->refresh.inbound), "why",
 	    json_of_reason(v->refresh.why));
@@ -198,9 +198,9 @@ result_family(const struct probe *p, const struct targets *t)
 	return json_pack("{s:s, s:s, s:o, s:o, s:o, s:s?, s:o, s:{s:s, s:o}, "
 			 "s:{s:s, s:o}, s:{s:s, s:o, s:i, s:i}, s:o, s:i}",
 	    "udp", answer_name(v.udp), "nat", answer_name(v.nat), "servers",
-	    servers_json(p, t, &v.mapping), "mapping", mapping_json(&v.mapping),
-	    "filtering", filter_json(&v.filter), "cone",
-	    cone_name(v.mapping.kind, v.filter.kind), "ports",
+	    servers_json(p, t, &v.mapping), "mapping",
+	    json_of_mapping(&v.mapping), "filtering", filter_json(&v.filter),
+	    "cone", cone_name(v.mapping.kind, v.filter.kind), "ports",
 	    alloc_json(&v.alloc), "early_packet_changes_mapping", "verdict",
 	    answer_name(v.poison.poisonable), "why",
 	    json_of_reason(v.poison.why), "until_collision", "verdict",

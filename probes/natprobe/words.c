@@ -5,6 +5,7 @@
 #include "probes/natprobe/gateway/gateway.h"
 #include "probes/natprobe/natprobe.h"
 #include "probes/natprobe/relay/relay.h"
+#include "probes/natprobe/tcp/tcp.h"
 
 static const char *
 str(const json_t *o, const char *key)
@@ -21,8 +22,8 @@ num(const json_t *o, const char *key)
 }
 
 /* A verdict that is not known, and what would help. */
-static const char *
-meaning_of_reason(const char *why)
+const char *
+reason_meaning(const char *why)
 {
 	static const struct {
 		const char *why, *text;
@@ -52,6 +53,21 @@ meaning_of_reason(const char *why)
 	    {"servers-disagree",
 		"the servers contradict each other: this network has several "
 		"ways out, or one of them is wrong"},
+	    {"server-contradicts-itself",
+		"the server tells two addresses of one connection"},
+	    {"tcp-silent", "nothing answers a TCP connection to there"},
+	    {"tcp-unreachable",
+		"the network says that there is no way over TCP"},
+	    {"tcp-refused",
+		"TCP is refused: the server does not speak it, or a "
+		"firewall resets it"},
+	    {"tcp-reset", "connections are reset"},
+	    {"tcp-closed", "connections are closed without an answer"},
+	    {"tcp-no-answer", "connections open, but no answer comes"},
+	    {"tcp-not-stun", "what answers over TCP is no STUN server"},
+	    {"server-closed", "the server ends idle connections"},
+	    {"server-keeps-alive",
+		"the server's own keepalives come before the end"},
 	};
 
 	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
@@ -73,7 +89,7 @@ print_verdict(FILE *out, const char *name, const json_t *v)
 	const char *why = str(v, "why");
 
 	print_line(out, name, str(v, "verdict"),
-	    *why == '\0' ? "" : meaning_of_reason(why));
+	    *why == '\0' ? "" : reason_meaning(why));
 }
 
 static void
@@ -123,8 +139,7 @@ print_life(FILE *out, const char *name, const json_t *v)
 	char text[80];
 
 	if (*str(v, "why") != '\0' && alive == 0) {
-		print_line(
-		    out, name, "unknown", meaning_of_reason(str(v, "why")));
+		print_line(out, name, "unknown", reason_meaning(str(v, "why")));
 		return;
 	}
 	if (dead > 0)
@@ -319,6 +334,7 @@ print_family(FILE *out, const char *name, const json_t *f)
 		print_line(out, "UDP", "blocked",
 		    "no server answers; only a relay over TCP can help");
 		words_print_gateway(f, out);
+		tcp_words(f, out);
 		return;
 	}
 	print_mapping(out, f);
@@ -327,6 +343,7 @@ print_family(FILE *out, const char *name, const json_t *f)
 	print_effects(out, f);
 	print_lifetimes(out, f);
 	words_print_gateway(f, out);
+	tcp_words(f, out);
 	print_outlook(out, f);
 }
 

@@ -61,13 +61,14 @@ check_reply(const struct stunsrv_site *site, const struct stunsrv_arrival *a,
     const struct stunsrv_reply *r)
 {
 	unsigned bit = STUNSRV_ROLE_BIT(r->role);
+	bool udp = a->transport == STUNSRV_UDP;
 	bool elsewhere = r->role != a->role || r->port != a->from->port ||
-	    r->delay_ms > 0 || r->partner;
+	    (udp && r->delay_ms > 0) || r->partner;
 
-	if (elsewhere && (!r->gated || a->transport != STUNSRV_UDP))
+	if (elsewhere && (!r->gated || !udp))
 		abort();
 	if (r->delay_ms > STUNSRV_DELAY_MAX_MS ||
-	    (r->delay_ms > 0 && !r->cookie))
+	    (udp && r->delay_ms > 0 && !r->cookie))
 		abort();
 	if (r->port != a->from->port && r->port < 1024)
 		abort();

@@ -70,6 +70,21 @@ def family(mapping="endpoint-independent",
         "packets_sent": 250, **changes}
 
 
+def tcp(mapping="endpoint-independent", lives=(None, None), why="not-asked",
+        **changes):
+    return {
+        "works": "yes", "why": None, "servers": [],
+        "mapping": verdict(mapping, short=None, sockets=5, agree=5, counts={},
+                           address_varies=False, external="198.51.100.1:7",
+                           connections=20, ports_preserved=20,
+                           destinations=[]),
+        "filtering": verdict("unknown", "no-server-can-ask"),
+        "lifetime": {**life(*lives, why=why), "first_after_pause": "server",
+                     "when_dead": "silent", "keepalive": {
+                         "refreshes": "unknown", "why": "not-asked"}},
+        "connections_made": 21, **changes}
+
+
 def result(building, time=WHEN, **families):
     return {"natprobe": 1, "version": "test", "time": time,
             "building": building, "complete": True, **families}
@@ -354,6 +369,44 @@ def report_requirements():
     assert set(sheets["Cellar, IPv4"].values()) == {"unknown"}
 
 
+def report_tcp():
+    """RFC 5382, of results that have it; others have no such table."""
+    def of(building, **more):
+        return result(building, ipv4=family(tcp=tcp(**more)))
+
+    with Folder() as f:
+        f.put_all([
+            EIM, of("Short", mapping="address-dependent", lives=(48, 52)),
+            of("Long", lives=(600, None)), of("Dead", mapping="unknown")])
+        page = run("report", f.path).stdout
+    sheets = {m[1]: re.findall(
+        r'row">(REQ-\d+)</th><td>[^<]*</td><td class="(\w+)"[^>]*>\w+</td>'
+        r"<td[^>]*>([^<]*)<", m[2])
+        for m in re.finditer(r"<h3>([^<]+), IPv4</h3>\n<table.*?</table>"
+                             r"(?:\s*<table[^>]*>(.*?)</table>)?", page, re.S)
+        if m[2]}
+    assert set(sheets) == {"Short", "Long", "Dead"}, sheets
+    assert [row[:2] for row in sheets["Short"]] == [
+        ("REQ-1", "fail"), ("REQ-3", "unknown"), ("REQ-5", "fail")], sheets
+    assert sheets["Short"][2][2] == "48 to 52 s", sheets
+    assert [row[1] for row in sheets["Long"]] == ["pass", "unknown", "unknown"]
+    assert sheets["Long"][2][2].startswith("600 s or longer"), sheets
+    assert [row[1] for row in sheets["Dead"]] == ["unknown"] * 3, sheets
+    for words in ("Map TCP endpoint-independently, too (RFC 5382 REQ-1)",
+                  "idle TCP connections to 7440 s (RFC 5382 REQ-5); one lives "
+                  "48 to 52 s now, which is less than relays&#39; keepalive"):
+        assert page.count(words) == 1, words
+    for bad, where in (({"works": "perhaps"}, "ipv4.tcp.works"),
+                       ({"lifetime": None}, "ipv4.tcp.lifetime"),
+                       ({"mapping": {}}, "ipv4.tcp.mapping.verdict")):
+        with Folder() as f:
+            f.put_all([of("Good")])
+            f.put("bad.json", json.dumps(result("Bad", ipv4=family(
+                tcp={**tcp(), **bad}))))
+            done = run("report", f.path)
+            assert done.returncode == 1 and where in done.stderr, done.stderr
+
+
 def report_takes_newest():
     old = {**EDM, "time": "2026-11-01T08:00:00Z", "building": "Hall 1"}
     with Folder() as f:
@@ -476,7 +529,7 @@ def on_paper(b):
 TESTS = [predict_words, predict_idle, predict_json, router_facts,
          hostile_files,
          bad_arguments, report_leaves_out, report_takes_newest,
-         report_wishes, report_requirements]
+         report_wishes, report_requirements, report_tcp]
 IN_BROWSER = [in_browser, evil_in_browser, on_paper]
 
 

@@ -213,7 +213,7 @@ def errors():
                 (attribute(0x0003, struct.pack(">I", 2)), 400),
                 (attribute(0x0027, struct.pack(">H", 40000)), 400),
                 (attribute(0x0026, bytes(500)), 400),
-                (attribute(0xCA51, struct.pack(">I", 1000)), 400),
+                (attribute(0xCA51, struct.pack(">H", 1000)), 400),
                 (attribute(0x0003, bytes(8)), 400),
                 (attribute(0x7ABC, b"abcd"), 420)):
             assert code_of(c.ask(message(attributes=attributes))) == code
@@ -673,8 +673,52 @@ def bad_options():
         stundc.refused("-tcp-idle", "-1s", says=["tcp-idle"])
 
 
+def timer_of(server, client):
+    """The kernel's timer of the server's end: 2 is keepalive."""
+    def word(address):
+        ip = socket.inet_aton(address[0])[::-1].hex().upper()
+        return f"{ip}:{address[1]:04X}"
+    for line in pathlib.Path("/proc/net/tcp").read_text().splitlines():
+        words = line.split()
+        if words[1:3] == [word(server), word(client)]:
+            return int(words[5].partition(":")[0], 16)
+    raise AssertionError("no such connection")
+
+
+def later():
+    """CN-DELAY: nothing passes until its time, no keepalive either; others
+    are answered meanwhile, and -tcp-idle waits."""
+    metrics = Metrics()
+    with Stund(*metrics.flags, "-tcp-idle", "500ms") as d, \
+            Client(at(d)) as c:
+        assert c.works()
+        metrics.wait(lambda: timer_of(at(d), c.name) == 2, "keepalive is on")
+        asked = message(attributes=attribute(0xCA51, struct.pack(">I", 2000)))
+        began = time.monotonic()
+        c.send(asked)
+        metrics.wait(lambda: timer_of(at(d), c.name) == 0, "keepalive is off")
+        assert metrics["campusnet_stun_waiting"] == 1
+        assert c.works(), "another is answered at once"
+        assert code_of(c.ask(message(attributes=attribute(
+            0xCA51, struct.pack(">I", 1))))) == 500
+        answer = c.answer()
+        assert answer[8:20] == asked[8:20] and mapped(answer) == c.name
+        assert time.monotonic() - began >= 1.99
+        assert metrics["campusnet_stun_waiting"] == 0
+        assert metrics["campusnet_stun_delayed_total"] == 1
+        assert c.ended() == b"", "and then it is idle"
+        assert metrics.closed("idle") == 1
+    with Stund(*metrics.flags) as d:
+        with Client(at(d)) as c:
+            c.send(message(attributes=attribute(0xCA51, struct.pack(">I", 600000))))
+            metrics.wait(lambda: metrics["campusnet_stun_waiting"] == 1,
+                         "it waits")
+        metrics.wait(lambda: metrics["campusnet_stun_waiting"] == 0,
+                     "who is gone is not waited for")
+
+
 TESTS = [answers_v4, answers_v6, wildcard, four_addresses, pipelined,
-         one_by_one, errors, half_closed, without_tcp, garbage, random_bytes,
+         one_by_one, errors, later, half_closed, without_tcp, garbage, random_bytes,
          half_a_message, idle, thousand, source_limit, all_full, slow_reader,
          limited, denied, out_of_descriptors, stop_in_use, taken, tls, not_tls,
          reload, bad_options]

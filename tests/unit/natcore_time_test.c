@@ -193,7 +193,7 @@ static const struct nat_case refresh[] = {
 	"in udp S:1 E:2000 = -"},
 };
 
-struct seen {
+struct sighting {
 	int mappings, remotes;
 	struct nat_shown last;
 	int64_t left;
@@ -202,7 +202,7 @@ struct seen {
 static void
 see_mapping(void *arg, const struct nat_shown *m)
 {
-	struct seen *s = arg;
+	struct sighting *s = arg;
 
 	s->mappings++;
 	s->last = *m;
@@ -211,7 +211,7 @@ see_mapping(void *arg, const struct nat_shown *m)
 static void
 see_remote(void *arg, const struct ip *ip, uint16_t port, int64_t left_us)
 {
-	struct seen *s = arg;
+	struct sighting *s = arg;
 
 	(void)ip;
 	s->remotes += port == 1 || port == 2;
@@ -222,7 +222,7 @@ static void
 test_each(void)
 {
 	static struct box b;
-	struct seen s = {0};
+	struct sighting s = {0};
 	struct pair e = {box_ip("a"), box_ip("S"), 5000, 1};
 	struct ip a = box_ip("a"), out = box_ip("E");
 	uint8_t p[64];
@@ -244,7 +244,7 @@ test_each(void)
 	eq_int(s.last.left_us, 6000000, "time left");
 	eq_int(s.left, 6000000, "time left of a remote");
 	box_wait(&b, 6);
-	s = (struct seen){0};
+	s = (struct sighting){0};
 	nat_each(b.nat, b.now, see_mapping, see_remote, &s);
 	eq_int(s.mappings, 0, "nothing when it is over");
 	eq_int((int64_t)nat_counter(b.nat, NAT_COUNT_EXPIRED), 1, "counted");

@@ -417,16 +417,19 @@ test_streams(void)
 		size_t n;
 		enum stunsrv_verdict verdict;
 		size_t len;
+		uint32_t delay_ms;
 	} rows[] = {
-	    {"bare: all, since no source is forged", S(""), OK, 68},
-	    {"tailnode", S(TAILNODE), OK, 32},
-	    {"CHANGE-REQUEST of nothing", S(CHANGE_NONE), OK, 68},
-	    {"CHANGE-REQUEST", S(CHANGE_PORT), E400, 28},
-	    {"RESPONSE-PORT", S(PORT2), E400, 28},
-	    {"PADDING", S(PADDING("\0")), E400, 28},
-	    {"DELAY", S(DELAY), E400, 28},
-	    {"SILENT", S(SILENT), STUNSRV_SILENCE_ASKED, 0},
-	    {"unknown", S(UNKNOWN), E420, 36},
+	    {"bare: all, since no source is forged", S(""), OK, 68, 0},
+	    {"tailnode", S(TAILNODE), OK, 32, 0},
+	    {"CHANGE-REQUEST of nothing", S(CHANGE_NONE), OK, 68, 0},
+	    {"CHANGE-REQUEST", S(CHANGE_PORT), E400, 28, 0},
+	    {"RESPONSE-PORT", S(PORT2), E400, 28, 0},
+	    {"PADDING", S(PADDING("\0")), E400, 28, 0},
+	    {"DELAY, without a cookie", S(DELAY), OK, 68, 1000},
+	    {"DELAY with CHANGE-REQUEST", S(DELAY CHANGE_PORT), E400, 28, 0},
+	    {"DELAY of 2 bytes", S("\xca\x51\0\2\0\1\0\0"), E400, 28, 0},
+	    {"SILENT", S(SILENT), STUNSRV_SILENCE_ASKED, 0, 0},
+	    {"unknown", S(UNKNOWN), E420, 36, 0},
 	};
 
 	for (int t = STUNSRV_TCP; t <= STUNSRV_TLS; t++)
@@ -445,7 +448,9 @@ test_streams(void)
 			ok(r.verdict == rows[i].verdict && n == rows[i].len,
 			    rows[i].what);
 			ok(n == 0 ||
-				(r.role == STUNSRV_A2P1 && r.delay_ms == 0 &&
+				(r.role == STUNSRV_A2P1 &&
+				    r.delay_ms == rows[i].delay_ms &&
+				    (n < 68 || !r.gated) &&
 				    r.port == from_v4.port),
 			    "on the same connection");
 		}

@@ -41,6 +41,16 @@ reason_name(enum reason r)
 	    [REASON_ONE_PORT] = "one-port-asked",
 	    [REASON_STOPPED] = "run-ended-before",
 	    [REASON_DISAGREE] = "servers-disagree",
+	    [REASON_TCP_SILENT] = "tcp-silent",
+	    [REASON_TCP_UNREACHABLE] = "tcp-unreachable",
+	    [REASON_TCP_REFUSED] = "tcp-refused",
+	    [REASON_TCP_RESET] = "tcp-reset",
+	    [REASON_TCP_CLOSED] = "tcp-closed",
+	    [REASON_TCP_MUTE] = "tcp-no-answer",
+	    [REASON_TCP_NOT_STUN] = "tcp-not-stun",
+	    [REASON_NO_ASKER] = "no-server-can-ask",
+	    [REASON_SERVER_CLOSED] = "server-closed",
+	    [REASON_SERVER_KEEPS] = "server-keeps-alive",
 	};
 
 	return names[r];

@@ -11,13 +11,6 @@
  * mapping, or two random ports that happen to be the same. */
 #define AGREE_OF_4 3
 
-/* Does the mapping change with ...? */
-struct dependence {
-	enum answer ip; /* another address, same port */
-	enum answer port; /* same address, another port */
-	enum answer both; /* another address and port */
-};
-
 static const struct ask *
 answered(const struct probe *p, unsigned unit, unsigned place)
 {
@@ -37,8 +30,9 @@ note(enum answer *d, bool changed)
 		*d = ANSWER_NO;
 }
 
-static void
-compare(struct dependence *d, const struct ask *a, const struct ask *b)
+void
+dependence_note(
+    struct dependence *d, const struct sighting *a, const struct sighting *b)
 {
 	bool changed = !stun_addr_same(&a->mapped, &b->mapped);
 
@@ -50,8 +44,14 @@ compare(struct dependence *d, const struct ask *a, const struct ask *b)
 		note(&d->both, changed);
 }
 
-static enum behaviour
-classify(const struct dependence *d)
+bool
+dependence_of_one_port(const struct dependence *d)
+{
+	return d->port == ANSWER_UNKNOWN && d->both == ANSWER_UNKNOWN;
+}
+
+enum behaviour
+dependence_kind(const struct dependence *d)
 {
 	if (d->ip == ANSWER_NO && d->port == ANSWER_NO)
 		return BEHAVIOUR_EI;
@@ -92,7 +92,9 @@ judge_unit(const struct probe *p, unsigned unit, unsigned skip,
 		local &= stun_addr_same(
 		    &of[n]->mapped, &p->engine.socks[of[n]->sock].local);
 		for (unsigned j = 0; j < n; j++) {
-			compare(&d, of[j], of[n]);
+			dependence_note(&d,
+			    &(struct sighting){of[j]->to, of[j]->mapped},
+			    &(struct sighting){of[n]->to, of[n]->mapped});
 			v->pool_varies |=
 			    !stun_addr_same_ip(&of[j]->mapped, &of[n]->mapped);
 		}
@@ -100,8 +102,8 @@ judge_unit(const struct probe *p, unsigned unit, unsigned skip,
 	}
 	if (n > 0 && local)
 		return BEHAVIOUR_NONE;
-	v->one_port |= d.port == ANSWER_UNKNOWN && d.both == ANSWER_UNKNOWN;
-	return classify(&d);
+	v->one_port |= dependence_of_one_port(&d);
+	return dependence_kind(&d);
 }
 
 static enum reason
@@ -143,32 +145,41 @@ agreeing(const struct verdict_mapping *v, enum behaviour *most)
 		    : 0);
 }
 
+void
+mapping_vote(struct verdict_mapping *v, enum reason why)
+{
+	enum behaviour most = BEHAVIOUR_UNKNOWN;
+
+	for (enum behaviour b = BEHAVIOUR_NONE; b < BEHAVIOURS; b++) {
+		v->units += v->counts[b];
+		if (v->counts[b] > 0 &&
+		    (most == BEHAVIOUR_UNKNOWN ||
+			v->counts[b] > v->counts[most]))
+			most = b;
+	}
+	if (v->units == 0) {
+		v->why = why;
+		return;
+	}
+	v->agree = agreeing(v, &most);
+	if (v->agree * 4 >= v->units * AGREE_OF_4)
+		v->kind = most;
+	else {
+		v->kind = BEHAVIOUR_MIXED;
+		v->why = REASON_VARIES;
+	}
+	if (v->kind == BEHAVIOUR_EI && v->one_port)
+		v->why = REASON_ONE_PORT;
+}
+
 static struct verdict_mapping
 judge_without(const struct probe *p, unsigned skip)
 {
 	struct verdict_mapping v = {.kind = BEHAVIOUR_UNKNOWN};
-	enum behaviour most = BEHAVIOUR_UNKNOWN, b;
 
-	for (unsigned u = 0; u < MAPPING_UNITS; u++) {
-		b = judge_unit(p, u, skip, &v);
-		v.counts[b]++;
-		v.units += b != BEHAVIOUR_UNKNOWN;
-	}
-	for (b = BEHAVIOUR_NONE; b < BEHAVIOURS; b++)
-		if (v.counts[b] > v.counts[most] || most == BEHAVIOUR_UNKNOWN)
-			most = v.counts[b] > 0 ? b : most;
-	v.agree = agreeing(&v, &most);
-	if (v.units == 0) {
-		v.why = why_unknown(p, skip);
-		v.agree = 0;
-	} else if (v.agree * 4 >= v.units * AGREE_OF_4)
-		v.kind = most;
-	else {
-		v.kind = BEHAVIOUR_MIXED;
-		v.why = REASON_VARIES;
-	}
-	if (v.kind == BEHAVIOUR_EI && v.one_port)
-		v.why = REASON_ONE_PORT;
+	for (unsigned u = 0; u < MAPPING_UNITS; u++)
+		v.counts[judge_unit(p, u, skip, &v)]++;
+	mapping_vote(&v, why_unknown(p, skip));
 	return v;
 }
 

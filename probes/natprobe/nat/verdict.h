@@ -12,6 +12,9 @@
 
 struct probe;
 
+enum answer { ANSWER_UNKNOWN, ANSWER_NO, ANSWER_YES };
+const char *answer_name(enum answer a);
+
 /* RFC 4787 sections 4.1 and 5; the last two are ours. */
 enum behaviour {
 	BEHAVIOUR_UNKNOWN,
@@ -45,6 +48,17 @@ enum reason {
 	REASON_ONE_PORT, /* all servers have one; weaker, not unknown */
 	REASON_STOPPED, /* the run was ended before */
 	REASON_DISAGREE, /* servers contradict each other */
+	/* Over TCP, of the server that came furthest: */
+	REASON_TCP_SILENT, /* nothing answers a SYN */
+	REASON_TCP_UNREACHABLE, /* ICMP says so */
+	REASON_TCP_REFUSED, /* a reset answers the SYN */
+	REASON_TCP_RESET, /* connected, and then reset */
+	REASON_TCP_CLOSED, /* connected, and closed without an answer */
+	REASON_TCP_MUTE, /* connected, but no answer comes */
+	REASON_TCP_NOT_STUN, /* what comes is no STUN */
+	REASON_NO_ASKER, /* no server can open a connection to here */
+	REASON_SERVER_CLOSED, /* the server ended what was idle */
+	REASON_SERVER_KEEPS, /* its keepalives do not let it be idle */
 	REASONS,
 };
 const char *reason_name(enum reason r);
@@ -95,6 +109,27 @@ struct verdict_filter {
 	unsigned controls_passed, controls_tried;
 };
 
+/* An endpoint of a server, and from where it sees a socket. */
+struct sighting {
+	struct stun_addr to, mapped;
+};
+
+/* Does the mapping of one socket change with ...? */
+struct dependence {
+	enum answer ip; /* another address, same port */
+	enum answer port; /* same address, another port */
+	enum answer both; /* another address and port */
+};
+/* Adds what two endpoints show. */
+void dependence_note(
+    struct dependence *d, const struct sighting *a, const struct sighting *b);
+enum behaviour dependence_kind(const struct dependence *d);
+/* No two endpoints with different ports were compared. */
+bool dependence_of_one_port(const struct dependence *d);
+/* Makes kind, units and agree from the counts of what the sockets say; why:
+ * where they say nothing. */
+void mapping_vote(struct verdict_mapping *v, enum reason why);
+
 enum assignment {
 	ASSIGN_UNKNOWN,
 	ASSIGN_PRESERVE,
@@ -117,9 +152,6 @@ struct verdict_alloc {
 	bool exhausted; /* later sockets got no port */
 	double guess; /* odds that the next port is guessed at once */
 };
-
-enum answer { ANSWER_UNKNOWN, ANSWER_NO, ANSWER_YES };
-const char *answer_name(enum answer a);
 
 struct verdict_poison {
 	enum answer poisonable;

@@ -1,5 +1,5 @@
 /*
- * advice: verdicts against RFC 4787 (BCP 127), and what to ask the network
+ * advice: verdicts against RFC 4787 (UDP) and RFC 5382 (TCP), and what to ask the network
  * department for. PURE.
  */
 #include <stdio.h>
@@ -10,6 +10,10 @@
 
 /* REQ-5: no less than two minutes. */
 #define LIFE_LEAST_S 120
+/* RFC 5382 REQ-5: 2 hours 4 minutes, for an established connection. */
+#define TCP_LEAST_S 7440
+/* Relays send a keepalive each minute (DERP), and up to 5 s later. */
+#define DERP_KEEPALIVE_S 65
 
 /* ---- the sheet ---- */
 
@@ -196,6 +200,39 @@ requirements(
 	judge_steady_of(&r[8], v);
 }
 
+/* Shorter than asked for is shown by any that died; as long, by none that
+ * natprobe can wait for. */
+static void
+judge_tcp_life_of(struct requirement *r, const struct verdict_life *l)
+{
+	if (l->high > 0) {
+		r->result = l->high <= TCP_LEAST_S ? JUDGED_FAIL : JUDGED_PASS;
+		snprintf(r->found, sizeof(r->found), "%.0f to %.0f s", l->low,
+		    l->high);
+	} else if (l->low > 0)
+		snprintf(r->found, sizeof(r->found), "%.0f s or longer; %s",
+		    l->low, reason_words(l->why));
+	else
+		judge_unknown(r, l->why);
+}
+
+void
+tcp_requirements(
+    const struct verdict_tcp *v, struct requirement r[static TCP_REQUIREMENTS])
+{
+	static const struct requirement rows[TCP_REQUIREMENTS] = {
+	    {"REQ-1", "endpoint-independent mapping", 0, ""},
+	    {"REQ-3", "endpoint-independent or address-dependent filtering", 0,
+		""},
+	    {"REQ-5", "idle connections live 2 h 4 min or longer", 0, ""},
+	};
+
+	memcpy(r, rows, sizeof(rows));
+	judge_mapping_of(&r[0], &v->mapping);
+	judge_unknown(&r[1], REASON_NO_ASKER);
+	judge_tcp_life_of(&r[2], &v->life);
+}
+
 /* ---- what to ask for ---- */
 
 struct list {
@@ -294,6 +331,29 @@ wish_nats(struct list *l, const struct verdict_router *r)
 		    "one route, or give it a public address.");
 }
 
+static void
+wish_tcp(struct list *l, const struct verdict_tcp *v)
+{
+	const struct verdict_life *life = &v->life;
+	char text[WISH_MAX];
+
+	if (is_dependent(v->mapping.kind))
+		add(l,
+		    "Map TCP endpoint-independently, too (RFC 5382 REQ-1): "
+		    "now each destination sees another port.");
+	if (life->high == 0 || life->high > TCP_LEAST_S)
+		return;
+	snprintf(text, sizeof(text),
+	    "Raise the timeout of idle TCP connections to 7440 s (RFC 5382 "
+	    "REQ-5); one lives %.0f to %.0f s now%s.",
+	    life->low, life->high,
+	    life->low < DERP_KEEPALIVE_S
+		? ", which is less than relays' keepalive of 60 s, so that "
+		  "idle connections to relays break"
+		: "");
+	add(l, text);
+}
+
 size_t
 wishes(const struct reading *r, bool v6, struct wish w[static WISHES_MAX])
 {
@@ -304,6 +364,7 @@ wishes(const struct reading *r, bool v6, struct wish w[static WISHES_MAX])
 		return 0;
 	if (v->udp == ANSWER_NO) {
 		wish_udp(&l, r, v6);
+		wish_tcp(&l, &r->tcp[v6]);
 		return l.n;
 	}
 	wish_mapping(&l, v);
@@ -323,5 +384,6 @@ wishes(const struct reading *r, bool v6, struct wish w[static WISHES_MAX])
 		add(&l,
 		    "Hairpin with the external source address (RFC 4787 "
 		    "REQ-9a).");
+	wish_tcp(&l, &r->tcp[v6]);
 	return l.n;
 }

@@ -41,6 +41,18 @@ reason_words(enum reason r)
 	    [REASON_ONE_PORT] = "all servers have one port",
 	    [REASON_STOPPED] = "that run was ended before",
 	    [REASON_DISAGREE] = "the servers contradicted each other",
+	    [REASON_TCP_SILENT] = "nothing answered over TCP",
+	    [REASON_TCP_UNREACHABLE] = "there was no way over TCP",
+	    [REASON_TCP_REFUSED] = "TCP was refused",
+	    [REASON_TCP_RESET] = "TCP connections were reset",
+	    [REASON_TCP_CLOSED] =
+		"TCP connections were closed without an answer",
+	    [REASON_TCP_MUTE] = "the server did not answer over TCP",
+	    [REASON_TCP_NOT_STUN] = "what answered over TCP was no STUN server",
+	    [REASON_NO_ASKER] = "no STUN server opens connections to clients",
+	    [REASON_SERVER_CLOSED] = "the server ended idle connections",
+	    [REASON_SERVER_KEEPS] =
+		"the server's own keepalives came before the end",
 	};
 
 	return words[r];

@@ -266,6 +266,34 @@ read_router(const struct from *f, struct verdict_router *r)
 	}
 }
 
+static const char *
+dying_word(unsigned i)
+{
+	return dying_name((enum dying)i);
+}
+
+static void
+read_tcp(struct from in, struct verdict_tcp *v)
+{
+	struct from mapping = inside(&in, "mapping");
+	struct from life = inside(&in, "lifetime");
+	struct from keepalive = inside(&life, "keepalive");
+	const json_t *first = need(&life, "first_after_pause");
+
+	v->works = get_answer(&in, "works");
+	v->why = get_why(&in);
+	read_mapping(mapping, &v->mapping);
+	v->connections = get_count(&mapping, "connections");
+	v->preserved = get_count(&mapping, "ports_preserved");
+	read_life(life, &v->life);
+	if (first != NULL && !json_is_null(first))
+		v->by_server = strcmp(get_string(&life, "first_after_pause"),
+				   "server") == 0;
+	v->dying = get_word(&life, "when_dead", dying_word, DYINGS);
+	v->keepalive = get_answer(&keepalive, "refreshes");
+	v->keepalive_why = get_why(&keepalive);
+}
+
 static void
 read_server(const struct from *f, const json_t *o, bool v6, struct reading *r)
 {
@@ -342,6 +370,9 @@ read_family(struct from in, bool v6, struct reading *r)
 	if (servers != NULL && !json_is_array(servers))
 		refuse(&in, "servers", "want an array");
 	json_array_foreach(servers, i, s) read_server(&in, s, v6, r);
+	r->has_tcp[v6] = json_object_get(in.o, "tcp") != NULL;
+	if (r->has_tcp[v6])
+		read_tcp(inside(&in, "tcp"), &r->tcp[v6]);
 }
 
 /* ---- relays ---- */

@@ -8,6 +8,7 @@
 
 #include <stddef.h>
 
+#include "probes/natprobe/tcp/verdict.h"
 #include "probes/natprobe/views/predict.h"
 
 #define READING_BYTES_MAX   (1 << 20)
@@ -34,6 +35,8 @@ struct reading {
 	char time[sizeof("2026-11-22T21:50:06Z")];
 	bool complete;
 	struct site site;
+	bool has_tcp[2]; /* files of before have none */
+	struct verdict_tcp tcp[2];
 	struct reading_server servers[READING_SERVERS_MAX];
 	size_t n_servers;
 	struct reading_relay relays[READING_RELAYS_MAX];

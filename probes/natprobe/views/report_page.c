@@ -490,23 +490,17 @@ wish_list(struct text *t, const struct reading *const *latest, size_t n)
 }
 
 static void
-sheet(struct text *t, const struct reading *r, bool v6)
+sheet(struct text *t, const char *rfc, const struct requirement *rows, size_t n)
 {
-	static const char *const names[] = {
-	    "RFC 4787", "asks for", "", "found"};
 	static const char *const words[] = {
 	    [JUDGED_UNKNOWN] = "unknown",
 	    [JUDGED_PASS] = "pass",
 	    [JUDGED_FAIL] = "fail",
 	};
-	struct requirement rows[REQUIREMENTS];
+	const char *const names[] = {rfc, "asks for", "", "found"};
 
-	requirements(&r->site.v[v6], rows);
-	text_str(t, "<h3>");
-	text_html(t, r->building);
-	text_fmt(t, ", %s</h3>\n", family_name_of(v6));
 	head_row(t, "sheet", names, 4);
-	for (size_t i = 0; i < REQUIREMENTS; i++) {
+	for (size_t i = 0; i < n; i++) {
 		text_str(t, "<tr>");
 		row_head(t, rows[i].name);
 		cell(t, "", rows[i].asks);
@@ -518,17 +512,32 @@ sheet(struct text *t, const struct reading *r, bool v6)
 }
 
 static void
+sheets_of(struct text *t, const struct reading *r, bool v6)
+{
+	struct requirement udp[REQUIREMENTS], tcp[TCP_REQUIREMENTS];
+
+	requirements(&r->site.v[v6], udp);
+	tcp_requirements(&r->tcp[v6], tcp);
+	text_str(t, "<h3>");
+	text_html(t, r->building);
+	text_fmt(t, ", %s</h3>\n", family_name_of(v6));
+	sheet(t, "RFC 4787", udp, REQUIREMENTS);
+	if (r->has_tcp[v6])
+		sheet(t, "RFC 5382", tcp, TCP_REQUIREMENTS);
+}
+
+static void
 sheets(struct text *t, const struct reading *const *latest, size_t n)
 {
-	heading(t, 2, "RFC 4787, requirement by requirement");
+	heading(t, 2, "RFC 4787 and 5382, requirement by requirement");
 	text_str(t,
-	    "<p class=\"note\">REQ-7, 10 and 12 to 14 (interfaces, "
-	    "application gateways, ICMP, fragments) are not "
-	    "measured.</p>\n");
+	    "<p class=\"note\">RFC 4787 is about UDP; REQ-7, 10 and 12 to "
+	    "14 (interfaces, application gateways, ICMP, fragments) are not "
+	    "measured. RFC 5382 is about TCP; of it, REQ-1 and 5 are.</p>\n");
 	for (size_t i = 0; i < n; i++)
 		for (int v6 = 0; v6 < 2; v6++)
 			if (latest[i]->site.asked[v6])
-				sheet(t, latest[i], v6);
+				sheets_of(t, latest[i], v6);
 }
 
 /* ---- the page ---- */

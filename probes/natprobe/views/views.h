@@ -6,7 +6,7 @@
  *   predict.c        two sites to a prediction, PURE
  *   predict_words.c  a prediction in words, PURE
  *   predict_main.c   natprobe predict
- *   advice.c         what the verdicts mean for RFC 4787, PURE
+ *   advice.c         what the verdicts mean for RFC 4787 and 5382, PURE
  *   report_main.c    natprobe report: the folder, the file
  *   report_page.c    the page, PURE
  *   report_plot.c    its plots, PURE
@@ -64,8 +64,13 @@ struct requirement {
 void requirements(
     const struct verdicts *v, struct requirement r[static REQUIREMENTS]);
 
+/* The same of RFC 5382, over TCP. */
+#define TCP_REQUIREMENTS 3
+void tcp_requirements(
+    const struct verdict_tcp *v, struct requirement r[static TCP_REQUIREMENTS]);
+
 #define WISH_MAX   600
-#define WISHES_MAX 10
+#define WISHES_MAX 12
 struct wish {
 	char text[WISH_MAX];
 };

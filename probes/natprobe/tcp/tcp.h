@@ -1,0 +1,44 @@
+/*
+ * tcp: what the NAT does with TCP (RFC 5382). It runs beside the questions
+ * over UDP and needs nothing of them. A map:
+ *
+ *   verdict.h what is known at the end
+ *   calls.h   the connections of a run: their map, PURE
+ *   calls.c   what is to be done for each of them, and when, PURE
+ *   told.c    what they tell, PURE
+ *   plan.c    which are made: discover, mapping, lifetime, PURE
+ *   judge.c   from what became of them to verdicts, PURE
+ *   net.c     their sockets: does what calls says
+ *   result.c  the verdicts as JSON
+ *   words.c   the same for people
+ *
+ * Filtering (REQ-3) and what answers an unsolicited SYN (REQ-4) are not
+ * judged: no STUN server opens a connection to its client, and none should,
+ * since it could be made to knock at other doors.
+ */
+#ifndef NATPROBE_TCP_TCP_H
+#define NATPROBE_TCP_TCP_H
+
+#include <jansson.h>
+#include <stdio.h>
+
+#include "probes/natprobe/tcp/calls.h"
+
+struct loop;
+struct targets;
+struct tcp_net;
+
+/* net.c. Runs c on loop, and calls done at its end. NULL with errno. */
+struct tcp_net *tcp_net_new(
+    struct loop *l, struct calls *c, void (*done)(void *arg), void *arg);
+void tcp_net_free(struct tcp_net *n);
+
+/* result.c. The caller's; NULL if memory is short. */
+json_t *tcp_result(const struct calls *c, const struct targets *t);
+/* What a run would do at the most, for -n. */
+void tcp_dry_print(const struct calls *c, FILE *out);
+
+/* words.c. f: an address family of a result. */
+void tcp_words(const json_t *f, FILE *out);
+
+#endif
