@@ -266,13 +266,14 @@ nightly:
 	@FUZZ_SECONDS=$(or $(FUZZ_SECONDS),300) tests/run
 bench:
 	@deploy/bootstrap bench
-	@$(MAKE) --no-print-directory all loads peers
+	@$(MAKE) --no-print-directory all loads peers natemu
 	@build/peers/derpbench $(BENCH_FLAGS) relayd=build/release/relayd \
 		relayd-1w=build/release/relayd,-workers=1 derper=build/peers/derper
 	@build/peers/coordbench $(COORDBENCH_FLAGS) coordd=build/release/coordd \
 		$(if $(HEADSCALE),headscale='$(HEADSCALE)')
 	@build/peers/stunbench $(STUNBENCH_FLAGS) floor=build/release/tests/bench/floor \
 		stund=build/release/stund tailscale=build/peers/stund coturn=turnserver
+	@$(PYTHON) tests/natlab/timing.py
 
 # Checks of the text of the code. Tracked files only.
 TRACKED = $(wildcard $(shell git ls-files $(1)))

@@ -299,6 +299,21 @@ def full_disk():
         assert done.stderr.endswith("old\nx\n"), done.stderr
 
 
+def sheet():
+    """-rfc4787: each requirement, met or not, or why that is not known."""
+    with stund() as at:
+        done = run("-stun", at, "-rfc4787")
+        assert done.returncode == 0, done
+        rows = re.findall(r"^  (REQ-\d+) +(met|NOT MET|unknown) +.+",
+                          done.stdout, re.M)
+        assert [name for name, _ in rows] == [
+            f"REQ-{n}" for n in range(1, 15)], rows
+        found = dict(rows)
+        assert found["REQ-1"] == found["REQ-8"] == "met", rows
+        assert found["REQ-5"] == "unknown", rows
+        assert "REQ-" not in run("-stun", at).stdout
+
+
 # ---- what is shown meanwhile ----
 
 HIDE, SHOW = "\033[?25l", "\033[?25h"
@@ -439,6 +454,7 @@ CASES = [
     ("a second signal", twice),
     ("outputs that cannot be written to", outputs),
     ("a full disk", full_disk),
+    ("RFC 4787's requirements", sheet),
     ("a live view on a terminal", on_terminal),
     ("suspended", suspended),
     ("no view where none is wanted", no_view),
