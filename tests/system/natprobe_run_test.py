@@ -40,28 +40,41 @@ def free_ports(n):
         return found
 
 
+def answers(ip, port):
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+        s.settimeout(0.2)
+        s.sendto(struct.pack("!HHI", 1, 0, 0x2112A442) + b"x" * 12,
+                 (ip, port))
+        with contextlib.suppress(OSError):
+            return s.recv(1000)
+
+
+def start_stund():
+    """Again, should somebody else have taken a port meanwhile."""
+    while True:
+        p1, p2 = free_ports(2)
+        child = subprocess.Popen(
+            [STUND, "-listen", f"{A1}:{p1}", "-alternate", f"{A2}:{p2}",
+             "-log", "error"], stdin=subprocess.DEVNULL,
+            stderr=subprocess.PIPE)
+        if until(lambda: child.poll() is not None or answers(A2, p2),
+                 "stund to answer") is not True:
+            return child, f"{A1}:{p1}"
+        why = child.stderr.read()
+        child.stderr.close()
+        assert b"already in use" in why, why
+
+
 @contextlib.contextmanager
 def stund():
     """With two addresses; gives what to ask."""
-    p1, p2 = free_ports(2)
-    child = subprocess.Popen(
-        [STUND, "-listen", f"{A1}:{p1}", "-alternate", f"{A2}:{p2}",
-         "-log", "error"], stdin=subprocess.DEVNULL)
-
-    def answers():
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
-            s.settimeout(0.2)
-            s.sendto(struct.pack("!HHI", 1, 0, 0x2112A442) + b"x" * 12,
-                     (A2, p2))
-            with contextlib.suppress(OSError):
-                return s.recv(1000)
-
+    child, at = start_stund()
     try:
-        until(answers, "stund to answer")
-        yield f"{A1}:{p1}"
+        yield at
     finally:
         child.kill()
         child.wait()
+        child.stderr.close()
 
 
 @contextlib.contextmanager
