@@ -51,10 +51,10 @@ give(struct probe *p, struct rd *in, struct mono now)
 	uint8_t packet[128];
 	struct stun_addr who;
 
-	if (in->bad || rd_left(in) < len || e->n_socks == 0)
+	if (in->bad || rd_left(in) < len || e->n_socks == 0 || e->n_asks == 0)
 		return false;
 	rd_copy(in, packet, len);
-	if ((head & 0x80) != 0 && len >= 20 && e->n_asks > 0)
+	if ((head & 0x80) != 0 && len >= 20)
 		memcpy(packet + 8,
 		    e->asks[e->n_asks - 1 - ask % e->n_asks].txid.b,
 		    STUN_TXID_LEN);
