@@ -209,6 +209,7 @@ FUZZ_OBJS_check_fuzz        := $(UNIT_OBJS_check_test)
 FUZZ_OBJS_pair_fuzz         := stund/pair.o
 FUZZ_OBJS_relay_talk_fuzz   := probes/natprobe/relay/talk.o
 FUZZ_OBJS_gateway_fuzz      := $(patsubst %,probes/natprobe/gateway/%.o,pcp ssdp)
+FUZZ_OBJS_natprobe_answers_fuzz := $(NATPROBE_PURE)
 FUZZ_OBJS_policy_fuzz       := $(POLICY_OBJS)
 FUZZ_OBJS_wire_fuzz         := coordd/wire.o tests/sim/mapview.o
 FUZZ_OBJS_conf_file_fuzz    := lib/run/conf.o lib/run/conf_value.o lib/run/addr.o
@@ -275,13 +276,14 @@ nightly:
 	@NIGHTLY=1 FUZZ_SECONDS=$(or $(FUZZ_SECONDS),300) tests/run
 bench:
 	@deploy/bootstrap bench
-	@$(MAKE) --no-print-directory all loads peers
+	@$(MAKE) --no-print-directory all loads peers natemu
 	@build/peers/derpbench $(BENCH_FLAGS) relayd=build/release/relayd \
 		relayd-1w=build/release/relayd,-workers=1 derper=build/peers/derper
 	@build/peers/coordbench $(COORDBENCH_FLAGS) coordd=build/release/coordd \
 		$(if $(HEADSCALE),headscale='$(HEADSCALE)')
 	@build/peers/stunbench $(STUNBENCH_FLAGS) floor=build/release/tests/bench/floor \
 		stund=build/release/stund tailscale=build/peers/stund coturn=turnserver
+	@$(PYTHON) tests/natlab/timing.py
 
 # Checks of the text of the code. Tracked files only.
 TRACKED = $(wildcard $(shell git ls-files $(1)))

@@ -77,6 +77,7 @@ on_done(void *arg)
 		take(l, w->found);
 	else
 		snprintf(l->why, sizeof(l->why), "%s", gai_strerror(w->error));
+	l->nonexistent = w->error == EAI_NONAME || w->error == EAI_NODATA;
 	if (w->error == 0)
 		freeaddrinfo(w->found);
 	free(w);

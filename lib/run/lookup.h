@@ -19,6 +19,7 @@ struct lookup {
 	struct addr found[LOOKUP_FOUND_MAX];
 	size_t n;
 	char why[LOOKUP_WHY_MAX]; /* "" unless it failed */
+	bool nonexistent; /* it failed since there is no such name */
 	bool over;
 	int64_t took_us;
 	/* lookup.c's own: */

@@ -23,6 +23,8 @@ static const struct conf_option table[] = {
 	    "FILE: write the result there, as JSON; - for standard output"},
 	{"no-local", CONF_BOOL, AT(no_local), "false", 0, 0, NULL,
 	    "leave this host's own addresses out of the result"},
+	{"rfc4787", CONF_BOOL, AT(rfc4787), "false", 0, 0, NULL,
+	    "say which requirements of RFC 4787 are met"},
 	{"quiet", CONF_BOOL, AT(quiet), "false", 0, 0, NULL,
 	    "no text for people"},
 	{"lifetime", CONF_BOOL, AT(lifetime), "false", 0, 0, NULL,

@@ -443,7 +443,7 @@ probe_all(struct natprobe *n)
 	/* The file first: who reads the words may stop doing so. */
 	failed = output_json(&n->output, result);
 	if (!n->conf.quiet)
-		failed |= output_words(&n->output, result);
+		failed |= output_words(&n->output, result, n->conf.rfc4787);
 	output_end(&n->output);
 	status = failed != 0 ? STATUS_USAGE : status_of(n);
 	json_decref(result);

@@ -52,7 +52,7 @@ struct natprobe_conf {
 	char *map;
 	char *building;
 	char *json; /* a file, "-" for standard output, "" for none */
-	bool quiet, relays, no_local;
+	bool quiet, relays, no_local, rfc4787;
 	bool lifetime, refresh, hairpin;
 	bool gateway, portmap, trace;
 	bool tcp, tcp_lifetime;
@@ -159,7 +159,7 @@ int output_keep_std(void);
 /* These say themselves what is wrong, and return -1 then. */
 int output_begin(struct output *o, const char *path);
 int output_json(struct output *o, const json_t *result);
-int output_words(const struct output *o, const json_t *result);
+int output_words(const struct output *o, const json_t *result, bool rfc4787);
 void output_end(struct output *o);
 
 /* An address as text, "192.0.2.1:5" or "[2001:db8::1]:5"; JSON null if its

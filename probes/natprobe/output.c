@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "probes/natprobe/natprobe.h"
+#include "probes/natprobe/views/views.h"
 #include "run/file.h"
 
 /* A socket that got the number of a closed standard output would be printed
@@ -137,12 +138,24 @@ output_json(struct output *o, const json_t *result)
 	return r;
 }
 
+static void
+print_sheet(const json_t *result, FILE *out)
+{
+	struct text t = TEXT_EMPTY;
+
+	if (sheet_words(&t, result) && t.p != NULL)
+		fputs(t.p, out);
+	text_clear(&t);
+}
+
 int
-output_words(const struct output *o, const json_t *result)
+output_words(const struct output *o, const json_t *result, bool rfc4787)
 {
 	FILE *out = is_stdout(o->path) ? stderr : stdout;
 
 	words_print(result, out);
+	if (rfc4787)
+		print_sheet(result, out);
 	if (fflush(out) != EOF && !ferror(out))
 		return 0;
 	if (out == stdout)

@@ -477,6 +477,8 @@ natworld_run(
 		if (o->stop_after_us != 0 &&
 		    w.now.us >= 1000000 + o->stop_after_us) {
 			probe_stop(p);
+			/* As a driver may whose sockets are heard later. */
+			act_all(&w);
 			break;
 		}
 		while (w.flying != NULL && w.flying->at.us <= w.now.us)

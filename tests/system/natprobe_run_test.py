@@ -40,28 +40,41 @@ def free_ports(n):
         return found
 
 
+def answers(ip, port):
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+        s.settimeout(0.2)
+        s.sendto(struct.pack("!HHI", 1, 0, 0x2112A442) + b"x" * 12,
+                 (ip, port))
+        with contextlib.suppress(OSError):
+            return s.recv(1000)
+
+
+def start_stund():
+    """Again, should somebody else have taken a port meanwhile."""
+    while True:
+        p1, p2 = free_ports(2)
+        child = subprocess.Popen(
+            [STUND, "-listen", f"{A1}:{p1}", "-alternate", f"{A2}:{p2}",
+             "-log", "error"], stdin=subprocess.DEVNULL,
+            stderr=subprocess.PIPE)
+        if until(lambda: child.poll() is not None or answers(A2, p2),
+                 "stund to answer") is not True:
+            return child, f"{A1}:{p1}"
+        why = child.stderr.read()
+        child.stderr.close()
+        assert b"already in use" in why, why
+
+
 @contextlib.contextmanager
 def stund():
     """With two addresses; gives what to ask."""
-    p1, p2 = free_ports(2)
-    child = subprocess.Popen(
-        [STUND, "-listen", f"{A1}:{p1}", "-alternate", f"{A2}:{p2}",
-         "-log", "error"], stdin=subprocess.DEVNULL)
-
-    def answers():
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
-            s.settimeout(0.2)
-            s.sendto(struct.pack("!HHI", 1, 0, 0x2112A442) + b"x" * 12,
-                     (A2, p2))
-            with contextlib.suppress(OSError):
-                return s.recv(1000)
-
+    child, at = start_stund()
     try:
-        until(answers, "stund to answer")
-        yield f"{A1}:{p1}"
+        yield at
     finally:
         child.kill()
         child.wait()
+        child.stderr.close()
 
 
 @contextlib.contextmanager
@@ -299,6 +312,21 @@ def full_disk():
         assert done.stderr.endswith("old\nx\n"), done.stderr
 
 
+def sheet():
+    """-rfc4787: each requirement, met or not, or why that is not known."""
+    with stund() as at:
+        done = run("-stun", at, "-rfc4787")
+        assert done.returncode == 0, done
+        rows = re.findall(r"^  (REQ-\d+) +(met|NOT MET|unknown) +.+",
+                          done.stdout, re.M)
+        assert [name for name, _ in rows] == [
+            f"REQ-{n}" for n in range(1, 15)], rows
+        found = dict(rows)
+        assert found["REQ-1"] == found["REQ-8"] == "met", rows
+        assert found["REQ-5"] == "unknown", rows
+        assert "REQ-" not in run("-stun", at).stdout
+
+
 # ---- what is shown meanwhile ----
 
 HIDE, SHOW = "\033[?25l", "\033[?25h"
@@ -439,6 +467,7 @@ CASES = [
     ("a second signal", twice),
     ("outputs that cannot be written to", outputs),
     ("a full disk", full_disk),
+    ("RFC 4787's requirements", sheet),
     ("a live view on a terminal", on_terminal),
     ("suspended", suspended),
     ("no view where none is wanted", no_view),

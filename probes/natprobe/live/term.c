@@ -36,6 +36,9 @@ struct live {
 
 /* ---- what is said ---- */
 
+static struct view_row *say(struct live *live, const char *part,
+    const char *fmt, va_list ap) __attribute__((format(printf, 3, 0)));
+
 static struct view_row *
 say(struct live *live, const char *part, const char *fmt, va_list ap)
 {

@@ -181,6 +181,9 @@ begin(struct probe *p, struct mono now)
 bool
 probe_advance(struct probe *p, struct mono now)
 {
+	/* Asks that were given up say nothing of the next phase. */
+	if (p->stopped)
+		return false;
 	if (p->phase == PHASE_LIFE)
 		plan_life_trim(p, now);
 	while (

@@ -7,12 +7,15 @@
  *   predict_words.c  a prediction in words, PURE
  *   predict_main.c   natprobe predict
  *   advice.c         what the verdicts mean for RFC 4787 and 5382, PURE
+ *   sheet.c          RFC 4787 as text, for -rfc4787, PURE
  *   report_main.c    natprobe report: the folder, the file
  *   report_page.c    the page, PURE
  *   report_plot.c    its plots, PURE
  */
 #ifndef NATPROBE_VIEWS_H
 #define NATPROBE_VIEWS_H
+
+#include <jansson.h>
 
 #include "probes/natprobe/views/predict.h"
 #include "probes/natprobe/views/reading.h"
@@ -68,6 +71,10 @@ void requirements(
 #define TCP_REQUIREMENTS 3
 void tcp_requirements(
     const struct verdict_tcp *v, struct requirement r[static TCP_REQUIREMENTS]);
+
+/* sheet.c. Adds all fourteen, of each family of a result (its JSON). False: it
+ * is none, or memory is short. */
+bool sheet_words(struct text *t, const json_t *result);
 
 #define WISH_MAX   600
 #define WISHES_MAX 12

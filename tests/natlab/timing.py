@@ -1,0 +1,83 @@
+#!/usr/bin/python3
+"""timing: how long natprobe takes on a path of 50 ms, beside Tailscale's
+network check, in turns.
+
+usage: tests/natlab/timing.py [ROUNDS]
+
+Needs root and what `make all natemu peers` builds. netcheck asks whether a
+mapping varies, and how far servers are; natprobe asks for all that it can
+tell without -lifetime.
+"""
+
+import os
+import statistics
+import sys
+import time
+
+import kinds
+import lab
+from natprobe_test import NATPROBE, STUND
+from topologies import A1, A2, gateway, robot, server
+
+TOP = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../..")
+NETCHECK = f"{TOP}/build/peers/netcheckstun"
+ROUNDS = 9
+TARGET_S = 3.0
+EACH_WAY_MS = 25
+NAT = {**kinds.USER["like-masquerade"], "delay_out_ms": EACH_WAY_MS,
+       "delay_in_ms": EACH_WAY_MS}
+TOOLS = {
+    "natprobe": [NATPROBE, "-stun", A1, "-family", "4", "-quiet"],
+    "netcheck, one server": [NETCHECK, f"{A1}:3478"],
+    "netcheck, two servers": [NETCHECK, f"{A1}:3478", f"{A2}:3478"],
+}
+
+
+def measure(rounds):
+    """Seconds by tool, a list each."""
+    took = {tool: [] for tool in TOOLS}
+    with lab.build({"server": server(), "nat-a": gateway(1, nat=NAT),
+                    "a": robot(1, "nat-a")}) as net:
+        net.popen("server", [
+            STUND, "-listen", f"{A1}:3478", "-alternate", f"{A2}:3479",
+            "-log", "error"])
+        lab.wait_for(lambda: lab.listens(net, "server", 3478),
+                     "stund to listen")
+        for _ in range(rounds):
+            for tool, words in TOOLS.items():
+                began = time.monotonic()
+                done = net.run("a", words, timeout=60)
+                took[tool].append(time.monotonic() - began)
+                if done.returncode != 0:
+                    raise RuntimeError(f"{tool}: {done.stderr}")
+    return took
+
+
+def table(took):
+    """As lines of Markdown: medians, the worst, and each beside natprobe."""
+    ours = statistics.median(took["natprobe"])
+    lines = ["| tool | median | longest | natprobe takes |",
+             "|---|---|---|---|"]
+    for tool, seconds in took.items():
+        median = statistics.median(seconds)
+        ratio = "" if tool == "natprobe" else f"{ours / median:.1f} times that"
+        lines.append(f"| {tool} | {median:.2f} s | {max(seconds):.2f} s | "
+                     f"{ratio} |")
+    return "\n".join(lines)
+
+
+def main():
+    rounds = int(sys.argv[1]) if len(sys.argv) > 1 else ROUNDS
+    try:
+        took = measure(rounds)
+    except lab.CannotBuild as error:
+        print(f"natprobe is not timed: {error}")
+        return 0
+    print(f"natprobe on a path of {2 * EACH_WAY_MS} ms, {rounds} rounds in "
+          f"turns; its target: {TARGET_S:.0f} s\n")
+    print(table(took))
+    return 0 if statistics.median(took["natprobe"]) <= TARGET_S else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
