@@ -222,7 +222,7 @@ def check_ways(net):
 def check_dry(net):
     text = net.run("upnp", [NATPROBE, "-stun", A1, "-n", "-portmap"]).stdout
     tap.ok("to 10.0.2.2 port 5351: PCP and NAT-PMP" in text and
-           f"{GROUP} port 1900: UPnP" in text and "a mapping" in text,
+           f"{GROUP} port 1900: UPnP" in text and "a port" in text,
            "-n says what the router would be asked", text)
     text = net.run("upnp", [NATPROBE, "-stun", A1, "-n", "-gateway=false",
                             "-trace=false"]).stdout

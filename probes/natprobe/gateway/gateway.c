@@ -110,7 +110,9 @@ gateway_dry_print(const struct gateway_options *o, bool v6,
 		    "", 2 * (SSDP_DEVICES + 1), SSDP_GROUP, SSDP_PORT);
 	if (o->portmap)
 		fprintf(out,
-		    "  %-22s by each of these, if it is spoken: a UDP port for "
-		    "%d s, removed again\n",
-		    "a mapping", PCP_LIFETIME_S);
+		    "  %-22s %5d packets to it, %d to the STUN server, UPnP by "
+		    "HTTP: a UDP port by each of these for %d s, removed "
+		    "again\n",
+		    "a port", 2 * PCP_SENDS * (v6 ? 1 : 2),
+		    MAPPING_TRY_PACKETS * (v6 ? 1 : MAPPINGS), PCP_LIFETIME_S);
 }

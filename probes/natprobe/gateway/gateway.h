@@ -93,6 +93,7 @@ void mapping_close(struct mapping *m);
  * sent to. Control: the same towards its own port. Calls done with m->seen
  * set, never inside this call. `probe` has found a server, or did not.
  */
+enum { MAPPING_TRY_PACKETS = 3 * 4 }; /* at the most */
 bool mapping_try(struct mapping *m, struct loop *l, const struct probe *probe,
     const struct addr *local, loop_fn *done, void *arg);
 void mapping_try_stop(struct mapping *m);
