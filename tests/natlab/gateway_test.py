@@ -45,7 +45,8 @@ def nodes(fakes):
                        "ip": ["10.0.2.15"]}
 
     site("upnp", 1, upnp=True)
-    found["upnp-gw"]["ip"] = ["25.0.0.10"]
+    found["upnp-gw"].update(ip=["25.0.0.10"], lan6="2001:db8:1::1/64")
+    found["upnp"]["ip6"] = ["2001:db8:1::15"]
     # Its own NAT gives ports, but there is another one before it.
     site("double", 3, upnp=True, at="home-gw")
     found["double-gw"]["ip"] = ["192.168.9.20"]
@@ -109,6 +110,25 @@ def check_maps(net):
     tap.eq(mapped_rules(net, "upnp-gw"), 0, "upnp: the router is left clean")
     tap.eq((said["nats"]["count"], said["nats"]["confidence"]), (1, "high"),
            "upnp: one NAT")
+
+
+def check_six(net):
+    """Over IPv6 PCP opens the firewall; but the lab's has another chain, which
+    drops. So what is granted is not always true."""
+    for what, rules in (("another firewall", ""),
+                        ("no other", "delete table ip6 firewall")):
+        net.spaces["upnp-gw"].nft(rules)
+        said = probe(net, "upnp", "-family", "6", "-portmap",
+                     stun=f"[{A1_6}]:3478")["ipv6"]
+        router = said["gateway"]
+        m = router["pcp"]["mapping"]
+        tap.eq((router["address"], router["nat_pmp"], router["upnp"],
+                m["granted"], m["removed"], said["nats"]["count"]),
+               ("2001:db8:1::1", None, None, True, True, 0),
+               f"IPv6, {what}: PCP opens a port and closes it")
+        tap.eq((m["seen_from_outside"], router["mapping_works"]),
+               ("yes", "yes") if rules else ("no", "no"),
+               f"IPv6, {what}: does it work?")
 
 
 def check_asks_only(net):
@@ -540,6 +560,7 @@ def check_fake(net, host, case):
 def check_ports(net):
     """What changes one router's table, one after the other."""
     check_maps(net)
+    check_six(net)
     check_asks_only(net)
     check_interrupted(net)
 

@@ -154,10 +154,10 @@ agrees_json(const struct nats_facts *f)
 {
 	bool same = true;
 
-	if (f->n_told == 0 || !f->has_seen)
+	if (f->n_told == 0 || f->n_seen == 0)
 		return json_null();
 	for (unsigned i = 0; i < f->n_told; i++)
-		same &= ip_compare(&f->told[i], &f->seen) == 0;
+		same &= nats_is_seen(f, &f->told[i]);
 	return json_boolean(same);
 }
 
@@ -251,6 +251,20 @@ path_json(const struct trace *t)
 }
 
 static void
+see_one(struct nats_facts *f, const struct stun_addr *mapped)
+{
+	struct ip ip;
+
+	memcpy(ip.b, mapped->ip, sizeof(ip.b));
+	for (unsigned i = 0; i < f->n_seen; i++)
+		if (ip_compare(&f->seen[i], &ip) == 0)
+			return;
+	if (f->n_seen < NATS_SEEN)
+		f->seen[f->n_seen++] = ip;
+}
+
+/* A NAT may have several external addresses. */
+static void
 see(struct nats_facts *f, const struct probe *p)
 {
 	struct stun_addr local;
@@ -259,8 +273,11 @@ see(struct nats_facts *f, const struct probe *p)
 	    !net_local(&p->servers[p->primary].addr, &local))
 		return;
 	memcpy(f->local.b, local.ip, sizeof(local.ip));
-	memcpy(f->seen.b, p->servers[p->primary].mapped.ip, 16);
-	f->has_seen = true;
+	see_one(f, &p->servers[p->primary].mapped);
+	for (size_t i = 0; i < p->engine.n_asks; i++)
+		if (p->engine.asks[i].state == ASK_ANSWERED &&
+		    p->engine.asks[i].mapped.port != 0)
+			see_one(f, &p->engine.asks[i].mapped);
 }
 
 void

@@ -82,7 +82,8 @@ route_find(struct route *r, const struct ip *to)
 		else if (a->rta_type == RTA_OIF &&
 		    RTA_PAYLOAD(a) == sizeof(r->device))
 			memcpy(&r->device, RTA_DATA(a), sizeof(r->device));
-	if (r->router.len != 0 && v6)
+	if (r->router.len != 0 && v6 &&
+	    IN6_IS_ADDR_LINKLOCAL(&r->router.u.in6.sin6_addr))
 		r->router.u.in6.sin6_scope_id = (uint32_t)r->device;
 	return r->router.len != 0;
 }
