@@ -168,6 +168,7 @@ SIM_OBJS_natprobe_test   := tests/sim/natworld.o $(NATPROBE_PURE) \
 	$(NATCORE_OBJS)
 UNIT_OBJS_gateway_hops_test := $(patsubst %,probes/natprobe/gateway/%.o,hops nats) \
 	$(NATPROBE_PURE)
+UNIT_OBJS_gateway_fence_test := probes/natprobe/gateway/fence.o $(NATPROBE_PURE)
 UNIT_OBJS_predict_test   := probes/natprobe/views/predict.o $(NATPROBE_PURE)
 units: $(UNITS)
 sims: $(SIMS)

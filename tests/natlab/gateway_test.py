@@ -193,7 +193,8 @@ def check_interrupted(net):
 
 def check_double(net):
     said = probe4(net, "double", "-portmap")
-    tap.eq(said["nats"]["count"], 2, "double: two NATs")
+    tap.eq((said["nats"]["count"], said["path"]["filter"]["hop"]), (2, 2),
+           "double: two NATs, of which the outer one filters")
     router = said["gateway"]
     # miniupnpd gives no ports where it has no public address.
     tap.eq([router[p]["mapping"]["why"] for p in PROTOCOLS[:2]],
@@ -207,18 +208,23 @@ def check_double(net):
 # ---- the way ----
 
 def check_ways(net):
-    for host, count, sure, carrier, hops in (
-            ("a", 2, "high", "yes", ["192.168.1.1", "100.64.0.1", "192.0.2.1"]),
-            ("campus-a", 1, "medium", "unknown",
+    # The carrier's NAT does not filter, the campus's does, at the second hop.
+    for host, count, sure, carrier, fence, hops in (
+            ("a", 2, "high", "yes", 1,
+             ["192.168.1.1", "100.64.0.1", "192.0.2.1"]),
+            ("campus-a", 1, "medium", "unknown", 2,
              ["10.10.1.1", "10.10.0.1", "192.0.2.1"]),
-            ("plain", 1, "high", "unknown", ["10.0.2.2", "192.0.2.1"]),
-            ("public", 0, "high", "no", ["192.0.2.1"])):
+            ("plain", 1, "high", "unknown", 1, ["10.0.2.2", "192.0.2.1"]),
+            ("public", 0, "high", "no", 0, ["192.0.2.1"])):
         said = probe4(net, host)
         nats, path = said["nats"], said["path"]
         tap.eq((nats["count"], nats["confidence"], nats["carrier"]),
                (count, sure, carrier), f"{host}: {count} NATs")
         tap.eq([h["address"] for h in path["hops"]], [*hops, None],
                f"{host}: the routers on the way")
+        tap.eq(path["filter"], {
+            "hop": fence, "address": hops[fence - 1] if fence else None,
+            "why": None}, f"{host}: the outermost filter is at hop {fence}")
         tap.eq((path["distance"], path["icmp_errors"]["come"],
                 path["icmp_errors"]["closed_port_said"]),
                (len(hops) + 1, "yes", 3), f"{host}: ICMP errors come back")

@@ -228,8 +228,24 @@ nats_json(const struct nats_facts *f)
 	    evidence);
 }
 
+/* The outermost filter: its hop, and who that is, if known. */
 static json_t *
-path_json(const struct trace *t)
+fence_json(const struct asker *a, const struct hops *h)
+{
+	struct verdict_fence v = judge_fence(a->planned ? &a->engine : NULL);
+	const struct hop *hop =
+	    v.hop > 0 && v.hop <= HOPS_MAX ? &h->v[v.hop - 1] : NULL;
+	bool named = hop != NULL && hop->state == HOP_EXCEEDED;
+
+	return json_pack("{s:o, s:o, s:o}", "hop",
+	    v.why == REASON_NONE ? json_integer(v.hop) : json_null(), "address",
+	    named ? json_of_ip(&hop->ip, true) : json_null(), "why",
+	    v.why == REASON_NONE ? json_null()
+				 : json_string(reason_name(v.why)));
+}
+
+static json_t *
+path_json(const struct trace *t, const struct asker *fence)
 {
 	const struct hops *h = &t->hops;
 	unsigned last = 0, distance = hops_distance(h);
@@ -242,12 +258,12 @@ path_json(const struct trace *t)
 			last = i + 1;
 	for (unsigned i = 0; i < last; i++)
 		json_array_append_new(hops, hop_json(&h->v[i]));
-	return json_pack("{s:o, s:o, s:o, s:{s:s, s:i, s:i}}", "server",
+	return json_pack("{s:o, s:o, s:o, s:o, s:{s:s, s:i, s:i}}", "server",
 	    json_of_addr(&t->server), "distance",
 	    distance > 0 ? json_integer(distance) : json_null(), "hops", hops,
-	    "icmp_errors", "come", answer_name(judge_icmp(h)),
-	    "closed_port_asked", (int)h->closed.sends, "closed_port_said",
-	    (int)h->closed_came);
+	    "filter", fence_json(fence, h), "icmp_errors", "come",
+	    answer_name(judge_icmp(h)), "closed_port_asked",
+	    (int)h->closed.sends, "closed_port_said", (int)h->closed_came);
 }
 
 static void
@@ -296,7 +312,8 @@ gateway_results_add(
 	}
 	if (g->options.trace) {
 		f.hops = &g->traces[v6].hops;
-		json_object_set_new(family, "path", path_json(&g->traces[v6]));
+		json_object_set_new(
+		    family, "path", path_json(&g->traces[v6], &g->fences[v6]));
 	}
 	json_object_set_new(family, "nats", nats_json(&f));
 }

@@ -187,6 +187,21 @@ print_nats(FILE *out, const json_t *n, bool works)
 }
 
 static void
+print_fence(FILE *out, const json_t *f)
+{
+	long hop = (long)json_integer_value(json_object_get(f, "hop"));
+	char note[NOTE_MAX] = "";
+
+	if (hop == 0)
+		return;
+	append(note, "hop %ld", hop);
+	if (*str(f, "address") != '\0')
+		append(note, ", %s", str(f, "address"));
+	append(note, ": lets in only what was asked for, and none beyond does");
+	print_line(out, "outermost filter", note);
+}
+
+static void
 print_path(FILE *out, const json_t *p)
 {
 	const json_t *hop, *icmp = json_object_get(p, "icmp_errors");
@@ -207,6 +222,7 @@ print_path(FILE *out, const json_t *p)
 	if (*note == '\0')
 		append(note, "nothing on it says anything");
 	print_line(out, "way", note);
+	print_fence(out, json_object_get(p, "filter"));
 	if (is(icmp, "come", "yes"))
 		print_line(out, "ICMP errors", "come back");
 	else
