@@ -73,7 +73,7 @@ judge_fence(const struct engine *e)
 {
 	struct verdict_fence v = {.why = REASON_NONE};
 	unsigned first = 0;
-	bool asked, any;
+	bool asked = false, any;
 
 	if (e == NULL)
 		return (struct verdict_fence){.why = REASON_NO_ALTERNATE};

@@ -18,7 +18,7 @@
 
 enum {
 	HOPS_MAX = 12,
-	HOP_SENDS = 2,
+	HOP_SENDS = 3,
 	/* Packets to a port of the server where nothing listens. */
 	CLOSED_SENDS = 3,
 	HOPS_PACKETS = HOPS_MAX * HOP_SENDS + CLOSED_SENDS,
