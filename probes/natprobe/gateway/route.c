@@ -53,8 +53,8 @@ bool
 route_find(struct route *r, const struct ip *to)
 {
 	_Alignas(struct nlmsghdr) uint8_t reply[REPLY_MAX];
-	const struct nlmsghdr *h = (const void *)reply;
-	const struct rtattr *a;
+	struct nlmsghdr *h = (void *)reply;
+	struct rtattr *a;
 	bool v6 = !ip_is_v4(to);
 	size_t size = v6 ? 16 : 4;
 	struct question q = {
@@ -74,7 +74,7 @@ route_find(struct route *r, const struct ip *to)
 	if (n < (ssize_t)sizeof(*h) || !NLMSG_OK(h, (size_t)n) ||
 	    h->nlmsg_type != RTM_NEWROUTE)
 		return false;
-	a = RTM_RTA((const struct rtmsg *)NLMSG_DATA(h));
+	a = RTM_RTA((struct rtmsg *)NLMSG_DATA(h));
 	left = (int)RTM_PAYLOAD(h);
 	for (; RTA_OK(a, left); a = RTA_NEXT(a, left))
 		if (a->rta_type == RTA_GATEWAY && RTA_PAYLOAD(a) == size)
