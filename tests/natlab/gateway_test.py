@@ -187,8 +187,7 @@ def check_interrupted(net):
                      "the port by UPnP to be gone")
         tap.ok(True, "SIGKILL: the port by UPnP is removed nevertheless")
     except lab.Failed as error:
-        tap.ok(False, "SIGKILL: the port by UPnP is removed nevertheless",
-               error)
+        tap.ok(False, "SIGKILL: the port by UPnP is removed", error)
 
 
 def check_double(net):
