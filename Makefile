@@ -185,6 +185,7 @@ UNIT_OBJS_natprobe_live_test := $(patsubst %,probes/natprobe/live/%.o,view words
 UNIT_OBJS_natprobe_limit_test := probes/natprobe/limit.o
 UNIT_OBJS_gateway_hops_test := $(patsubst %,probes/natprobe/gateway/%.o,hops nats) \
 	$(NATPROBE_PURE)
+UNIT_OBJS_gateway_fence_test := probes/natprobe/gateway/fence.o $(NATPROBE_PURE)
 UNIT_OBJS_predict_test   := probes/natprobe/views/predict.o $(NATPROBE_PURE)
 units: $(UNITS)
 sims: $(SIMS)

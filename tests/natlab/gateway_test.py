@@ -45,7 +45,8 @@ def nodes(fakes):
                        "ip": ["10.0.2.15"]}
 
     site("upnp", 1, upnp=True)
-    found["upnp-gw"]["ip"] = ["25.0.0.10"]
+    found["upnp-gw"].update(ip=["25.0.0.10"], lan6="2001:db8:1::1/64")
+    found["upnp"]["ip6"] = ["2001:db8:1::15"]
     # Its own NAT gives ports, but there is another one before it.
     site("double", 3, upnp=True, at="home-gw")
     found["double-gw"]["ip"] = ["192.168.9.20"]
@@ -111,6 +112,25 @@ def check_maps(net):
            "upnp: one NAT")
 
 
+def check_six(net):
+    """Over IPv6 PCP opens the firewall; but the lab's has another chain, which
+    drops. So what is granted is not always true."""
+    for what, rules in (("another firewall", ""),
+                        ("no other", "delete table ip6 firewall")):
+        net.spaces["upnp-gw"].nft(rules)
+        said = probe(net, "upnp", "-family", "6", "-portmap",
+                     stun=f"[{A1_6}]:3478")["ipv6"]
+        router = said["gateway"]
+        m = router["pcp"]["mapping"]
+        tap.eq((router["address"], router["nat_pmp"], router["upnp"],
+                m["granted"], m["removed"], said["nats"]["count"]),
+               ("2001:db8:1::1", None, None, True, True, 0),
+               f"IPv6, {what}: PCP opens a port and closes it")
+        tap.eq((m["seen_from_outside"], router["mapping_works"]),
+               ("yes", "yes") if rules else ("no", "no"),
+               f"IPv6, {what}: does it work?")
+
+
 def check_asks_only(net):
     """Without -portmap the router's table is never touched."""
     with net.popen("upnp-gw", ["nft", "monitor"], stdout=subprocess.PIPE,
@@ -167,13 +187,13 @@ def check_interrupted(net):
                      "the port by UPnP to be gone")
         tap.ok(True, "SIGKILL: the port by UPnP is removed nevertheless")
     except lab.Failed as error:
-        tap.ok(False, "SIGKILL: the port by UPnP is removed nevertheless",
-               error)
+        tap.ok(False, "SIGKILL: the port by UPnP is removed", error)
 
 
 def check_double(net):
     said = probe4(net, "double", "-portmap")
-    tap.eq(said["nats"]["count"], 2, "double: two NATs")
+    tap.eq((said["nats"]["count"], said["path"]["filter"]["hop"]), (2, 2),
+           "double: two NATs, of which the outer one filters")
     router = said["gateway"]
     # miniupnpd gives no ports where it has no public address.
     tap.eq([router[p]["mapping"]["why"] for p in PROTOCOLS[:2]],
@@ -187,18 +207,23 @@ def check_double(net):
 # ---- the way ----
 
 def check_ways(net):
-    for host, count, sure, carrier, hops in (
-            ("a", 2, "high", "yes", ["192.168.1.1", "100.64.0.1", "192.0.2.1"]),
-            ("campus-a", 1, "medium", "unknown",
+    # The carrier's NAT does not filter, the campus's does, at the second hop.
+    for host, count, sure, carrier, fence, hops in (
+            ("a", 2, "high", "yes", 1,
+             ["192.168.1.1", "100.64.0.1", "192.0.2.1"]),
+            ("campus-a", 1, "medium", "unknown", 2,
              ["10.10.1.1", "10.10.0.1", "192.0.2.1"]),
-            ("plain", 1, "high", "unknown", ["10.0.2.2", "192.0.2.1"]),
-            ("public", 0, "high", "no", ["192.0.2.1"])):
+            ("plain", 1, "high", "unknown", 1, ["10.0.2.2", "192.0.2.1"]),
+            ("public", 0, "high", "no", 0, ["192.0.2.1"])):
         said = probe4(net, host)
         nats, path = said["nats"], said["path"]
         tap.eq((nats["count"], nats["confidence"], nats["carrier"]),
                (count, sure, carrier), f"{host}: {count} NATs")
         tap.eq([h["address"] for h in path["hops"]], [*hops, None],
                f"{host}: the routers on the way")
+        tap.eq(path["filter"], {
+            "hop": fence, "address": hops[fence - 1] if fence else None,
+            "why": None}, f"{host}: the outermost filter is at hop {fence}")
         tap.eq((path["distance"], path["icmp_errors"]["come"],
                 path["icmp_errors"]["closed_port_said"]),
                (len(hops) + 1, "yes", 3), f"{host}: ICMP errors come back")
@@ -222,7 +247,7 @@ def check_ways(net):
 def check_dry(net):
     text = net.run("upnp", [NATPROBE, "-stun", A1, "-n", "-portmap"]).stdout
     tap.ok("to 10.0.2.2 port 5351: PCP and NAT-PMP" in text and
-           f"{GROUP} port 1900: UPnP" in text and "a mapping" in text,
+           f"{GROUP} port 1900: UPnP" in text and "a port" in text,
            "-n says what the router would be asked", text)
     text = net.run("upnp", [NATPROBE, "-stun", A1, "-n", "-gateway=false",
                             "-trace=false"]).stdout
@@ -540,6 +565,7 @@ def check_fake(net, host, case):
 def check_ports(net):
     """What changes one router's table, one after the other."""
     check_maps(net)
+    check_six(net)
     check_asks_only(net)
     check_interrupted(net)
 

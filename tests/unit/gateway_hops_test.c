@@ -65,7 +65,7 @@ test_run(void)
 
 	n = run(&h, 1, false, &end);
 	eq_int(hops_distance(&h), 0, "a server that is not reached");
-	eq_int(n, HOPS_PACKETS - 1, "all packets, and no more");
+	eq_int(n, HOPS_PACKETS - (HOP_SENDS - 1), "all packets, and no more");
 	ok(mono_diff_us(start, end) < 1800000, "within 1.8 s");
 	eq_int(judge_icmp(&h), ANSWER_UNKNOWN,
 	    "the first router's errors say nothing about the others'");
@@ -133,7 +133,7 @@ static struct verdict_nats
 nats(const char *local, const char *seen, const char *hops, const char *told)
 {
 	struct nats_facts f = {
-	    .local = ip(local), .seen = ip(seen), .has_seen = true};
+	    .local = ip(local), .seen = {ip(seen)}, .n_seen = 1};
 	char copy[200], *save, *word;
 	unsigned n = 0;
 	struct hops h;
@@ -169,9 +169,12 @@ test_nats(void)
 {
 	const char *in = "192.168.1.15", *out = "198.51.100.7";
 	struct nats_facts mismatch = {.local = ip("10.0.0.2"),
-	    .seen = ip("198.51.100.7"),
-	    .has_seen = true,
+	    .seen = {ip("198.51.100.7")},
+	    .n_seen = 1,
 	    .mismatch = true};
+	struct nats_facts pool = {.local = ip("10.0.0.2"),
+	    .seen = {ip("198.51.100.7"), ip("198.51.100.8")},
+	    .n_seen = 2};
 	struct nats_facts blind = {.local = ip("10.0.0.2")};
 
 	is(nats(out, out, "198.51.100.1", ""), 0, SURE_HIGH, ANSWER_NO,
@@ -198,6 +201,9 @@ test_nats(void)
 	    ANSWER_UNKNOWN, "another private network on the way: maybe");
 	is(judge_nats(&mismatch), 2, SURE_HIGH, ANSWER_UNKNOWN,
 	    "PCP says that somebody translates before it");
+	pool.told[pool.n_told++] = ip("198.51.100.8");
+	is(judge_nats(&pool), 1, SURE_HIGH, ANSWER_NO,
+	    "one that has several addresses outside");
 	ok(!judge_nats(&blind).known, "not known without a STUN server");
 	for (unsigned i = 0; i < NATS_EVIDENCES; i++)
 		if (nats_evidence_name(i) == NULL)

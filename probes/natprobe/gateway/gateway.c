@@ -4,6 +4,8 @@
 
 #include "probes/natprobe/gateway/gateway.h"
 
+#define FENCE_RATE 100 /* packets per second */
+
 struct gateways *
 gateways_new(struct loop *l, const struct gateway_options *options)
 {
@@ -41,6 +43,35 @@ gateways_busy(const struct gateways *g)
 	return g->running > 0;
 }
 
+static bool
+plan_fence_4(void *arg, struct mono now)
+{
+	struct asker *a = &((struct gateways *)arg)->fences[0];
+
+	return fence_plan(&a->engine, a->probe, now);
+}
+
+static bool
+plan_fence_6(void *arg, struct mono now)
+{
+	struct asker *a = &((struct gateways *)arg)->fences[1];
+
+	return fence_plan(&a->engine, a->probe, now);
+}
+
+static bool
+start_fence(struct gateways *g, bool v6, const struct probe *probe)
+{
+	struct stun_addr from;
+	struct addr local;
+
+	if (!net_local(&probe->servers[0].addr, &from))
+		return false;
+	addr_from_ip16(&local, from.ip, 0);
+	return asker_start(&g->fences[v6], g->loop, probe, &local, FENCE_RATE,
+	    v6 ? plan_fence_6 : plan_fence_4, on_part, g);
+}
+
 bool
 gateways_start(struct gateways *g, bool v6, const struct probe *probe)
 {
@@ -57,6 +88,9 @@ gateways_start(struct gateways *g, bool v6, const struct probe *probe)
 		if (!trace_start(&g->traces[v6], g->loop, probe, on_part, g))
 			return false;
 		g->running++;
+		if (!start_fence(g, v6, probe))
+			return false;
+		g->running++;
 	}
 	return true;
 }
@@ -66,6 +100,7 @@ gateways_stop(struct gateways *g)
 {
 	for (int v6 = 0; v6 < 2; v6++) {
 		trace_stop(&g->traces[v6]);
+		asker_stop(&g->fences[v6]);
 		router_stop(&g->routers[v6]);
 	}
 }
@@ -78,6 +113,7 @@ gateways_free(struct gateways *g)
 	for (int v6 = 0; v6 < 2; v6++) {
 		router_clear(&g->routers[v6]);
 		trace_clear(&g->traces[v6]);
+		asker_clear(&g->fences[v6]);
 	}
 	helper_free(g->helper);
 	free(g);
@@ -95,8 +131,10 @@ gateway_dry_print(const struct gateway_options *o, bool v6,
 	if (o->trace)
 		fprintf(out,
 		    "  %-22s %5d packets, with a time to live of 1 to %d or to "
-		    "a closed port\n",
-		    "routers on the way", HOPS_PACKETS, HOPS_MAX);
+		    "a closed port\n"
+		    "  %-22s %5d packets, %d a second\n",
+		    "routers on the way", HOPS_PACKETS, HOPS_MAX,
+		    "which of them filters", FENCE_PACKETS, FENCE_RATE);
 	if (!o->ask || !route_find(&route, &to))
 		return;
 	fprintf(out, "  %-22s %5d packets to %s port %d: PCP%s\n",
@@ -110,7 +148,9 @@ gateway_dry_print(const struct gateway_options *o, bool v6,
 		    "", 2 * (SSDP_DEVICES + 1), SSDP_GROUP, SSDP_PORT);
 	if (o->portmap)
 		fprintf(out,
-		    "  %-22s by each of these, if it is spoken: a UDP port for "
-		    "%d s, removed again\n",
-		    "a mapping", PCP_LIFETIME_S);
+		    "  %-22s %5d packets to it, %d to the STUN server, UPnP by "
+		    "HTTP: a UDP port by each of these for %d s, removed "
+		    "again\n",
+		    "a port", 2 * PCP_SENDS * (v6 ? 1 : 2),
+		    MAPPING_TRY_PACKETS * (v6 ? 1 : MAPPINGS), PCP_LIFETIME_S);
 }

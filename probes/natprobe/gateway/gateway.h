@@ -8,6 +8,8 @@
  *   route.c    which router it is: asks the kernel
  *   router.c   asks it, and tries a mapping by each protocol
  *   mapping.c  one mapping: made, seen from outside, removed
+ *   fence.h    at which router the outermost filter is, PURE
+ *   asker.h    the sockets of both
  *   igd.c      UPnP with libminiupnpc, in a process of its own
  *   helper.c   that process, seen from here
  *   trace.c    the sockets of hops.h
@@ -24,6 +26,8 @@
 
 #include <jansson.h>
 
+#include "probes/natprobe/gateway/asker.h"
+#include "probes/natprobe/gateway/fence.h"
 #include "probes/natprobe/gateway/hops.h"
 #include "probes/natprobe/gateway/igd.h"
 #include "probes/natprobe/gateway/pcp.h"
@@ -93,6 +97,7 @@ void mapping_close(struct mapping *m);
  * sent to. Control: the same towards its own port. Calls done with m->seen
  * set, never inside this call. `probe` has found a server, or did not.
  */
+enum { MAPPING_TRY_PACKETS = 3 * 4 }; /* at the most */
 bool mapping_try(struct mapping *m, struct loop *l, const struct probe *probe,
     const struct addr *local, loop_fn *done, void *arg);
 void mapping_try_stop(struct mapping *m);
@@ -195,6 +200,7 @@ struct gateway_options {
 struct gateways {
 	struct router routers[2]; /* by family: IPv4, IPv6 */
 	struct trace traces[2];
+	struct asker fences[2];
 	/* gateway.c's own: */
 	struct loop *loop;
 	struct gateway_options options;

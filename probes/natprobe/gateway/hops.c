@@ -4,7 +4,7 @@
 #include "probes/natprobe/gateway/hops.h"
 
 #define GAP_US	      20000 /* between two packets */
-#define RESEND_US     500000
+#define RESEND_US     400000
 #define CLOSED_GAP_US 300000
 #define BELIEVE_US    500000 /* after the last one */
 

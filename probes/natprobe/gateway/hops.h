@@ -18,7 +18,7 @@
 
 enum {
 	HOPS_MAX = 12,
-	HOP_SENDS = 2,
+	HOP_SENDS = 3,
 	/* Packets to a port of the server where nothing listens. */
 	CLOSED_SENDS = 3,
 	HOPS_PACKETS = HOPS_MAX * HOP_SENDS + CLOSED_SENDS,
@@ -98,10 +98,12 @@ enum nats_evidence {
 #define NATS_EVIDENCES 11
 const char *nats_evidence_name(unsigned bit); /* 0 to NATS_EVIDENCES - 1 */
 
-#define NATS_TOLD 3
+enum { NATS_TOLD = 3, NATS_SEEN = 8 };
 struct nats_facts {
-	struct ip local, seen; /* this host's address, here and outside */
-	bool has_seen;
+	struct ip local;
+	/* This host's addresses outside, the usual one first. */
+	struct ip seen[NATS_SEEN];
+	unsigned n_seen;
 	const struct hops *hops; /* NULL: not traced */
 	/* External addresses, as the router in front of this host tells. */
 	struct ip told[NATS_TOLD];
@@ -120,6 +122,7 @@ struct verdict_nats {
 	unsigned evidence;
 };
 struct verdict_nats judge_nats(const struct nats_facts *f);
+bool nats_is_seen(const struct nats_facts *f, const struct ip *ip);
 
 /* Do ICMP errors come back to this host? UNKNOWN: none did, but maybe nobody
  * sent one. */

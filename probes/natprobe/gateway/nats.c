@@ -85,6 +85,15 @@ is_private(enum realm r)
 	    r == REALM_PRIVATE_192 || r == REALM_LOCAL;
 }
 
+bool
+nats_is_seen(const struct nats_facts *f, const struct ip *ip)
+{
+	for (unsigned i = 0; i < f->n_seen; i++)
+		if (ip_compare(&f->seen[i], ip) == 0)
+			return true;
+	return false;
+}
+
 static unsigned
 look_at_told(const struct nats_facts *f)
 {
@@ -93,7 +102,7 @@ look_at_told(const struct nats_facts *f)
 	for (unsigned i = 0; i < f->n_told; i++) {
 		enum realm r = realm_of(&f->told[i]);
 
-		if (ip_compare(&f->told[i], &f->seen) == 0)
+		if (nats_is_seen(f, &f->told[i]))
 			e |= NATS_ROUTER_TELLS_SEEN;
 		else if (r == REALM_SHARED)
 			e |= NATS_ROUTER_TELLS_SHARED;
@@ -180,10 +189,10 @@ judge_nats(const struct nats_facts *f)
 {
 	struct verdict_nats v = {.carrier = ANSWER_UNKNOWN};
 
-	if (!f->has_seen)
+	if (f->n_seen == 0)
 		return v;
 	v.known = true;
-	if (ip_compare(&f->local, &f->seen) == 0) {
+	if (ip_compare(&f->local, &f->seen[0]) == 0) {
 		v.sure = SURE_HIGH;
 		v.evidence = NATS_OWN_ADDRESS_SEEN;
 		v.carrier = ANSWER_NO;

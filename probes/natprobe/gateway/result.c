@@ -154,10 +154,10 @@ agrees_json(const struct nats_facts *f)
 {
 	bool same = true;
 
-	if (f->n_told == 0 || !f->has_seen)
+	if (f->n_told == 0 || f->n_seen == 0)
 		return json_null();
 	for (unsigned i = 0; i < f->n_told; i++)
-		same &= ip_compare(&f->told[i], &f->seen) == 0;
+		same &= nats_is_seen(f, &f->told[i]);
 	return json_boolean(same);
 }
 
@@ -228,8 +228,24 @@ nats_json(const struct nats_facts *f)
 	    evidence);
 }
 
+/* The outermost filter: its hop, and who that is, if known. */
 static json_t *
-path_json(const struct trace *t)
+fence_json(const struct asker *a, const struct hops *h)
+{
+	struct verdict_fence v = judge_fence(a->planned ? &a->engine : NULL);
+	const struct hop *hop =
+	    v.hop > 0 && v.hop <= HOPS_MAX ? &h->v[v.hop - 1] : NULL;
+	bool named = hop != NULL && hop->state == HOP_EXCEEDED;
+
+	return json_pack("{s:o, s:o, s:o}", "hop",
+	    v.why == REASON_NONE ? json_integer(v.hop) : json_null(), "address",
+	    named ? json_of_ip(&hop->ip, true) : json_null(), "why",
+	    v.why == REASON_NONE ? json_null()
+				 : json_string(reason_name(v.why)));
+}
+
+static json_t *
+path_json(const struct trace *t, const struct asker *fence)
 {
 	const struct hops *h = &t->hops;
 	unsigned last = 0, distance = hops_distance(h);
@@ -242,14 +258,28 @@ path_json(const struct trace *t)
 			last = i + 1;
 	for (unsigned i = 0; i < last; i++)
 		json_array_append_new(hops, hop_json(&h->v[i]));
-	return json_pack("{s:o, s:o, s:o, s:{s:s, s:i, s:i}}", "server",
+	return json_pack("{s:o, s:o, s:o, s:o, s:{s:s, s:i, s:i}}", "server",
 	    json_of_addr(&t->server), "distance",
 	    distance > 0 ? json_integer(distance) : json_null(), "hops", hops,
-	    "icmp_errors", "come", answer_name(judge_icmp(h)),
-	    "closed_port_asked", (int)h->closed.sends, "closed_port_said",
-	    (int)h->closed_came);
+	    "filter", fence_json(fence, h), "icmp_errors", "come",
+	    answer_name(judge_icmp(h)), "closed_port_asked",
+	    (int)h->closed.sends, "closed_port_said", (int)h->closed_came);
 }
 
+static void
+see_one(struct nats_facts *f, const struct stun_addr *mapped)
+{
+	struct ip ip;
+
+	memcpy(ip.b, mapped->ip, sizeof(ip.b));
+	for (unsigned i = 0; i < f->n_seen; i++)
+		if (ip_compare(&f->seen[i], &ip) == 0)
+			return;
+	if (f->n_seen < NATS_SEEN)
+		f->seen[f->n_seen++] = ip;
+}
+
+/* A NAT may have several external addresses. */
 static void
 see(struct nats_facts *f, const struct probe *p)
 {
@@ -259,8 +289,11 @@ see(struct nats_facts *f, const struct probe *p)
 	    !net_local(&p->servers[p->primary].addr, &local))
 		return;
 	memcpy(f->local.b, local.ip, sizeof(local.ip));
-	memcpy(f->seen.b, p->servers[p->primary].mapped.ip, 16);
-	f->has_seen = true;
+	see_one(f, &p->servers[p->primary].mapped);
+	for (size_t i = 0; i < p->engine.n_asks; i++)
+		if (p->engine.asks[i].state == ASK_ANSWERED &&
+		    p->engine.asks[i].mapped.port != 0)
+			see_one(f, &p->engine.asks[i].mapped);
 }
 
 void
@@ -279,7 +312,8 @@ gateway_results_add(
 	}
 	if (g->options.trace) {
 		f.hops = &g->traces[v6].hops;
-		json_object_set_new(family, "path", path_json(&g->traces[v6]));
+		json_object_set_new(
+		    family, "path", path_json(&g->traces[v6], &g->fences[v6]));
 	}
 	json_object_set_new(family, "nats", nats_json(&f));
 }

@@ -53,8 +53,8 @@ bool
 route_find(struct route *r, const struct ip *to)
 {
 	_Alignas(struct nlmsghdr) uint8_t reply[REPLY_MAX];
-	const struct nlmsghdr *h = (const void *)reply;
-	const struct rtattr *a;
+	struct nlmsghdr *h = (void *)reply;
+	struct rtattr *a;
 	bool v6 = !ip_is_v4(to);
 	size_t size = v6 ? 16 : 4;
 	struct question q = {
@@ -74,7 +74,7 @@ route_find(struct route *r, const struct ip *to)
 	if (n < (ssize_t)sizeof(*h) || !NLMSG_OK(h, (size_t)n) ||
 	    h->nlmsg_type != RTM_NEWROUTE)
 		return false;
-	a = RTM_RTA((const struct rtmsg *)NLMSG_DATA(h));
+	a = RTM_RTA((struct rtmsg *)NLMSG_DATA(h));
 	left = (int)RTM_PAYLOAD(h);
 	for (; RTA_OK(a, left); a = RTA_NEXT(a, left))
 		if (a->rta_type == RTA_GATEWAY && RTA_PAYLOAD(a) == size)
@@ -82,7 +82,8 @@ route_find(struct route *r, const struct ip *to)
 		else if (a->rta_type == RTA_OIF &&
 		    RTA_PAYLOAD(a) == sizeof(r->device))
 			memcpy(&r->device, RTA_DATA(a), sizeof(r->device));
-	if (r->router.len != 0 && v6)
+	if (r->router.len != 0 && v6 &&
+	    IN6_IS_ADDR_LINKLOCAL(&r->router.u.in6.sin6_addr))
 		r->router.u.in6.sin6_scope_id = (uint32_t)r->device;
 	return r->router.len != 0;
 }

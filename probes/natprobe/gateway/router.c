@@ -351,6 +351,19 @@ upnp_is_done(const struct router *r)
 
 /* ---- the whole ---- */
 
+/* What is not over by now will not be seen to end. */
+static void
+give_up(struct mapping *m)
+{
+	if (m->state == MAPPING_ASKED) {
+		m->state = MAPPING_DENIED;
+		m->why = "interrupted";
+	} else if (m->state == MAPPING_GRANTED) {
+		m->state = MAPPING_GONE;
+		m->why_left = "no-answer";
+	}
+}
+
 static void
 finish(struct router *r)
 {
@@ -359,8 +372,10 @@ finish(struct router *r)
 	watch_free(r->pcp_watch);
 	watch_free(r->ssdp_watch);
 	r->pcp_watch = r->ssdp_watch = NULL;
-	for (int i = 0; i < MAPPINGS; i++)
+	for (int i = 0; i < MAPPINGS; i++) {
+		give_up(&r->mappings[i]);
 		mapping_close(&r->mappings[i]);
+	}
 	r->done(r->arg);
 }
 

@@ -165,7 +165,7 @@ print_mappings(FILE *out, const json_t *g)
 /* ---- the way ---- */
 
 static void
-print_nats(FILE *out, const json_t *n)
+print_nats(FILE *out, const json_t *n, bool works)
 {
 	long count = (long)json_integer_value(json_object_get(n, "count"));
 	bool carrier = is(n, "carrier", "yes");
@@ -178,11 +178,27 @@ print_nats(FILE *out, const json_t *n)
 	append(note, "%s in line%s%s", count >= 2 ? "at least two" : "one",
 	    carrier ? ", one of them a carrier's (100.64.0.0/10)" : "",
 	    is(n, "confidence", "low") ? ", maybe" : "");
-	append(note, "%s",
-	    carrier
-		? ": no port can be opened; ask for a public address or IPv6"
-		: ": ports opened at the first one are of no use");
+	if (!works)
+		append(note, "%s",
+		    carrier ? ": no port can be opened; ask for a public "
+			      "address or IPv6"
+			    : ": a port opened at the first one is of no use");
 	print_line(out, "NATs", note);
+}
+
+static void
+print_fence(FILE *out, const json_t *f)
+{
+	long hop = (long)json_integer_value(json_object_get(f, "hop"));
+	char note[NOTE_MAX] = "";
+
+	if (hop == 0)
+		return;
+	append(note, "hop %ld", hop);
+	if (*str(f, "address") != '\0')
+		append(note, ", %s", str(f, "address"));
+	append(note, ": lets in only what was asked for, and none beyond does");
+	print_line(out, "outermost filter", note);
 }
 
 static void
@@ -206,6 +222,7 @@ print_path(FILE *out, const json_t *p)
 	if (*note == '\0')
 		append(note, "nothing on it says anything");
 	print_line(out, "way", note);
+	print_fence(out, json_object_get(p, "filter"));
 	if (is(icmp, "come", "yes"))
 		print_line(out, "ICMP errors", "come back");
 	else
@@ -225,7 +242,8 @@ words_print_gateway(const json_t *family, FILE *out)
 		print_upnp(out, g);
 		print_mappings(out, g);
 	}
-	print_nats(out, json_object_get(family, "nats"));
+	print_nats(out, json_object_get(family, "nats"),
+	    is(g, "mapping_works", "yes"));
 	if (p != NULL)
 		print_path(out, p);
 }

@@ -27,6 +27,7 @@ enum test {
 	TEST_HAIRPIN = 9, /* unit: pair of sockets */
 	TEST_COLLISION = 10, /* unit: pair of sockets */
 	TEST_PORTMAP = 24, /* gateway/mapping.c; unit: which question */
+	TEST_FENCE = 25, /* gateway/fence.c; unit: socket; step: in order */
 	TESTS,
 };
 
@@ -71,6 +72,7 @@ struct ask {
 	bool raw; /* to another socket of ours: no server answers */
 	uint16_t port_of; /* RESPONSE-PORT: that of this ask's mapping */
 	uint32_t delay_ms; /* CN-DELAY */
+	uint8_t ttl; /* time to live; 0: the usual. For drivers that can */
 	bool silent; /* CN-SILENT: sent once, no answer is wanted */
 	/* When. */
 	uint16_t after; /* ASK_NONE, or once that earlier ask is over */

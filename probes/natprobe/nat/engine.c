@@ -262,6 +262,7 @@ send_ask(struct engine *e, struct ask *a, struct mono now, struct act *act)
 	*act = (struct act){.kind = ACT_SEND,
 	    .sock = a->sock,
 	    .to = a->to,
+	    .ttl = a->ttl,
 	    .p = e->packet,
 	    .len = write_question(e, a)};
 	if (a->sends == 0)

@@ -68,6 +68,7 @@ struct act {
 	enum act_kind kind;
 	uint16_t sock;
 	struct stun_addr to;
+	uint8_t ttl; /* 0: the usual */
 	const uint8_t *p; /* lent until the next call */
 	size_t len;
 };
