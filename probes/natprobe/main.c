@@ -25,7 +25,6 @@ struct natprobe {
 	struct loop *loop;
 	struct probe probes[2]; /* IPv4, IPv6 */
 	struct net *nets[2];
-	struct calls calls[2];
 	struct tcp_net *tcps[2]; /* NULL: not over TCP */
 	bool used[2];
 	unsigned running;
@@ -51,7 +50,7 @@ on_stop(void *arg)
 	for (int v6 = 0; v6 < 2; v6++)
 		if (n->used[v6]) {
 			engine_stop(&n->probes[v6].engine);
-			calls_stop(&n->calls[v6]);
+			tcp_net_stop(n->tcps[v6]);
 		}
 	loop_stop(n->loop);
 }
@@ -99,15 +98,13 @@ tcp_options_of(const struct natprobe *n, bool v6)
 }
 
 static int
-begin_tcp(struct natprobe *n, bool v6, const uint8_t *seed)
+begin_tcp(struct natprobe *n, bool v6)
 {
 	struct probe_options o = tcp_options_of(n, v6);
 
 	if (!n->conf.tcp)
 		return 0;
-	calls_init(&n->calls[v6], &o, n->targets.v[v6], n->targets.n[v6], seed,
-	    loop_now(n->loop));
-	n->tcps[v6] = tcp_net_new(n->loop, &n->calls[v6], on_done, n);
+	n->tcps[v6] = tcp_net_new(n->loop, &n->targets, &o, on_done, n);
 	if (n->tcps[v6] == NULL)
 		return -1;
 	n->running++;
@@ -129,8 +126,7 @@ begin_family(struct natprobe *n, bool v6)
 	if (n->nets[v6] == NULL)
 		return -1;
 	n->running++;
-	randombytes_buf(seed, sizeof(seed));
-	return begin_tcp(n, v6, seed);
+	return begin_tcp(n, v6);
 }
 
 static int
@@ -158,9 +154,7 @@ result_of(struct natprobe *n)
 		if (!n->used[v6])
 			continue;
 		f = result_family(&n->probes[v6], &n->targets);
-		if (n->tcps[v6] != NULL)
-			json_object_set_new(
-			    f, "tcp", tcp_result(&n->calls[v6], &n->targets));
+		tcp_result_add(f, n->tcps[v6], &n->targets);
 		json_object_set_new(r, names[v6], f);
 	}
 	if (n->relays != NULL)
@@ -268,22 +262,6 @@ probe_all(struct natprobe *n)
 	return status;
 }
 
-static void
-dry_tcp(const struct natprobe *n, bool v6)
-{
-	struct probe_options o = tcp_options_of(n, v6);
-	static const uint8_t seed[ENGINE_SEED_LEN];
-	struct mono now = {1};
-	struct calls c;
-
-	if (!n->conf.tcp)
-		return;
-	calls_init(&c, &o, n->targets.v[v6], n->targets.n[v6], seed, now);
-	calls_plan_most(&c, now);
-	tcp_dry_print(&c, stdout);
-	calls_clear(&c);
-}
-
 static int
 dry_all(const struct natprobe *n)
 {
@@ -293,7 +271,9 @@ dry_all(const struct natprobe *n)
 		if (wanted(n, v6)) {
 			o = options_of(n, v6);
 			dry_print(&n->targets, v6, &o, stdout);
-			dry_tcp(n, v6);
+			o = tcp_options_of(n, v6);
+			if (n->conf.tcp)
+				tcp_dry_print(&n->targets, &o, stdout);
 		}
 	relay_dry_print(&n->relay_nodes, stdout);
 	return 0;
@@ -363,7 +343,6 @@ main(int argc, char **argv)
 		tcp_net_free(n.tcps[v6]);
 		if (n.used[v6])
 			probe_clear(&n.probes[v6]);
-		calls_clear(&n.calls[v6]);
 	}
 	relays_free(n.relays);
 	relay_nodes_clear(&n.relay_nodes);
