@@ -27,7 +27,6 @@ struct natprobe {
 	struct loop *loop;
 	struct probe probes[2]; /* IPv4, IPv6 */
 	struct net *nets[2];
-	struct calls calls[2];
 	struct tcp_net *tcps[2]; /* NULL: not over TCP */
 	bool used[2];
 	unsigned running;
@@ -58,7 +57,7 @@ stop(struct natprobe *n, enum cut cut)
 	for (int v6 = 0; v6 < 2; v6++)
 		if (n->used[v6]) {
 			probe_stop(&n->probes[v6]);
-			calls_stop(&n->calls[v6]);
+			tcp_net_stop(n->tcps[v6]);
 		}
 	/* What was mapped at the router is removed first. */
 	if (n->gateways != NULL && gateways_busy(n->gateways))
@@ -144,15 +143,13 @@ tcp_options_of(const struct natprobe *n, bool v6)
 }
 
 static int
-begin_tcp(struct natprobe *n, bool v6, const uint8_t *seed)
+begin_tcp(struct natprobe *n, bool v6)
 {
 	struct probe_options o = tcp_options_of(n, v6);
 
 	if (!n->conf.tcp)
 		return 0;
-	calls_init(&n->calls[v6], &o, n->targets.v[v6], n->targets.n[v6], seed,
-	    loop_now(n->loop));
-	n->tcps[v6] = tcp_net_new(n->loop, &n->calls[v6], on_done, n);
+	n->tcps[v6] = tcp_net_new(n->loop, &n->targets, &o, on_done, n);
 	if (n->tcps[v6] == NULL)
 		return -1;
 	n->running++;
@@ -176,8 +173,7 @@ begin_family(struct natprobe *n, bool v6)
 	n->running++;
 	n->views[v6] = (struct live_family){
 	    .name = v6 ? "IPv6" : "IPv4", .probe = &n->probes[v6]};
-	randombytes_buf(seed, sizeof(seed));
-	return begin_tcp(n, v6, seed);
+	return begin_tcp(n, v6);
 }
 
 static struct gateway_options
@@ -218,6 +214,12 @@ begin_gateways(struct natprobe *n)
 }
 
 static int64_t
+longer(int64_t a, int64_t b)
+{
+	return a > b ? a : b;
+}
+
+static int64_t
 longest_us(const struct natprobe *n)
 {
 	int64_t families =
@@ -231,10 +233,11 @@ longest_us(const struct natprobe *n)
 		if (!wanted(n, v6))
 			continue;
 		o = options_of(n, v6);
-		o.lifetime |= n->conf.tcp_lifetime;
 		us = limit_family_us(dry_packets(&n->targets, v6, &o), &o);
-		if (us > families)
-			families = us;
+		families = longer(families, us);
+		o = tcp_options_of(n, v6);
+		if (n->conf.tcp)
+			families = longer(families, tcp_longest_us(&o));
 	}
 	return limit_run_us(targets_longest_us(&n->targets), families,
 	    relay_longest_us(&n->relay_nodes));
@@ -322,9 +325,7 @@ result_of(struct natprobe *n)
 		if (!n->conf.no_local)
 			json_object_set_new(
 			    family, "local", result_local(&n->probes[v6]));
-		if (n->tcps[v6] != NULL)
-			json_object_set_new(family, "tcp",
-			    tcp_result(&n->calls[v6], &n->targets));
+		tcp_result_add(family, n->tcps[v6], &n->targets);
 		if (n->gateways != NULL)
 			gateway_results_add(
 			    family, n->gateways, &n->probes[v6]);
@@ -451,22 +452,6 @@ probe_all(struct natprobe *n)
 }
 
 static void
-dry_tcp(const struct natprobe *n, bool v6)
-{
-	struct probe_options o = tcp_options_of(n, v6);
-	static const uint8_t seed[ENGINE_SEED_LEN];
-	struct mono now = {1};
-	struct calls c;
-
-	if (!n->conf.tcp)
-		return;
-	calls_init(&c, &o, n->targets.v[v6], n->targets.n[v6], seed, now);
-	calls_plan_most(&c, now);
-	tcp_dry_print(&c, stdout);
-	calls_clear(&c);
-}
-
-static void
 on_dry_named(void *arg)
 {
 	loop_stop(((struct natprobe *)arg)->loop);
@@ -488,8 +473,10 @@ dry_all(struct natprobe *n)
 		if (wanted(n, v6)) {
 			o = options_of(n, v6);
 			dry_print(&n->targets, v6, &o, stdout);
-			dry_tcp(n, v6);
 			gateway_dry_print(&g, v6, &n->targets.v[v6][0], stdout);
+			o = tcp_options_of(n, v6);
+			if (n->conf.tcp)
+				tcp_dry_print(&n->targets, &o, stdout);
 		}
 	relay_dry_print(&n->relay_nodes, stdout);
 	printf("all of it within %lld s\n",
@@ -562,7 +549,6 @@ main(int argc, char **argv)
 		tcp_net_free(n.tcps[v6]);
 		if (n.used[v6])
 			probe_clear(&n.probes[v6]);
-		calls_clear(&n.calls[v6]);
 	}
 	relays_free(n.relays);
 	relay_nodes_clear(&n.relay_nodes);

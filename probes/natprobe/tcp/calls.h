@@ -203,6 +203,8 @@ struct mono call_pause_end(const struct call *k);
 uint16_t calls_add(struct calls *c, const struct call *k);
 void call_finish(struct call *k, enum call_end end, struct mono now);
 void calls_begin(struct calls *c, struct mono now);
+/* How long all but the lifetime and hanging up takes, at the most. */
+int64_t calls_limit_us(int64_t gap_us);
 /* All connections that there would be if every server had all. */
 void calls_plan_most(struct calls *c, struct mono now);
 

@@ -11,6 +11,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include <sodium.h>
+
 #include "probes/natprobe/natprobe.h"
 #include "probes/natprobe/tcp/tcp.h"
 #include "run/loop.h"
@@ -31,7 +33,7 @@ struct tcp_sock {
 
 struct tcp_net {
 	struct loop *loop; /* lent */
-	struct calls *calls; /* lent */
+	struct calls calls;
 	struct timer *timer;
 	struct tcp_sock socks[CALLS_MAX]; /* by call */
 	void (*done)(void *arg);
@@ -67,7 +69,7 @@ fail(struct tcp_sock *s, enum call_end why)
 {
 	watch_on(s->readable, false);
 	watch_on(s->writable, false);
-	calls_failed(s->net->calls, s->index, why, loop_now(s->net->loop));
+	calls_failed(&s->net->calls, s->index, why, loop_now(s->net->loop));
 }
 
 static void
@@ -81,7 +83,7 @@ on_readable(void *arg)
 	for (int i = 0; i < READS_A_TURN && len > 0; i++) {
 		len = read(s->fd, buf, sizeof(buf));
 		if (len > 0)
-			calls_input(n->calls, s->index, buf, (size_t)len,
+			calls_input(&n->calls, s->index, buf, (size_t)len,
 			    loop_now(n->loop));
 	}
 	if (len == 0)
@@ -105,7 +107,7 @@ on_writable(void *arg)
 		fail(s, end_of(error, false));
 	else {
 		s->connected = true;
-		calls_connected(n->calls, s->index, loop_now(n->loop));
+		calls_connected(&n->calls, s->index, loop_now(n->loop));
 		watch_on(s->readable, true);
 	}
 	go(n);
@@ -167,7 +169,7 @@ keep_alive(int fd, int seconds)
 static int
 open_fd(struct tcp_net *n, const struct call *k, struct stun_addr *local)
 {
-	const struct call *first = &n->calls->v[k->port_of];
+	const struct call *first = &n->calls.v[k->port_of];
 	bool own = first == k;
 	struct addr a;
 	int fd, r;
@@ -181,7 +183,7 @@ open_fd(struct tcp_net *n, const struct call *k, struct stun_addr *local)
 	    a.u.sa.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (fd == -1)
 		return -1;
-	r = own ? bind_own(fd, &a, n->calls) : bind_shared(fd, &a);
+	r = own ? bind_own(fd, &a, &n->calls) : bind_shared(fd, &a);
 	if (r == -1) {
 		close(fd);
 		return -1;
@@ -195,7 +197,7 @@ open_fd(struct tcp_net *n, const struct call *k, struct stun_addr *local)
 static void
 open_sock(struct tcp_net *n, uint16_t i)
 {
-	const struct call *k = &n->calls->v[i];
+	const struct call *k = &n->calls.v[i];
 	struct tcp_sock *s = &n->socks[i];
 	struct stun_addr local;
 	struct addr to;
@@ -210,10 +212,10 @@ open_sock(struct tcp_net *n, uint16_t i)
 	}
 	if (s->readable == NULL || s->writable == NULL) {
 		sock_close(s, false);
-		calls_opened(n->calls, i, NULL);
+		calls_opened(&n->calls, i, NULL);
 		return;
 	}
-	calls_opened(n->calls, i, &local);
+	calls_opened(&n->calls, i, &local);
 	addr_from_ip16(&to, k->to.ip, k->to.port);
 	if (connect(s->fd, &to.u.sa, to.len) == -1 && errno != EINPROGRESS)
 		fail(s, end_of(errno, false));
@@ -244,7 +246,7 @@ count_segments(struct tcp_net *n, uint16_t i)
 	    len >= offsetof(struct tcp_info, tcpi_segs_in) +
 		    sizeof(info.tcpi_segs_in))
 		segments = info.tcpi_segs_in;
-	calls_counted(n->calls, i, segments, loop_now(n->loop));
+	calls_counted(&n->calls, i, segments, loop_now(n->loop));
 }
 
 static void
@@ -275,12 +277,12 @@ go(void *arg)
 	bool more;
 
 	do {
-		while (calls_next(n->calls, now, &act))
+		while (calls_next(&n->calls, now, &act))
 			act_on(n, &act);
-		more = calls_advance(n->calls, now);
-	} while (more && mono_reached(calls_wake(n->calls), now));
+		more = calls_advance(&n->calls, now);
+	} while (more && mono_reached(calls_wake(&n->calls), now));
 	if (more)
-		timer_set(n->timer, calls_wake(n->calls));
+		timer_set(n->timer, calls_wake(&n->calls));
 	else if (n->done != NULL) {
 		timer_set(n->timer, MONO_NEVER);
 		n->done(n->arg);
@@ -289,20 +291,25 @@ go(void *arg)
 }
 
 struct tcp_net *
-tcp_net_new(struct loop *l, struct calls *c, void (*done)(void *arg), void *arg)
+tcp_net_new(struct loop *l, const struct targets *t,
+    const struct probe_options *options, void (*done)(void *arg), void *arg)
 {
 	struct tcp_net *n = calloc(1, sizeof(*n));
+	uint8_t seed[ENGINE_SEED_LEN];
+	bool v6 = options->v6;
 
 	if (n == NULL)
 		return NULL;
+	randombytes_buf(seed, sizeof(seed));
 	n->loop = l;
-	n->calls = c;
+	calls_init(&n->calls, options, t->v[v6], t->n[v6], seed, loop_now(l));
 	n->done = done;
 	n->arg = arg;
 	for (size_t i = 0; i < CALLS_MAX; i++)
 		n->socks[i].fd = -1;
 	n->timer = timer_new(l, go, n);
 	if (n->timer == NULL) {
+		calls_clear(&n->calls);
 		free(n);
 		errno = ENOMEM;
 		return NULL;
@@ -319,5 +326,19 @@ tcp_net_free(struct tcp_net *n)
 	for (size_t i = 0; i < CALLS_MAX; i++)
 		sock_close(&n->socks[i], false);
 	timer_free(n->timer);
+	calls_clear(&n->calls);
 	free(n);
+}
+
+void
+tcp_net_stop(struct tcp_net *n)
+{
+	if (n != NULL)
+		calls_stop(&n->calls);
+}
+
+const struct calls *
+tcp_net_calls(const struct tcp_net *n)
+{
+	return &n->calls;
 }

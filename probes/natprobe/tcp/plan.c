@@ -44,13 +44,18 @@ add(struct calls *c, enum call_use use, unsigned unit, unsigned place,
 	calls_add(c, &k);
 }
 
+int64_t
+calls_limit_us(int64_t gap_us)
+{
+	int64_t slack = gap_us > FAST_US ? gap_us - FAST_US : 0;
+
+	return LIMIT_US + slack * (CALL_UNITS * CALL_PLACES + PROBE_SERVERS);
+}
+
 void
 calls_begin(struct calls *c, struct mono now)
 {
-	int64_t slack = c->gap_us > FAST_US ? c->gap_us - FAST_US : 0;
-
-	c->limit = mono_add_us(
-	    now, LIMIT_US + slack * (CALL_UNITS * CALL_PLACES + PROBE_SERVERS));
+	c->limit = mono_add_us(now, calls_limit_us(c->gap_us));
 	c->decide = mono_add_us(now, ENOUGH_US);
 	for (unsigned try = 0; try < CALL_TRIES; try++)
 		for (unsigned i = 0; i < c->n_servers; i++)

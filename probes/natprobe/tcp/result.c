@@ -70,8 +70,8 @@ life_json(const struct verdict_tcp *v)
 	return o;
 }
 
-json_t *
-tcp_result(const struct calls *c, const struct targets *t)
+static json_t *
+tcp_json(const struct calls *c, const struct targets *t)
 {
 	json_t *servers = json_array(), *places = json_array(), *mapping;
 	struct verdict_tcp v;
@@ -97,7 +97,37 @@ tcp_result(const struct calls *c, const struct targets *t)
 }
 
 void
-tcp_dry_print(const struct calls *c, FILE *out)
+tcp_result_add(json_t *family, const struct tcp_net *n, const struct targets *t)
+{
+	if (n != NULL)
+		json_object_set_new(
+		    family, "tcp", tcp_json(tcp_net_calls(n), t));
+}
+
+/* ---- beforehand ---- */
+
+/* Each step of a connection may take two seconds, and none has more than
+ * five: SYN, question, the end of a pause, and the question whether the server
+ * is still there. */
+#define STEPS_US INT64_C(10000000)
+
+int64_t
+tcp_longest_us(const struct probe_options *o)
+{
+	int64_t ttl_us = (int64_t)o->ttl_max_s * 1000000;
+	int64_t gap_us = CALL_PACKETS * INT64_C(1000000) / o->rate;
+	int64_t us = calls_limit_us(gap_us) +
+	    gap_us / CALL_PACKETS * CALL_UNITS * CALL_PLACES;
+
+	if (o->lifetime)
+		us += CALLS_MAX * gap_us + ttl_us * 11 / 10 + STEPS_US;
+	if (o->lifetime && o->refresh)
+		us += ttl_us * 5 / 2 + STEPS_US;
+	return us;
+}
+
+void
+tcp_dry_print(const struct targets *t, const struct probe_options *o, FILE *out)
 {
 	static const char *const names[] = {
 	    [CALL_DISCOVER] = "which servers answer",
@@ -105,14 +135,23 @@ tcp_dry_print(const struct calls *c, FILE *out)
 	    [CALL_LIFE] = "idle lifetime",
 	    [CALL_KEEPER] = "keepalive",
 	};
+	static const uint8_t seed[ENGINE_SEED_LEN];
 	unsigned n[CALL_KEEPER + 1] = {0};
+	struct mono now = {1};
+	struct calls c;
 
-	for (size_t i = 0; i < c->n; i++)
-		n[c->v[i].use]++;
-	fprintf(out, "  TCP, of about %d packets each, one in %lld ms:\n",
-	    CALL_PACKETS, (long long)(c->gap_us / 1000));
+	calls_init(&c, o, t->v[o->v6], t->n[o->v6], seed, now);
+	calls_plan_most(&c, now);
+	for (size_t i = 0; i < c.n; i++)
+		n[c.v[i].use]++;
+	fprintf(out,
+	    "  TCP, of about %d packets each, one in %lld ms, within %lld s:"
+	    "\n",
+	    CALL_PACKETS, (long long)(c.gap_us / 1000),
+	    (long long)((tcp_longest_us(o) + 999999) / 1000000));
 	for (unsigned i = 0; i <= CALL_KEEPER; i++)
 		if (n[i] > 0)
 			fprintf(
 			    out, "  %-22s %5u connections\n", names[i], n[i]);
+	calls_clear(&c);
 }

@@ -28,15 +28,23 @@ struct loop;
 struct targets;
 struct tcp_net;
 
-/* net.c. Runs c on loop, and calls done at its end. NULL with errno. */
-struct tcp_net *tcp_net_new(
-    struct loop *l, struct calls *c, void (*done)(void *arg), void *arg);
+/* net.c. The run of one family: its servers, of t, are asked on loop, and done
+ * is called at the end. options: lifetime and refresh are TCP's. NULL with
+ * errno. Of the others, a run that is NULL is none. */
+struct tcp_net *tcp_net_new(struct loop *l, const struct targets *t,
+    const struct probe_options *options, void (*done)(void *arg), void *arg);
 void tcp_net_free(struct tcp_net *n);
+/* Interrupted: what is not known yet never will be. */
+void tcp_net_stop(struct tcp_net *n);
+const struct calls *tcp_net_calls(const struct tcp_net *n);
 
-/* result.c. The caller's; NULL if memory is short. */
-json_t *tcp_result(const struct calls *c, const struct targets *t);
-/* What a run would do at the most, for -n. */
-void tcp_dry_print(const struct calls *c, FILE *out);
+/* result.c. Adds "tcp" to a family of the result. */
+void tcp_result_add(
+    json_t *family, const struct tcp_net *n, const struct targets *t);
+/* What a run would do at the most, for -n, and how long it may take. */
+void tcp_dry_print(
+    const struct targets *t, const struct probe_options *options, FILE *out);
+int64_t tcp_longest_us(const struct probe_options *options);
 
 /* words.c. f: an address family of a result. */
 void tcp_words(const json_t *f, FILE *out);

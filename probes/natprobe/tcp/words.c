@@ -100,29 +100,34 @@ say_life(const json_t *life, FILE *out)
 
 /* Relays send a keepalive every 60 s (DERP), plus up to 5 s. */
 #define DERP_KEEPALIVE_S 65
+/* Of a lifetime: so often a keepalive is safe. */
+#define KEEP_SHARE 0.8
+
+/* alive: a connection that is idle for so long still lives. */
+static const char *
+relay_words(double alive, bool died)
+{
+	if (alive * KEEP_SHARE >= DERP_KEEPALIVE_S)
+		return "relays' 60 s (DERP) are enough";
+	if (alive >= DERP_KEEPALIVE_S)
+		return "relays' 60 s (DERP) are just enough";
+	return died ? "relays' 60 s (DERP) are too seldom here, so "
+		      "connections to them break when idle"
+		    : "whether relays' 60 s (DERP) are enough was not tried";
+}
 
 static void
 say_keepalive(const json_t *life, FILE *out)
 {
 	double alive = num(life, "alive");
+	bool died = num(life, "dead") > 0;
 	const char *refreshes = str(in(life, "keepalive"), "refreshes");
 	char text[200];
 
 	if (alive <= 0)
 		return;
-	if (num(life, "dead") > 0)
-		snprintf(text, sizeof(text), "every %.0f s at least; %s",
-		    alive * 0.8,
-		    alive < DERP_KEEPALIVE_S
-			? "relays' 60 s (DERP) are too seldom here, so "
-			  "connections to them break when idle"
-			: "relays' 60 s (DERP) are enough");
-	else
-		snprintf(text, sizeof(text), "every %.0f s is enough%s",
-		    alive * 0.8,
-		    alive < DERP_KEEPALIVE_S
-			? "; relays' 60 s (DERP) were not tried"
-			: ", and so are relays' 60 s (DERP)");
+	snprintf(text, sizeof(text), "every %.0f s %s; %s", alive * KEEP_SHARE,
+	    died ? "at least" : "is enough", relay_words(alive, died));
 	line(out, "TCP keep alive", text, "");
 	if (strcmp(refreshes, "unknown") != 0)
 		line(out, "TCP SO_KEEPALIVE",
