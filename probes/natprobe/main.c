@@ -10,6 +10,7 @@
 #include <sodium.h>
 
 #include "probes/natprobe/natprobe.h"
+#include "probes/natprobe/pair/pair.h"
 #include "probes/natprobe/relay/relay.h"
 #include "probes/natprobe/views/views.h"
 #include "run/file.h"
@@ -229,10 +230,35 @@ probe_all(struct natprobe *n)
 	return status;
 }
 
+/* Pair mode: instead of all the rest. */
+static int
+pair_all(struct natprobe *n)
+{
+	FILE *out = strcmp(n->conf.json, "-") == 0 ? stderr : stdout;
+	json_t *result = result_new(&n->conf, (int64_t)time(NULL));
+	int status;
+
+	signal(SIGPIPE, SIG_IGN);
+	status = pair_run(&n->conf, &n->targets, &n->relay_nodes, result, out);
+	if (status != STATUS_USAGE) {
+		if (!n->conf.quiet)
+			words_print(result, out);
+		if (write_json(n, result) == -1)
+			status = STATUS_USAGE;
+	}
+	json_decref(result);
+	return status;
+}
+
 static int
 dry_all(const struct natprobe *n)
 {
 	struct probe_options o;
+
+	if (pair_wanted(&n->conf)) {
+		pair_dry_print(&n->conf, &n->targets, &n->relay_nodes, stdout);
+		return 0;
+	}
 
 	for (int v6 = 0; v6 < 2; v6++)
 		if (wanted(n, v6)) {
@@ -283,8 +309,14 @@ run(struct natprobe *n, int argc, char **argv)
 		    "or -relay URL\n");
 		return STATUS_USAGE;
 	}
+	if (!pair_check(&n->conf, &n->relay_nodes, error)) {
+		fprintf(stderr, "natprobe: %s\n", error);
+		return STATUS_USAGE;
+	}
 	if (n->conf.dry)
 		return dry_all(n);
+	if (pair_wanted(&n->conf))
+		return pair_all(n);
 	allow_sockets();
 	return probe_all(n);
 }

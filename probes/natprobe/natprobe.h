@@ -7,6 +7,7 @@
  *   nat/        the questions to STUN servers, PURE; probe.h is their map
  *   net.c       their sockets: does what nat/probe says
  *   relay/      beside it: the relays; relay.h is a map
+ *   pair/       -listen and -peer: two of them meet; pair.h is a map
  *   dry.c       -n: what a run would send
  *   result.c    the result as JSON (docs/natprobe.md)
  *   words.c     the same for people
@@ -38,6 +39,9 @@ struct natprobe_conf {
 	char *building;
 	char *json; /* a file, "-" for standard output, "" for none */
 	bool quiet, relays;
+	bool listen; /* pair mode */
+	char *peer;
+	int64_t wait_us;
 	bool lifetime, refresh, hairpin;
 	int64_t ttl_max_us, ttl_resolution_us;
 	int64_t rate;

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "probes/natprobe/natprobe.h"
+#include "probes/natprobe/pair/pair.h"
 #include "probes/natprobe/relay/relay.h"
 
 static const char *
@@ -269,4 +270,5 @@ words_print(const json_t *result, FILE *out)
 	if ((f = json_object_get(result, "ipv6")) != NULL)
 		print_family(out, "IPv6", f);
 	words_print_relays(result, out);
+	words_print_pair(result, out);
 }

@@ -97,23 +97,28 @@ family_wanted(const struct relays *all, int v6)
 	    all->family == (v6 ? FAMILY_6 : FAMILY_4);
 }
 
-/* Where to connect over a family; false if there is no such address. */
-static bool
-address_of(const struct relay *r, int v6, struct addr *a)
+bool
+relay_address(const struct relay_node *node, const struct relay_lookup *lookup,
+    int v6, struct addr *a)
 {
-	const struct relay_node *node = r->node;
 	const char *text = node->ip[v6];
 
 	if (*text == '\0' && node->host_is_ip)
 		text = node->host;
 	if (*text == '\0')
-		*a = r->lookup.found[v6];
+		*a = lookup->found[v6];
 	else if (!addr_parse(a, text, 0))
 		return false;
 	if (a->len == 0 || addr_is_v4(a) != !v6)
 		return false;
 	addr_set_port(a, node->port);
 	return true;
+}
+
+bool
+relay_needs_lookup(const struct relay_node *node, int v6)
+{
+	return !node->host_is_ip && node->ip[v6][0] == '\0';
 }
 
 static void
@@ -124,7 +129,8 @@ begin_legs(struct relay *r)
 
 	r->begun = true;
 	for (int v6 = 0; v6 < 2; v6++) {
-		if (!family_wanted(all, v6) || !address_of(r, v6, &a))
+		if (!family_wanted(all, v6) ||
+		    !relay_address(r->node, &r->lookup, v6, &a))
 			continue;
 		if (r->node->http_port != 0 && !r->portal.used)
 			relay_portal_start(
@@ -139,9 +145,9 @@ begin_relay(struct relay *r)
 {
 	const struct relay_node *node = r->node;
 
-	r->looked_up = !node->host_is_ip &&
-	    ((node->ip[0][0] == '\0' && family_wanted(r->all, 0)) ||
-		(node->ip[1][0] == '\0' && family_wanted(r->all, 1)));
+	for (int v6 = 0; v6 < 2; v6++)
+		r->looked_up |=
+		    family_wanted(r->all, v6) && relay_needs_lookup(node, v6);
 	if (r->looked_up)
 		relay_lookup_start(
 		    &r->lookup, r->all->loop, node->host, soon, r);
@@ -262,8 +268,8 @@ relay_new(struct relays *all, const struct relay_node *node)
 	return r;
 }
 
-static SSL_CTX *
-context_new(void)
+SSL_CTX *
+relay_context_new(void)
 {
 	SSL_CTX *ctx = SSL_CTX_new(TLS_client_method());
 
@@ -292,7 +298,7 @@ relays_new(struct loop *l, const struct relay_nodes *nodes, int family,
 	*all = (struct relays){
 	    .loop = l, .family = family, .done = done, .arg = arg};
 	/* Reads the system's CAs, which takes a while: before any time is. */
-	all->ctx = context_new();
+	all->ctx = relay_context_new();
 	all->v = calloc(nodes->n, sizeof(struct relay *));
 	if (all->ctx == NULL || all->v == NULL) {
 		relays_free(all);
