@@ -37,6 +37,8 @@ enum cause {
 	CAUSE_OPEN, /* `at` has one endpoint for all and lets all in */
 	CAUSE_STABLE, /* both have one endpoint for all */
 	CAUSE_LEARNED, /* the filter of `at` lets the other's new port in */
+	CAUSE_REUSED, /* the filter of `at` lets all in, and what goes back
+		       * leaves by the port it came to */
 	CAUSE_EARLY, /* an early packet changes the mapping at `at` */
 	CAUSE_EARLY_BOTH,
 	CAUSE_DEPENDENT, /* `at` has a new port, which the other's filter
