@@ -144,10 +144,3 @@ def meet(net, a, b, derp_map, *flags):
     called = call(net, a, derp_map, listener.key, *flags)
     return called, listener.end()
 
-
-if __name__ == "__main__":
-    with lab.build(sites(["eim-apdf", "apdm-apdf", "eim-adf"])) as net:
-        m = serve(net)
-        for a, b in (("a0", "b0"), ("a0","b1"), ("a1","b2")):
-            for r in meet(net, a, b, m, "-family", "4"):
-                print(json.dumps(r, indent=1))
