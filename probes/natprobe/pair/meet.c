@@ -278,8 +278,10 @@ take_pong(struct meet *m, const struct message *msg,
 }
 
 static void
-take_report(struct meet *m, const struct message *msg)
+take_report(struct meet *m, const struct message *msg, struct mono now)
 {
+	if (!m->has_report)
+		m->talk_next = now;
 	m->has_report = true;
 	m->peer_direct = msg->direct;
 	m->peer_path = msg->addr;
@@ -320,7 +322,7 @@ take_talk(struct meet *m, const struct message *msg, struct mono now)
 		break;
 	case MESSAGE_REPORT:
 		if (m->phase >= MEET_PUNCH)
-			take_report(m, msg);
+			take_report(m, msg, now);
 		break;
 	case MESSAGE_REFUSE:
 		take_refusal(m, msg);

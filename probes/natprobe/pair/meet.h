@@ -27,7 +27,7 @@ enum { MEET_SERVERS = 8, MEET_ROW = 10 };
 /* Limits, in microseconds. */
 #define MEET_HELLO_US  INT64_C(5000000) /* until the listener answers */
 #define MEET_GATHER_US INT64_C(1500000) /* until STUN servers answer */
-#define MEET_INVITE_US INT64_C(5000000) /* until the CALL comes */
+#define MEET_INVITE_US INT64_C(4000000) /* until the CALL comes */
 #define MEET_PUNCH_US  INT64_C(5000000)
 #define MEET_SETTLE_US INT64_C(500000) /* for a better path */
 #define MEET_REPORT_US INT64_C(2000000)
@@ -133,7 +133,7 @@ struct meet {
 	struct meet_server servers[MEET_SERVERS * 2];
 	size_t n_servers;
 	uint16_t got[TARGETS_MAX];
-	bool other_has_report;
+	bool other_has_report, said_has;
 	struct limit rate;
 	struct mono since; /* the phase */
 	struct mono gather_at;
@@ -200,7 +200,7 @@ enum meet_outcome meet_outcome(const struct meet *m);
 
 enum target_result {
 	TARGET_WORKS,
-	TARGET_OWN, /* not tried: it is this host's own address */
+	TARGET_OWN, /* it is this host's own address */
 	TARGET_NO_FAMILY, /* not tried: no socket of that family */
 	TARGET_NOT_TRIED, /* over before its turn */
 	TARGET_NO_WAY, /* sending failed */

@@ -128,7 +128,7 @@ advance(struct meet *m, struct mono now)
 		break;
 	case MEET_REPORT:
 		if (mono_reached(report_until(m), now) || !can_relay(m) ||
-		    (m->has_report && m->other_has_report))
+		    (m->has_report && m->other_has_report && m->said_has))
 			meet_over(m, why_not(m));
 		break;
 	case MEET_OVER:
@@ -223,9 +223,11 @@ ask_stun(struct meet *m, struct meet_server *s, struct mono now,
 static bool
 target_due(const struct meet *m, const struct target *t, struct mono now)
 {
-	return m->phase == MEET_PUNCH && !t->own &&
-	    m->bound[!stun_addr_is_v4(&t->c.addr)].port != 0 &&
-	    mono_reached(t->next, now);
+	uint16_t bound = m->bound[!stun_addr_is_v4(&t->c.addr)].port;
+
+	/* Not to this very socket. */
+	return m->phase == MEET_PUNCH && bound != 0 &&
+	    !(t->own && t->c.addr.port == bound) && mono_reached(t->next, now);
 }
 
 static void
@@ -322,6 +324,7 @@ report(struct meet *m, struct meet_act *act)
 	if (m->best != -1)
 		msg.addr = m->targets[m->best].c.addr;
 	memcpy(msg.got, m->got, sizeof(msg.got));
+	m->said_has = m->has_report;
 	to_relay(m, &msg, act);
 }
 

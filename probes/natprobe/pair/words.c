@@ -46,7 +46,7 @@ static const struct meaning whys[] = {
 
 static const struct meaning results[] = {
     {"works", "works"},
-    {"own-address", "not tried: this host has that address itself"},
+    {"own-address", "this host has that address itself"},
     {"no-such-family", "not tried: no such addresses here"},
     {"not-tried", "not tried: it was over before"},
     {"no-way", "cannot be sent to"},
