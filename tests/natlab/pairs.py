@@ -68,7 +68,7 @@ def serve(net):
         RELAYD, "-a", f"{A1}:3443", "-hostname", A1, "-certmode", "manual",
         "-certdir", certs, "-c", net.dir / "relay.key", "-http-port", "-1",
         "-stun=false", "-stun-port", "3478", "-derp-map", derp_map],
-        stderr=subprocess.DEVNULL)
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
     def is_there():
         try:
@@ -144,3 +144,92 @@ def meet(net, a, b, derp_map, *flags):
     called = call(net, a, derp_map, listener.key, *flags)
     return called, listener.end()
 
+
+# ---- docs/nat-pairs.md ----
+
+HEAD = """# Which NATs let two hosts reach each other
+
+Made by `tests/natlab/pairs.py` in the NAT laboratory; do not edit. Two sites, each behind a NAT of its own; the one in the
+row calls the one in the column ([tests/natlab](../tests/natlab/README.md) says what each kind is). Each cell has
+
+- what `natprobe predict` says from the results of both sites: **D** direct, **R** relay, **A** or **B** direct if that
+  one sends first (A is the row; it does send first here, since it calls), **U** unreliable;
+- what two natprobes in pair mode found, `-peer` at the row, `-listen` at the column: **d** direct, **r** relay;
+- what two real tailscaleds do (`tailscale ping --until-direct`, v1.102.5): **d** or **r**.
+
+A cell in bold is one where what happens is not what is predicted.
+"""
+
+NOTES = """
+What the tables teach beyond the rules in [natprobe.md](natprobe.md#what-predict-writes):
+
+- A NAT with a mapping of its own for each destination (`adm`, `apdm`) but an open filter (`eif`) answers by the port that a
+  packet came to. So who filters by port reaches it, but must send first if its own port is always the same: once the
+  open one has sent to that port, its answers leave by another.
+- `masquerade-accept` takes an early packet for its own. So it must send first to who filters by port.
+"""
+
+LETTERS = {"direct": "D", "relay": "R", "direct-if-a-first": "A",
+           "direct-if-b-first": "B", "unreliable": "U", "unknown": "?"}
+
+
+def all_pairs(kinds):
+    """{(i, j): (predicted, natprobe's, tailscaled's)}"""
+    import tailnet
+    found = {}
+    with lab.build(sites(kinds)) as net:
+        derp_map = serve(net)
+        hosts = [f"{side}{i}" for side in "ab" for i in range(len(kinds))]
+        files = measure_all(net, hosts, derp_map)
+        network = tailnet.Tailnet(net, derp_map)
+        network.join_all(hosts)
+
+        def one(i, j):
+            a, b = f"a{i}", f"b{j}"
+            said, _ = predict(files[a], files[b])
+            (mine, _), _ = meet(net, a, b, derp_map, "-family", "4")
+            return (said["ipv4"]["outcome"], mine["outcome"],
+                    network.ping(a, b)[0])
+
+        with concurrent.futures.ThreadPoolExecutor(8) as pool:
+            tried = {(i, j): pool.submit(one, i, j)
+                     for i in range(len(kinds)) for j in range(len(kinds))}
+            found = {key: value.result() for key, value in tried.items()}
+        network.close()
+    return found
+
+
+def cell(predicted, natprobe, tailscaled):
+    text = f"{LETTERS[predicted]} {natprobe[0]} {tailscaled[0]}"
+    right = is_right(predicted, natprobe, tailscaled)
+    return text if right else f"**{text}**"
+
+
+def is_right(predicted, natprobe, tailscaled):
+    return natprobe == tailscaled == FIRST.get(predicted)
+
+
+def table(kinds):
+    found = all_pairs(kinds)
+    right = sum(is_right(*value) for value in found.values())
+    print(f"\n{right} of {len(found)} ordered pairs are as predicted, for "
+          "natprobe and for tailscaled.")
+    print("\n| calls, to: | " + " | ".join(f"`{k}`" for k in kinds) + " |")
+    print("|---" * (len(kinds) + 1) + "|")
+    for i, kind in enumerate(kinds):
+        print(f"| `{kind}` | " + " | ".join(
+            cell(*found[i, j]) for j in range(len(kinds))) + " |")
+
+
+def main():
+    print(HEAD, end="")
+    print("\n## RFC 4787's nine kinds, of natemu")
+    table(GRID)
+    print("\n## Five kinds of the Linux kernel's")
+    table(list(KERNEL))
+    print(NOTES, end="")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
