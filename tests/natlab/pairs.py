@@ -153,7 +153,8 @@ Made by `tests/natlab/pairs.py` in the NAT laboratory; do not edit. Two sites, e
 row calls the one in the column ([tests/natlab](../tests/natlab/README.md) says what each kind is). Each cell has
 
 - what `natprobe predict` says from the results of both sites: **D** direct, **R** relay, **A** or **B** direct if that
-  one sends first (A is the row; it does send first here, since it calls), **U** unreliable;
+  one sends first (A is the row; it does send first here, since it calls), **U** only if the first packets happen to cross,
+  which they do not here;
 - what two natprobes in pair mode found, `-peer` at the row, `-listen` at the column: **d** direct, **r** relay;
 - what two real tailscaleds do (`tailscale ping --until-direct`, v1.102.5): **d** or **r**.
 
