@@ -317,6 +317,19 @@ def interrupted():
 
 # ---- options ----
 
+def not_to_predict():
+    """A meeting is no result of a NAT."""
+    with place() as (_, flags), tempfile.NamedTemporaryFile("w") as file:
+        child = Natprobe("-listen", "-wait", "1s", *flags)
+        file.write(child.child.communicate(timeout=derpc.LIMIT)[0])
+        file.flush()
+        done = subprocess.run([NATPROBE, "predict", file.name, file.name],
+                              text=True, capture_output=True)
+        assert done.returncode == 2, done
+        assert done.stderr == f"natprobe: {file.name}: pair: a meeting of " \
+            "two; it does not say what the NAT does\n", done.stderr
+
+
 def bad_options():
     key = code_of(bytes(32 * [9]))
     typo = key[:5] + ("a" if key[5] != "a" else "c") + key[6:]
@@ -362,6 +375,7 @@ if __name__ == "__main__":
         ("a relay that ends while they meet", relay_ends),
         ("a relay that restarts before", relay_returns),
         ("SIGTERM", interrupted),
+        ("predict does not take it for a result", not_to_predict),
         ("bad options", bad_options),
         ("-n says what would be sent", dry),
     ]))

@@ -124,7 +124,7 @@ take_error(struct pair_sock *s)
 		    (e->ee_origin != SO_EE_ORIGIN_ICMP &&
 			e->ee_origin != SO_EE_ORIGIN_ICMP6))
 			continue;
-		memcpy(&from.u, SO_EE_OFFENDER(e), from.len);
+		memcpy(&from.u, e + 1, from.len); /* SO_EE_OFFENDER */
 		stun_of(&who, &from);
 		stun_of(&where, &to);
 		meet_icmp(&s->pair->meet, &where, (int)e->ee_errno, &who);
