@@ -249,7 +249,7 @@ def hostile():
         addresses = [bytes(10) + b"\xff\xff" + bytes([127, 0, 0, 1, 0, 1]),
                      bytes(10) + b"\xff\xff" + bytes([224, 0, 0, 1, 0, 9]),
                      bytes(10) + b"\xff\xff" + bytes([255, 255, 255, 255, 0, 9]),
-                     bytes(18), b"\xff" * 18, b"\xfe\x80" + bytes(14) + b"\0\1"]
+                     bytes(18), bytes(16) + b"\0\1", b"\xff" * 18, b"\xfe\x80" + bytes(14) + b"\0\1"]
         say(client, to, CALL, bytes([len(addresses)]) + b"".join(
             b"\0" + x for x in addresses))
         for serial in range(300):
@@ -262,6 +262,8 @@ def hostile():
         refused = [c for c in found["candidates"] if c["address"] ==
                    "127.0.0.1:1"]
         assert refused[0]["result"] == "refused", found
+        assert {c["address"] for c in found["candidates"]} == {
+            "127.0.0.1:1"}, found
         assert "Connection refused, says 127.0.0.1" in said, said
         assert found["packets_sent"] < 900, found
 

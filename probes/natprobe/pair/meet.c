@@ -171,6 +171,19 @@ is_local(const struct meet *m, const struct stun_addr *a)
 	return false;
 }
 
+/* One host's, as the other side is one. Link-local ones of IPv6 say nothing
+ * without their link. */
+static bool
+is_host(const struct stun_addr *a)
+{
+	const uint8_t *ip = a->ip;
+
+	if (stun_addr_is_v4(a))
+		return ip[12] != 0 && ip[12] < 224;
+	return ip[0] != 0xff && !(ip[0] == 0xfe && (ip[1] & 0xc0) == 0x80) &&
+	    !sodium_is_zero(ip, 15);
+}
+
 static struct target *
 add_target(struct meet *m, enum candidate_kind kind, const struct stun_addr *a,
     struct mono now)
@@ -181,7 +194,7 @@ add_target(struct meet *m, enum candidate_kind kind, const struct stun_addr *a,
 		t->c.kind = kind;
 		return t;
 	}
-	if (m->n_targets == TARGETS_MAX || a->port == 0)
+	if (m->n_targets == TARGETS_MAX || a->port == 0 || !is_host(a))
 		return NULL;
 	t = &m->targets[m->n_targets++];
 	memset(t, 0, sizeof(*t));
