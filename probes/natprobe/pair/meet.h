@@ -226,7 +226,7 @@ struct meet_latency meet_latency(const struct meet_row *r);
 /* The better of two targets, by round trip, as magicsock's betterAddr. */
 bool target_better(const struct target *a, const struct target *b);
 
-/* Packets over UDP that one run can send, for n_own and n_other addresses. */
+/* Packets over UDP that one run can send. */
 unsigned meet_packets_max(size_t n_servers, size_t n_targets);
 
 #endif
