@@ -147,6 +147,8 @@ UNIT_OBJS_check_test    := stund/check.o \
 	$(patsubst %,stund/check_%.o,addr answer fault judge print probe uri)
 UNIT_OBJS_answer_test   := coordctl/answer.o
 UNIT_OBJS_pair_test     := stund/pair.o
+MEET_PURE := $(patsubst %,probes/natprobe/pair/%.o,code message meet meet_out meet_why)
+UNIT_OBJS_meet_test     := $(MEET_PURE)
 UNIT_OBJS_relay_talk_test := $(patsubst %,probes/natprobe/relay/%.o,talk row)
 UNIT_OBJS_gateway_pcp_test := probes/natprobe/gateway/pcp.o
 UNIT_OBJS_gateway_ssdp_test := probes/natprobe/gateway/ssdp.o
@@ -208,6 +210,7 @@ FUZZ_OBJS_derp_session_fuzz := relayd/session.o
 FUZZ_OBJS_answer_fuzz       := coordctl/answer.o
 FUZZ_OBJS_check_fuzz        := $(UNIT_OBJS_check_test)
 FUZZ_OBJS_pair_fuzz         := stund/pair.o
+FUZZ_OBJS_meet_fuzz         := $(MEET_PURE)
 FUZZ_OBJS_relay_talk_fuzz   := probes/natprobe/relay/talk.o
 FUZZ_OBJS_gateway_fuzz      := $(patsubst %,probes/natprobe/gateway/%.o,pcp ssdp)
 FUZZ_OBJS_natprobe_answers_fuzz := $(NATPROBE_PURE)

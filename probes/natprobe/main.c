@@ -12,6 +12,7 @@
 #include "probes/natprobe/gateway/gateway.h"
 #include "probes/natprobe/live/live.h"
 #include "probes/natprobe/natprobe.h"
+#include "probes/natprobe/pair/pair.h"
 #include "probes/natprobe/relay/relay.h"
 #include "probes/natprobe/tcp/tcp.h"
 #include "probes/natprobe/views/views.h"
@@ -452,9 +453,46 @@ probe_all(struct natprobe *n)
 }
 
 static void
-on_dry_named(void *arg)
+on_all_named(void *arg)
 {
 	loop_stop(((struct natprobe *)arg)->loop);
+}
+
+/* Waits for all names, which a run does not do. */
+static int
+look_up_names(struct natprobe *n)
+{
+	if ((n->loop = loop_new()) == NULL ||
+	    targets_look_up(&n->targets, n->loop, on_all_named, n) == -1) {
+		fprintf(stderr, "natprobe: event loop: %s\n", strerror(errno));
+		return -1;
+	}
+	loop_run(n->loop);
+	return 0;
+}
+
+/* Pair mode: instead of all the rest. */
+static int
+pair_all(struct natprobe *n)
+{
+	json_t *result;
+	int status, failed = 0;
+
+	signal(SIGPIPE, SIG_IGN);
+	if (output_begin(&n->output, n->conf.json) == -1 ||
+	    look_up_names(n) == -1)
+		return STATUS_USAGE;
+	result = result_new(&n->conf, (int64_t)time(NULL));
+	status = pair_run(&n->conf, &n->targets, &n->relay_nodes, result,
+	    strcmp(n->conf.json, "-") == 0 ? stderr : stdout);
+	if (status != STATUS_USAGE) {
+		failed = output_json(&n->output, result);
+		if (!n->conf.quiet)
+			failed |= output_words(&n->output, result, false);
+	}
+	output_end(&n->output);
+	json_decref(result);
+	return failed != 0 ? STATUS_USAGE : status;
 }
 
 static int
@@ -463,12 +501,12 @@ dry_all(struct natprobe *n)
 	struct gateway_options g = gateway_options_of(n);
 	struct probe_options o;
 
-	if ((n->loop = loop_new()) == NULL ||
-	    targets_look_up(&n->targets, n->loop, on_dry_named, n) == -1) {
-		fprintf(stderr, "natprobe: event loop: %s\n", strerror(errno));
+	if (look_up_names(n) == -1)
 		return STATUS_USAGE;
+	if (pair_wanted(&n->conf)) {
+		pair_dry_print(&n->conf, &n->targets, &n->relay_nodes, stdout);
+		return 0;
 	}
-	loop_run(n->loop);
 	for (int v6 = 0; v6 < 2; v6++)
 		if (wanted(n, v6)) {
 			o = options_of(n, v6);
@@ -524,8 +562,14 @@ run(struct natprobe *n, int argc, char **argv)
 		    "or -relay URL\n");
 		return STATUS_USAGE;
 	}
+	if (!pair_check(&n->conf, &n->relay_nodes, error)) {
+		fprintf(stderr, "natprobe: %s\n", error);
+		return STATUS_USAGE;
+	}
 	if (n->conf.dry)
 		return dry_all(n);
+	if (pair_wanted(&n->conf))
+		return pair_all(n);
 	allow_sockets();
 	return probe_all(n);
 }

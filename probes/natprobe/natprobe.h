@@ -10,6 +10,7 @@
  *   relay/      beside it: the relays; relay.h is a map
  *   gateway/    beside it: the router, and the way; gateway.h is a map
  *   tcp/        beside it: the same questions over TCP; tcp.h is a map
+ *   pair/       -listen and -peer: two of them meet; pair.h is a map
  *   dry.c       -n: what a run would send
  *   live/       what a run says while it goes on; live.h is a map
  *   result.c    the result as JSON (docs/natprobe.md)
@@ -53,6 +54,9 @@ struct natprobe_conf {
 	char *building;
 	char *json; /* a file, "-" for standard output, "" for none */
 	bool quiet, relays, no_local, rfc4787;
+	bool listen; /* pair mode */
+	char *peer;
+	int64_t wait_us;
 	bool lifetime, refresh, hairpin;
 	bool gateway, portmap, trace;
 	bool tcp, tcp_lifetime;

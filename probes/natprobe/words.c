@@ -4,6 +4,7 @@
 
 #include "probes/natprobe/gateway/gateway.h"
 #include "probes/natprobe/natprobe.h"
+#include "probes/natprobe/pair/pair.h"
 #include "probes/natprobe/relay/relay.h"
 #include "probes/natprobe/tcp/tcp.h"
 
@@ -382,5 +383,6 @@ words_print(const json_t *result, FILE *out)
 	if ((f = json_object_get(result, "ipv6")) != NULL)
 		print_family(out, "IPv6", f);
 	words_print_relays(result, out);
+	words_print_pair(result, out);
 	print_end(out, result);
 }

@@ -17,6 +17,11 @@ struct net {
 	unsigned packets, opened[FENCE_SOCKS]; /* up to which hop */
 };
 
+/* As which the servers see this host. */
+static const struct stun_addr outside = {.port = 40000,
+    .ip = {
+	[10] = 0xff, [11] = 0xff, [12] = 198, [13] = 51, [14] = 100, [15] = 7}};
+
 static bool
 is_open(const struct net *n, unsigned sock)
 {
@@ -34,7 +39,7 @@ answer(struct engine *e, const struct act *act, const struct stun_msg *m,
 
 	wr_init(&w, out, sizeof(out));
 	stun_begin(&w, STUN_SUCCESS, STUN_BINDING, &m->txid);
-	stun_put_xor_address(&w, from, &m->txid);
+	stun_put_xor_address(&w, &outside, &m->txid);
 	len = stun_end(&w);
 	engine_input(e, act->sock, from, out, len, start);
 }

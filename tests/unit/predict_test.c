@@ -140,6 +140,15 @@ test_rules(void)
 	ok(p.outcome == OUTCOME_DIRECT && p.cause == CAUSE_LEARNED &&
 		p.at == SITE_B,
 	    "an address-dependent filter lets a new port in: direct");
+	p = path4(edm, nat(APD, EI, NO));
+	ok(p.outcome == OUTCOME_DIRECT && p.cause == CAUSE_REUSED &&
+		p.at == SITE_B && p.confidence == CONFIDENCE_MEDIUM,
+	    "an open filter with a dependent mapping answers by the port "
+	    "that was asked: direct");
+	p = path4(masq, nat(APD, EI, NO));
+	ok(p.outcome == OUTCOME_IF_A_FIRST && p.cause == CAUSE_REUSED &&
+		p.at == SITE_B && p.confidence == CONFIDENCE_MEDIUM,
+	    "unless it has sent to that very endpoint before");
 	p = path4(accept, masq);
 	ok(p.outcome == OUTCOME_IF_A_FIRST && p.cause == CAUSE_EARLY &&
 		p.at == SITE_A,

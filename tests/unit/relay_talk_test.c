@@ -231,6 +231,11 @@ test_talk(void)
 	n = derp_pong(in, eight);
 	take_all(&t, in, n, &event);
 	ok(event.kind == TALK_PONG && event.n == 8, "a pong");
+	n = derp_peer_gone(in, &peer, DERP_GONE_NOT_HERE);
+	take_all(&t, in, n, &event);
+	ok(event.kind == TALK_GONE && key_equal(&event.from, &peer) &&
+		event.n == 1 && event.p[0] == DERP_GONE_NOT_HERE,
+	    "who is not there, and why");
 	n = derp_ping(in, eight);
 	take_all(&t, in, n, &event);
 	n = derp_pong(want, eight);

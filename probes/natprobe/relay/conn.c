@@ -278,6 +278,8 @@ prepare_talk(struct relay_conn *c)
 
 	randombytes_buf(priv.b, sizeof(priv.b));
 	key_clamp(&priv);
+	if (c->priv != NULL)
+		priv = *c->priv;
 	randombytes_buf(nonce, sizeof(nonce));
 	host_field(c->node, host, sizeof(host));
 	talk_init(&c->talk, host, &priv, nonce);

@@ -97,13 +97,12 @@ family_wanted(const struct relays *all, int v6)
 	    all->family == (v6 ? FAMILY_6 : FAMILY_4);
 }
 
-/* Where to connect over a family; false if there is no such address. */
-static bool
-address_of(const struct relay *r, int v6, struct addr *a)
+bool
+relay_address(const struct relay_node *node, const struct lookup *lookup,
+    int v6, struct addr *a)
 {
-	const struct relay_node *node = r->node;
 	const char *text = node->ip[v6];
-	const struct addr *found = lookup_first(&r->lookup, v6);
+	const struct addr *found = lookup_first(lookup, v6);
 
 	if (*text == '\0' && node->host_is_ip)
 		text = node->host;
@@ -119,6 +118,12 @@ address_of(const struct relay *r, int v6, struct addr *a)
 	return true;
 }
 
+bool
+relay_needs_lookup(const struct relay_node *node, int v6)
+{
+	return !node->host_is_ip && node->ip[v6][0] == '\0';
+}
+
 static void
 begin_legs(struct relay *r)
 {
@@ -127,7 +132,8 @@ begin_legs(struct relay *r)
 
 	r->begun = true;
 	for (int v6 = 0; v6 < 2; v6++) {
-		if (!family_wanted(all, v6) || !address_of(r, v6, &a))
+		if (!family_wanted(all, v6) ||
+		    !relay_address(r->node, &r->lookup, v6, &a))
 			continue;
 		if (r->node->http_port != 0 && !r->portal.used)
 			relay_portal_start(
@@ -142,9 +148,9 @@ begin_relay(struct relay *r)
 {
 	const struct relay_node *node = r->node;
 
-	r->looked_up = !node->host_is_ip &&
-	    ((node->ip[0][0] == '\0' && family_wanted(r->all, 0)) ||
-		(node->ip[1][0] == '\0' && family_wanted(r->all, 1)));
+	for (int v6 = 0; v6 < 2; v6++)
+		r->looked_up |=
+		    family_wanted(r->all, v6) && relay_needs_lookup(node, v6);
 	if (r->looked_up)
 		lookup_start(&r->lookup, r->all->loop, node->host,
 		    RELAY_STEP_US, soon, r);
@@ -276,8 +282,8 @@ relay_new(struct relays *all, const struct relay_node *node)
 	return r;
 }
 
-static SSL_CTX *
-context_new(void)
+SSL_CTX *
+relay_context_new(void)
 {
 	SSL_CTX *ctx = SSL_CTX_new(TLS_client_method());
 
@@ -306,7 +312,7 @@ relays_new(struct loop *l, const struct relay_nodes *nodes, int family,
 	*all = (struct relays){
 	    .loop = l, .family = family, .done = done, .arg = arg};
 	/* Reads the system's CAs, which takes a while: before any time is. */
-	all->ctx = context_new();
+	all->ctx = relay_context_new();
 	all->v = calloc(nodes->n, sizeof(struct relay *));
 	if (all->ctx == NULL || all->v == NULL) {
 		relays_free(all);

@@ -79,6 +79,7 @@ const char *relay_step_name(enum relay_step step);
 typedef void relay_event_fn(void *arg, const struct talk_event *event);
 
 struct relay_conn {
+	const struct key *priv; /* to be set before; NULL: one is drawn */
 	bool used; /* was opened */
 	enum relay_step step;
 	bool failed; /* in that step */
@@ -134,6 +135,14 @@ void relay_portal_start(struct relay_portal *p, struct loop *l,
 void relay_portal_close(struct relay_portal *p);
 
 /* ---- relay.c ---- */
+
+/* How to speak TLS with relays; NULL if memory is short. */
+SSL_CTX *relay_context_new(void);
+/* Where to connect over a family; false if there is no such address. */
+bool relay_address(const struct relay_node *node,
+    const struct lookup *lookup, int v6, struct addr *a);
+/* Must its name be looked up, to reach it over that family? */
+bool relay_needs_lookup(const struct relay_node *node, int v6);
 
 struct relay {
 	const struct relay_node *node;

@@ -105,6 +105,11 @@ take_open(struct talk *t, enum derp_type type, const uint8_t *p, size_t n,
 		memcpy(event->from.b, p, KEY_LEN);
 		event->p = p + KEY_LEN;
 		event->n = n - KEY_LEN;
+	} else if (type == DERP_PEER_GONE && n >= KEY_LEN) {
+		event->kind = TALK_GONE;
+		memcpy(event->from.b, p, KEY_LEN);
+		event->p = p + KEY_LEN;
+		event->n = n - KEY_LEN;
 	} else if (type == DERP_PONG) {
 		event->kind = TALK_PONG;
 		event->p = p;

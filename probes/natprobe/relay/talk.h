@@ -41,10 +41,10 @@ struct talk {
 	size_t out_n;
 };
 
-enum talk_event_kind { TALK_NOTHING, TALK_PACKET, TALK_PONG };
+enum talk_event_kind { TALK_NOTHING, TALK_PACKET, TALK_PONG, TALK_GONE };
 struct talk_event {
 	enum talk_event_kind kind;
-	struct key from; /* of a packet */
+	struct key from; /* of a packet; who is gone, or not there */
 	const uint8_t *p; /* lies in what was given */
 	size_t n;
 };

@@ -13,6 +13,12 @@
  *      the port.
  *   3. So does what X sends to where that came from.
  *
+ * If Y's filter is endpoint-independent, x -> y0 makes a session there, and
+ * the answer leaves by y0 and passes X's filter, though Y's mapping depends
+ * on whom a packet is for: a mapping in use is used again (RFC 4787 section
+ * 4.1). Unless Y has another one for x already, since it has sent to x0 = x
+ * before. Where that alone decides, the confidence is medium.
+ *
  * A gateway that takes an early packet from X for its own ("poison") holds
  * (x0, y0) afterwards, so Y's mapping for X becomes another one: then Y is
  * dependent. That is so only if X's packet is there before Y's first one.
@@ -46,22 +52,24 @@ lets_ports_in(const struct end *e, const struct end *from)
 	    (e->filter == BEHAVIOUR_AD && (is_stable(from) || !from->moves));
 }
 
+/* x_first: its packet is there before y has sent. */
 static bool
-reaches(const struct end *x, const struct end *y)
+reaches(const struct end *x, const struct end *y, bool x_first)
 {
-	bool first = y->filter == BEHAVIOUR_EI ||
-	    (is_stable(y) && (is_stable(x) || lets_ports_in(y, x)));
+	bool first = is_stable(y) && (is_stable(x) || lets_ports_in(y, x));
 	bool second = is_stable(y) || lets_ports_in(x, y);
 	bool third =
 	    x->mapping != BEHAVIOUR_APD || is_stable(y) || lets_ports_in(y, x);
 
+	if (y->filter == BEHAVIOUR_EI)
+		return second || !is_stable(x) || x_first;
 	return first && second && third;
 }
 
 static bool
-meet(const struct end *x, const struct end *y)
+meet(const struct end *x, const struct end *y, bool x_first)
 {
-	return reaches(x, y) || reaches(y, x);
+	return reaches(x, y, x_first) || reaches(y, x, false);
 }
 
 /* With x's packet before y's. */
@@ -72,7 +80,7 @@ meet_after(const struct end *x, const struct end *y)
 
 	if (y->early && is_stable(x) && is_stable(y))
 		late.mapping = BEHAVIOUR_APD;
-	return meet(x, &late);
+	return meet(x, &late, true);
 }
 
 static enum outcome
@@ -86,7 +94,7 @@ meeting(const struct end *a, const struct end *b)
 		return OUTCOME_IF_A_FIRST;
 	if (if_b)
 		return OUTCOME_IF_B_FIRST;
-	return meet(a, b) ? OUTCOME_UNRELIABLE : OUTCOME_RELAY;
+	return meet(a, b, false) ? OUTCOME_UNRELIABLE : OUTCOME_RELAY;
 }
 
 /* ---- what is known, as a set of ends ---- */
@@ -194,6 +202,21 @@ open_to_all(const struct verdicts *v)
 		v->filter.kind == BEHAVIOUR_NONE);
 }
 
+/* The site whose open filter meets one that depends on the port, though its
+ * own mapping depends; SITES: none. */
+static int
+reuses(const struct verdicts *const v[static SITES])
+{
+	for (int at = SITE_A; at < SITES; at++) {
+		enum behaviour other = v[1 - at]->filter.kind;
+
+		if (!stable_kind(v[at]) && v[at]->filter.kind == BEHAVIOUR_EI &&
+		    (other == BEHAVIOUR_APD || other == BEHAVIOUR_PD))
+			return at;
+	}
+	return SITES;
+}
+
 static void
 explain_direct(struct path *p, const struct verdicts *const v[static SITES])
 {
@@ -204,7 +227,10 @@ explain_direct(struct path *p, const struct verdicts *const v[static SITES])
 		p->at = open_to_all(v[SITE_A]) ? SITE_A : SITE_B;
 	} else if (stable_kind(v[SITE_A]) && stable_kind(v[SITE_B]))
 		p->cause = CAUSE_STABLE;
-	else {
+	else if (reuses(v) != SITES) {
+		p->cause = CAUSE_REUSED;
+		p->at = reuses(v);
+	} else {
 		/* Whose filter it is: the one without the new port. */
 		p->cause = CAUSE_LEARNED;
 		p->at = stable_kind(v[SITE_A]) ? SITE_A : SITE_B;
@@ -227,8 +253,12 @@ explain(struct path *p, const struct verdicts *const v[static SITES])
 	switch (p->outcome) {
 	case OUTCOME_IF_A_FIRST:
 	case OUTCOME_IF_B_FIRST:
-		p->cause = CAUSE_EARLY;
 		p->at = p->outcome == OUTCOME_IF_A_FIRST ? SITE_A : SITE_B;
+		p->cause = CAUSE_EARLY;
+		if (reuses(v) == 1 - p->at) {
+			p->cause = CAUSE_REUSED;
+			p->at = 1 - p->at;
+		}
 		break;
 	case OUTCOME_UNRELIABLE:
 		p->cause = CAUSE_EARLY_BOTH;
@@ -340,7 +370,7 @@ confidence_of(
 		    is_unknown(v[at], FACT_MAPPING) ||
 		    is_unknown(v[at], FACT_FILTER))
 			return CONFIDENCE_MEDIUM;
-	return CONFIDENCE_HIGH;
+	return p->cause == CAUSE_REUSED ? CONFIDENCE_MEDIUM : CONFIDENCE_HIGH;
 }
 
 /* A port that the router opened on demand was reached from outside. Then that
@@ -513,6 +543,7 @@ cause_name(enum cause c)
 	    [CAUSE_OPEN] = "open-filter",
 	    [CAUSE_STABLE] = "mappings-stable",
 	    [CAUSE_LEARNED] = "port-learned",
+	    [CAUSE_REUSED] = "port-reused",
 	    [CAUSE_EARLY] = "early-packet-harms",
 	    [CAUSE_EARLY_BOTH] = "early-packet-harms-both",
 	    [CAUSE_MAPPED] = "port-on-demand",

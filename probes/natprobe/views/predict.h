@@ -41,6 +41,8 @@ enum cause {
 	CAUSE_MAPPED, /* the router of `at` opens a port on demand */
 	CAUSE_STABLE, /* both have one endpoint for all */
 	CAUSE_LEARNED, /* the filter of `at` lets the other's new port in */
+	CAUSE_REUSED, /* the filter of `at` lets all in, and what goes back
+		       * leaves by the port it came to */
 	CAUSE_EARLY, /* an early packet changes the mapping at `at` */
 	CAUSE_EARLY_BOTH,
 	CAUSE_DEPENDENT, /* `at` has a new port, which the other's filter

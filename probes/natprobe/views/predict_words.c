@@ -157,6 +157,18 @@ cause_words(
 		    "to where the packet came from",
 		    at, other, at);
 		break;
+	case CAUSE_REUSED:
+		text_fmt(t,
+		    "%s's filter lets everybody in, and %s's answers leave by "
+		    "the port that the packet came to, as NATs do for a "
+		    "mapping in use",
+		    at, at);
+		if (p->outcome != OUTCOME_DIRECT)
+			text_fmt(t,
+			    ", unless %s has sent there before: so %s must "
+			    "send first",
+			    at, other);
+		break;
 	case CAUSE_EARLY:
 		text_fmt(t,
 		    "a packet that arrives at %s's NAT before %s has sent "

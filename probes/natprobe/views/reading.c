@@ -467,7 +467,9 @@ read_version(const struct from *f)
 		    "version %lld; this program reads version %d",
 		    (long long)json_integer_value(v), SCHEMA);
 		refuse(f, "natprobe", what);
-	}
+	} else if (json_object_get(f->o, "pair") != NULL)
+		refuse(f, "pair",
+		    "a meeting of two; it does not say what the NAT does");
 }
 
 bool
