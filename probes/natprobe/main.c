@@ -10,6 +10,7 @@
 #include <sodium.h>
 
 #include "probes/natprobe/natprobe.h"
+#include "probes/natprobe/path/path.h"
 #include "probes/natprobe/relay/relay.h"
 #include "probes/natprobe/views/views.h"
 #include "run/file.h"
@@ -21,6 +22,7 @@ struct natprobe {
 	struct targets targets;
 	struct relay_nodes relay_nodes;
 	struct relays *relays; /* NULL: there are none */
+	struct path_run *path; /* NULL: not wanted */
 	struct loop *loop;
 	struct probe probes[2]; /* IPv4, IPv6 */
 	struct net *nets[2];
@@ -114,6 +116,28 @@ begin_relays(struct natprobe *n)
 	return 0;
 }
 
+/* After all others, which it looks at. */
+static int
+begin_path(struct natprobe *n)
+{
+	struct path_setup s = {.loop = n->loop,
+	    .conf = &n->conf,
+	    .targets = &n->targets,
+	    .nodes = &n->relay_nodes,
+	    .relays = n->relays};
+
+	if (!n->conf.path || n->running == 0)
+		return 0;
+	for (int v6 = 0; v6 < 2; v6++)
+		if (n->used[v6])
+			s.probes[v6] = &n->probes[v6];
+	n->path = path_run_new(&s, on_done, n);
+	if (n->path == NULL)
+		return -1;
+	n->running++;
+	return 0;
+}
+
 static json_t *
 result_of(struct natprobe *n)
 {
@@ -126,6 +150,8 @@ result_of(struct natprobe *n)
 			    result_family(&n->probes[v6], &n->targets));
 	if (n->relays != NULL)
 		relay_results_add(r, n->relays);
+	if (n->path != NULL)
+		path_results_add(r, n->path);
 	json_object_set_new(r, "complete", json_boolean(!n->interrupted));
 	return r;
 }
@@ -214,6 +240,8 @@ probe_all(struct natprobe *n)
 	for (int v6 = 0; v6 < 2; v6++)
 		if (wanted(n, v6) && begin_family(n, v6) == -1)
 			return STATUS_USAGE;
+	if (begin_path(n) == -1)
+		return STATUS_USAGE;
 	if (n->running == 0) {
 		fprintf(stderr,
 		    "natprobe: no way to any server: is the network up?\n");
@@ -232,14 +260,16 @@ probe_all(struct natprobe *n)
 static int
 dry_all(const struct natprobe *n)
 {
+	bool asked[2] = {wanted(n, 0), wanted(n, 1)};
 	struct probe_options o;
 
 	for (int v6 = 0; v6 < 2; v6++)
-		if (wanted(n, v6)) {
+		if (asked[v6]) {
 			o = options_of(n, v6);
 			dry_print(&n->targets, v6, &o, stdout);
 		}
 	relay_dry_print(&n->relay_nodes, stdout);
+	path_dry_print(&n->conf, &n->targets, &n->relay_nodes, asked, stdout);
 	return 0;
 }
 
@@ -267,6 +297,10 @@ run(struct natprobe *n, int argc, char **argv)
 		fprintf(stderr,
 		    "natprobe: second-address \"%s\" is no IP address\n",
 		    n->conf.second_address);
+		return STATUS_USAGE;
+	}
+	if (!path_conf_check(&n->conf, error)) {
+		fprintf(stderr, "natprobe: %s\n", error);
 		return STATUS_USAGE;
 	}
 	if (targets_read(&n->targets, &n->conf, error) == -1) {
@@ -302,6 +336,7 @@ main(int argc, char **argv)
 	if (sodium_init() == -1)
 		return STATUS_USAGE;
 	status = run(&n, argc, argv);
+	path_run_free(n.path);
 	for (int v6 = 0; v6 < 2; v6++) {
 		net_free(n.nets[v6]);
 		if (n.used[v6])

@@ -7,6 +7,7 @@
  *   nat/        the questions to STUN servers, PURE; probe.h is their map
  *   net.c       their sockets: does what nat/probe says
  *   relay/      beside it: the relays; relay.h is a map
+ *   path/       beside it: what is on the way besides NATs; path.h is a map
  *   dry.c       -n: what a run would send
  *   result.c    the result as JSON (docs/natprobe.md)
  *   words.c     the same for people
@@ -43,6 +44,8 @@ struct natprobe_conf {
 	int64_t rate;
 	int family; /* enum family */
 	char *second_address;
+	bool path, dns;
+	char *ports;
 	bool dry;
 	bool version;
 };

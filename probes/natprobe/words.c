@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "probes/natprobe/natprobe.h"
+#include "probes/natprobe/path/path.h"
 #include "probes/natprobe/relay/relay.h"
 
 static const char *
@@ -264,9 +265,14 @@ words_print(const json_t *result, FILE *out)
 	if (*str(result, "building") != '\0')
 		fprintf(out, "%s, %s\n", str(result, "building"),
 		    str(result, "time"));
-	if ((f = json_object_get(result, "ipv4")) != NULL)
+	if ((f = json_object_get(result, "ipv4")) != NULL) {
 		print_family(out, "IPv4", f);
-	if ((f = json_object_get(result, "ipv6")) != NULL)
+		words_print_family_path(result, "ipv4", out);
+	}
+	if ((f = json_object_get(result, "ipv6")) != NULL) {
 		print_family(out, "IPv6", f);
+		words_print_family_path(result, "ipv6", out);
+	}
 	words_print_relays(result, out);
+	words_print_path(result, out);
 }

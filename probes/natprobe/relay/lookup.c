@@ -50,10 +50,14 @@ take(struct relay_lookup *l, const struct addrinfo *list)
 	for (const struct addrinfo *i = list; i != NULL; i = i->ai_next) {
 		struct addr *a = &l->found[i->ai_family == AF_INET6];
 
-		if (a->len != 0 || i->ai_addrlen > sizeof(a->u))
+		if (i->ai_addrlen > sizeof(a->u) ||
+		    l->n_all == RELAY_LOOKUP_MAX)
 			continue;
-		memcpy(&a->u, i->ai_addr, i->ai_addrlen);
-		a->len = i->ai_addrlen;
+		memcpy(&l->all[l->n_all].u, i->ai_addr, i->ai_addrlen);
+		l->all[l->n_all].len = i->ai_addrlen;
+		if (a->len == 0)
+			*a = l->all[l->n_all];
+		l->n_all++;
 	}
 }
 
@@ -70,6 +74,7 @@ on_done(void *arg)
 		take(l, w->found);
 	else
 		snprintf(l->why, sizeof(l->why), "%s", gai_strerror(w->error));
+	l->nonexistent = w->error == EAI_NONAME || w->error == EAI_NODATA;
 	if (w->error == 0)
 		freeaddrinfo(w->found);
 	free(w);

@@ -53,9 +53,14 @@ void relay_nodes_clear(struct relay_nodes *nodes);
 
 /* ---- lookup.c ---- */
 
+#define RELAY_LOOKUP_MAX 16
+
 struct relay_lookup {
 	/* Found, by family; len 0: none. */
 	struct addr found[2];
+	struct addr all[RELAY_LOOKUP_MAX];
+	size_t n_all;
+	bool nonexistent; /* it failed since there is no such name */
 	char why[RELAY_WHY_MAX]; /* "" unless it failed */
 	bool over;
 	int64_t took_us;
@@ -79,6 +84,7 @@ struct relay_cert {
 	bool seen;
 	long days_left; /* of the leaf */
 	char why[RELAY_WHY_MAX]; /* "" or why a stock client refuses it */
+	char of[64], issuer[64]; /* names in it, printable ASCII */
 };
 /* Prepares ssl; false if memory is short. */
 bool relay_cert_expect(SSL *ssl, const struct relay_node *node);
@@ -129,6 +135,11 @@ struct relay_conn {
 void relay_conn_start(struct relay_conn *c, struct loop *l, SSL_CTX *ctx,
     const struct relay_node *node, const struct addr *to, loop_fn *changed,
     relay_event_fn *event, void *arg);
+/* The same from TLS on, over a connection to there, such as a proxy's tunnel;
+ * takes fd. */
+void relay_conn_start_over(struct relay_conn *c, struct loop *l, SSL_CTX *ctx,
+    const struct relay_node *node, const struct addr *to, int fd,
+    loop_fn *changed, relay_event_fn *event, void *arg);
 /* Sends what talk has to say. */
 void relay_conn_flush(struct relay_conn *c);
 void relay_conn_close(struct relay_conn *c);
