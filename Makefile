@@ -163,6 +163,8 @@ NATPROBE_PURE := $(patsubst %,probes/natprobe/nat/%.o,label engine plan plan_lif
 UNIT_OBJS_natprobe_engine_test := $(patsubst %,probes/natprobe/nat/%.o,label engine)
 SIM_OBJS_natprobe_test   := tests/sim/natworld.o $(NATPROBE_PURE) \
 	$(NATCORE_OBJS)
+UNIT_OBJS_path_mtu_test  := $(patsubst %,probes/natprobe/path/%.o,mtu mtu_judge) \
+	$(NATPROBE_PURE)
 UNIT_OBJS_predict_test   := probes/natprobe/views/predict.o $(NATPROBE_PURE)
 units: $(UNITS)
 sims: $(SIMS)

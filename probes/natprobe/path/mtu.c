@@ -7,6 +7,7 @@
 
 #define HELLO_LEN	136 /* as nat/engine's questions */
 #define SENDS		2
+#define SURE_SENDS	4 /* where no further round follows */
 #define MORE_SENDS	3 /* to make sure of the smallest that fails */
 #define AT_ONCE		5
 #define HELLO_SENDS	3
@@ -130,11 +131,10 @@ was_tried(const struct mtu *m, enum mtu_kind kind, uint16_t size)
 	return false;
 }
 
-static void
+static struct mtu_try *
 add_once(struct mtu *m, enum mtu_kind kind, uint16_t size, struct mono now)
 {
-	if (!was_tried(m, kind, size))
-		add(m, kind, size, now);
+	return was_tried(m, kind, size) ? NULL : add(m, kind, size, now);
 }
 
 static uint16_t
@@ -149,8 +149,8 @@ static void
 add_first(
     struct mtu *m, enum mtu_kind kind, struct mtu_range r, struct mono now)
 {
-	static const uint16_t common[] = {
-	    1492, 1480, 1460, 1440, 1420, 1400, 1380, 1360, 1320, MTU_INNER};
+	static const uint16_t common[] = {1492, 1480, 1460, 1440, 1420, 1400,
+	    1380, 1360, 1340, 1320, 1300, MTU_INNER};
 
 	for (size_t i = 0; i < sizeof(common) / sizeof(common[0]); i++)
 		if (common[i] > r.lo && common[i] < r.hi)
@@ -165,9 +165,13 @@ add_between(
 
 	for (unsigned i = 1; i <= AT_ONCE; i++) {
 		unsigned size = r.lo + steps * i / (AT_ONCE + 1) * MTU_STEP;
+		struct mtu_try *t;
 
-		if (size > r.lo && size < r.hi)
-			add_once(m, kind, (uint16_t)size, now);
+		if (size <= r.lo || size >= r.hi)
+			continue;
+		t = add_once(m, kind, (uint16_t)size, now);
+		if (t != NULL && steps <= AT_ONCE + 1)
+			t->sends_max = SURE_SENDS;
 	}
 }
 
@@ -316,7 +320,7 @@ advance(struct mtu *m, struct mono now)
 		return;
 	}
 	out = search_out(m, now);
-	in = out ? mtu_range_of(m, MTU_IN).waits : search_in(m, now);
+	in = search_in(m, now);
 	m->over = !out && !in && !fragments_wait(m);
 }
 

@@ -24,7 +24,7 @@
 #define MTU_SERVERS   8
 #define MTU_SEED_LEN  32
 #define MTU_DATAGRAM  2000 /* that is sent in fragments; stund pads to 2048 */
-#define MTU_LIMIT_US  INT64_C(2400000) /* then it ends, whatever is known */
+#define MTU_LIMIT_US  INT64_C(2600000) /* then it ends, whatever is known */
 #define MTU_INNER     1280 /* of Tailscale's interface */
 #define MTU_WIREGUARD 32 /* its header and its tag */
 

@@ -117,6 +117,18 @@ fits(const struct mtu_verdict *v)
 	return ANSWER_UNKNOWN;
 }
 
+/* Silence may be that of the path MTU alone, where fragments are larger: as
+ * large as Ethernet's packets, but for those of IPv6 that this host makes. */
+static void
+doubt(const struct mtu_way *w, unsigned piece, enum answer *passes,
+    const char **why)
+{
+	if (*passes != ANSWER_NO || w->passes >= piece)
+		return;
+	*passes = ANSWER_UNKNOWN;
+	*why = "path-mtu-is-smaller";
+}
+
 void
 mtu_judge(const struct mtu *m, struct mtu_verdict *v)
 {
@@ -132,7 +144,10 @@ mtu_judge(const struct mtu *m, struct mtu_verdict *v)
 	judge_in(m, &v->out, &v->in);
 	v->fragments_out = fragments(m, MTU_FRAGMENTS_OUT, &v->why_out);
 	v->fragments_in = fragments(m, MTU_FRAGMENTS_IN, &v->why_in);
-	if (v->fragments_in == ANSWER_NO && v->fragments_out != ANSWER_YES) {
+	doubt(&v->out, m->v6 ? MTU_INNER : MTU_TOP, &v->fragments_out,
+	    &v->why_out);
+	doubt(&v->in, MTU_TOP, &v->fragments_in, &v->why_in);
+	if (v->fragments_in != ANSWER_YES && v->fragments_out == ANSWER_NO) {
 		v->fragments_in = ANSWER_UNKNOWN;
 		v->why_in = "outbound-ones-are-lost";
 	}

@@ -143,14 +143,26 @@ reach_add(struct reach *r, const struct stun_addr *server,
 		row = (struct reach_row){.to = *server, .how = p->how};
 		if (p->port != 0)
 			row.to.port = p->port;
-		row.stun = row.to.port == server->port;
-		row.listens = row.stun && p->how == REACH_UDP;
 		add_row(r, &row);
 	}
 	row = (struct reach_row){.to = *server, .how = REACH_ECHO};
 	row.to.port = 0;
 	if (ports->n > 0)
 		add_row(r, &row);
+}
+
+void
+reach_serves(struct reach *r, const struct stun_addr *server)
+{
+	for (size_t i = 0; i < r->n; i++) {
+		struct reach_row *row = &r->rows[i];
+
+		if (row->how == REACH_ECHO || !stun_addr_same(&row->to, server))
+			continue;
+		row->stun = true;
+		/* By TCP, few do. */
+		row->listens |= row->how == REACH_UDP;
+	}
 }
 
 void

@@ -65,6 +65,8 @@ struct reach {
 /* The rows of these ports at that server, and an echo. */
 void reach_add(struct reach *r, const struct stun_addr *server,
     const struct reach_ports *ports);
+/* A STUN server is said to be at that port, if it is a row. */
+void reach_serves(struct reach *r, const struct stun_addr *server);
 /* A relay is said to be at that port, if it is a row. */
 void reach_listens(struct reach *r, const struct stun_addr *relay);
 

@@ -285,6 +285,8 @@ reach_rows(struct reach *r, const struct targets *t, bool v6,
 		reach_add(r, &t->v[v6][i], ports);
 		n++;
 	}
+	for (size_t i = 0; i < t->n[v6]; i++)
+		reach_serves(r, &t->v[v6][i]);
 }
 
 /* One row after the other, at a share of -rate. */
