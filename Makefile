@@ -165,6 +165,8 @@ SIM_OBJS_natprobe_test   := tests/sim/natworld.o $(NATPROBE_PURE) \
 	$(NATCORE_OBJS)
 UNIT_OBJS_path_mtu_test  := $(patsubst %,probes/natprobe/path/%.o,mtu mtu_judge) \
 	$(NATPROBE_PURE)
+UNIT_OBJS_path_test      := $(patsubst %,probes/natprobe/path/%.o,reach dns proxy alg icmp) \
+	$(NATPROBE_PURE)
 UNIT_OBJS_predict_test   := probes/natprobe/views/predict.o $(NATPROBE_PURE)
 units: $(UNITS)
 sims: $(SIMS)
@@ -188,6 +190,8 @@ FUZZ_OBJS_answer_fuzz       := coordctl/answer.o
 FUZZ_OBJS_check_fuzz        := $(UNIT_OBJS_check_test)
 FUZZ_OBJS_pair_fuzz         := stund/pair.o
 FUZZ_OBJS_relay_talk_fuzz   := probes/natprobe/relay/talk.o
+FUZZ_OBJS_path_fuzz         := $(NATPROBE_PURE) $(patsubst %,probes/natprobe/path/%.o,\
+	mtu mtu_judge reach proxy)
 FUZZ_OBJS_policy_fuzz       := $(POLICY_OBJS)
 FUZZ_OBJS_wire_fuzz         := coordd/wire.o tests/sim/mapview.o
 FUZZ_OBJS_conf_file_fuzz    := lib/run/conf.o lib/run/conf_value.o lib/run/addr.o

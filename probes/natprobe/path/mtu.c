@@ -369,6 +369,19 @@ send_try(struct mtu *m, struct mtu_try *t, struct mono now, struct mtu_send *s)
 	m->free = mono_add_us(now, m->gap_us);
 }
 
+/* Giving up needs no leave to send. */
+static void
+give_up(struct mtu *m, struct mono now)
+{
+	for (size_t i = 0; i < m->n; i++) {
+		struct mtu_try *t = &m->tries[i];
+
+		if (!is_over(t) && t->sends >= t->sends_max &&
+		    mono_reached(t->due, now))
+			t->state = MTU_SILENT;
+	}
+}
+
 static struct mtu_try *
 first_due(struct mtu *m)
 {
@@ -377,7 +390,8 @@ first_due(struct mtu *m)
 	for (size_t i = 0; i < m->n; i++) {
 		struct mtu_try *t = &m->tries[i];
 
-		if (!is_over(t) && (best == NULL || t->due.us < best->due.us))
+		if (!is_over(t) && t->sends < t->sends_max &&
+		    (best == NULL || t->due.us < best->due.us))
 			best = t;
 	}
 	return best;
@@ -388,20 +402,13 @@ mtu_next(struct mtu *m, struct mono now, struct mtu_send *send)
 {
 	struct mtu_try *t;
 
-	for (;;) {
-		advance(m, now);
-		if (m->over || (t = first_due(m)) == NULL ||
-		    !mono_reached(t->due, now))
-			return false;
-		if (t->sends >= t->sends_max) {
-			t->state = MTU_SILENT;
-			continue;
-		}
-		if (!mono_reached(m->free, now))
-			return false;
-		send_try(m, t, now, send);
-		return true;
-	}
+	give_up(m, now);
+	advance(m, now);
+	if (m->over || (t = first_due(m)) == NULL ||
+	    !mono_reached(t->due, now) || !mono_reached(m->free, now))
+		return false;
+	send_try(m, t, now, send);
+	return true;
 }
 
 struct mono

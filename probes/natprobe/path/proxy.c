@@ -39,15 +39,17 @@ hex_of(char c)
 	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
-/* Percent-decoding, RFC 3986 section 2.1; false: it does not fit. */
+/* Percent-decoding, RFC 3986 section 2.1; false: it is none, or too long. */
 static bool
 decode(char *to, size_t cap, size_t *len, const char *s, size_t n)
 {
 	for (size_t i = 0; i < n; i++) {
 		int c = (unsigned char)s[i];
 
-		if (c == '%' && i + 2 < n && hex_of(s[i + 1]) != -1 &&
-		    hex_of(s[i + 2]) != -1) {
+		if (c == '%') {
+			if (n - i < 3 || hex_of(s[i + 1]) == -1 ||
+			    hex_of(s[i + 2]) == -1)
+				return false;
 			c = hex_of(s[i + 1]) * 16 + hex_of(s[i + 2]);
 			i += 2;
 		}
@@ -140,7 +142,7 @@ proxy_parse(struct proxy *p, const char *url, const char **why)
 	n = strcspn(url, "/?#");
 	at = memrchr(url, '@', n);
 	if (at != NULL && !read_auth(p, url, (size_t)(at - url))) {
-		*why = "credentials-too-long";
+		*why = "bad-credentials";
 		return false;
 	}
 	if (at != NULL) {
