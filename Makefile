@@ -196,7 +196,8 @@ FUZZ_OBJS_policy_fuzz       := $(POLICY_OBJS)
 FUZZ_OBJS_wire_fuzz         := coordd/wire.o tests/sim/mapview.o
 FUZZ_OBJS_conf_file_fuzz    := lib/run/conf.o lib/run/conf_value.o lib/run/addr.o
 FUZZ_OBJS_natcore_fuzz       := tests/unit/natcore_kit.o $(NATCORE_OBJS)
-FUZZ_OBJS_reading_fuzz      := $(NATPROBE_PURE) $(patsubst %,probes/natprobe/views/%.o,\
+FUZZ_OBJS_reading_fuzz      := $(NATPROBE_PURE) \
+	$(patsubst %,probes/natprobe/path/%.o,mtu mtu_judge reach) $(patsubst %,probes/natprobe/views/%.o,\
 	reading predict predict_words advice report_page report_plot)
 ifeq ($(VARIANT),fuzz)
 fuzzers: $(FUZZERS)

@@ -65,7 +65,7 @@ void requirements(
     const struct verdicts *v, struct requirement r[static REQUIREMENTS]);
 
 #define WISH_MAX   600
-#define WISHES_MAX 10
+#define WISHES_MAX 16
 struct wish {
 	char text[WISH_MAX];
 };
