@@ -245,8 +245,11 @@ print_family(FILE *out, const char *name, const json_t *f)
 	fprintf(out, "%s\n", name);
 	print_servers(out, f);
 	if (strcmp(str(f, "udp"), "no") == 0) {
-		print_line(out, "UDP", "blocked",
-		    "no server answers; only a relay over TCP can help");
+		/* The path knows more. */
+		if (json_object_get(f, "udp_blocked") == NULL)
+			print_line(out, "UDP", "blocked",
+			    "no server answers; only a relay over TCP can "
+			    "help");
 		return;
 	}
 	print_mapping(out, f);

@@ -130,6 +130,8 @@ MTUS = {
 
 BLOCKED = {
     "UDP blocked": ({"block": "udp"}, "blocked", "stun-over-tcp-answers"),
+    "UDP port 3478 blocked": (
+        {"block": "udp-3478"}, "port-blocked", "other-udp-ports-pass"),
     "all but 443 blocked": (
         {"block": "all-but-443"}, "all-but-443", "tcp-443-alone-passes"),
     "a captive portal": ({"block": "all", "portal": True}, "captive-portal",
@@ -223,7 +225,8 @@ def check_blocked(net, g, name, relay):
     tap.ok(re.search(r"^  UDP blocked .*" + why, words, re.M),
            f"{name}: words", words)
     works = said["relays"][0]["works"]
-    tap.eq(works, verdict in ("blocked", "all-but-443"), f"{name}: the relay")
+    tap.eq(works, verdict in (
+        "blocked", "port-blocked", "all-but-443"), f"{name}: the relay")
 
 
 def ports_of(said, family="ipv4"):

@@ -386,6 +386,8 @@ def report_path_wishes():
          ["Except robots from the captive portal"]),
         ({"blocked": "no-network", "udp": "no"},
          ["Let TCP to port 443 of the relays out", "Allow UDP over IPv4"]),
+        ({"blocked": "port-blocked", "udp": "no"},
+         ["Allow UDP to the port of the STUN servers, 3478"]),
         ({"blocked": "blocked", "udp": "no"}, ["Allow UDP over IPv4"]),
         ({"blocked": "server-down", "udp": "no"}, []),
     ]

@@ -134,8 +134,13 @@ check_blocked(void)
 	check_verdict(r, none, REACH_ONLY_443, "tcp-443-alone-passes");
 	row(r, REACH_TCP, 80)->saw = REACH_OPEN;
 	check_verdict(r, none, REACH_BLOCKED, "tcp-passes");
+	row(r, REACH_UDP, 443)->saw = REACH_REFUSED;
+	check_verdict(r, none, REACH_PORT_BLOCKED, "other-udp-ports-pass");
+	row(r, REACH_UDP, 3478)->saw = REACH_ANSWERS;
+	check_verdict(r, none, REACH_SERVER_DOWN, "what-answers-is-no-stun");
 	row(r, REACH_UDP, 3478)->saw = REACH_REFUSED;
 	check_verdict(r, none, REACH_SERVER_DOWN, "icmp-port-unreachable");
+	row(r, REACH_UDP, 443)->saw = REACH_SILENT;
 	row(r, REACH_UDP, 3478)->saw = REACH_PROHIBITED;
 	check_verdict(r, none, REACH_BLOCKED, "icmp-prohibited");
 	row(r, REACH_TCP, 3478)->saw = REACH_ANSWERS;

@@ -105,6 +105,7 @@ reach_verdict_name(enum reach_verdict v)
 	    [REACH_PORTAL] = "captive-portal",
 	    [REACH_SERVER_DOWN] = "server-down",
 	    [REACH_BLOCKED] = "blocked",
+	    [REACH_PORT_BLOCKED] = "port-blocked",
 	    [REACH_ONLY_443] = "all-but-443",
 	    [REACH_NO_NETWORK] = "no-network",
 	};
@@ -274,6 +275,19 @@ reach_judge(
 		*why = "a-portal-answers-for-the-relay";
 		return REACH_PORTAL;
 	}
+	if (stun_saw(r, REACH_UDP, REACH_ANSWERS)) {
+		*why = "what-answers-is-no-stun";
+		return REACH_SERVER_DOWN;
+	}
+	if (stun_saw(r, REACH_UDP, REACH_REFUSED)) {
+		*why = "icmp-port-unreachable";
+		return REACH_SERVER_DOWN;
+	}
+	if (saw(r, REACH_UDP, REACH_REFUSED) ||
+	    saw(r, REACH_UDP, REACH_ANSWERS)) {
+		*why = "other-udp-ports-pass";
+		return REACH_PORT_BLOCKED;
+	}
 	if (stun_saw(r, REACH_TCP, REACH_ANSWERS)) {
 		*why = "stun-over-tcp-answers";
 		return REACH_BLOCKED;
@@ -281,10 +295,6 @@ reach_judge(
 	if (saw(r, REACH_UDP, REACH_PROHIBITED)) {
 		*why = "icmp-prohibited";
 		return REACH_BLOCKED;
-	}
-	if (stun_saw(r, REACH_UDP, REACH_REFUSED)) {
-		*why = "icmp-port-unreachable";
-		return REACH_SERVER_DOWN;
 	}
 	if (only_443(r, f)) {
 		*why = "tcp-443-alone-passes";

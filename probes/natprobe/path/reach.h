@@ -88,6 +88,7 @@ enum reach_verdict {
 	REACH_PORTAL,
 	REACH_SERVER_DOWN,
 	REACH_BLOCKED,
+	REACH_PORT_BLOCKED, /* the STUN server's, and not all of UDP */
 	REACH_ONLY_443,
 	REACH_NO_NETWORK,
 	REACH_VERDICTS,

@@ -153,6 +153,9 @@ print_blocked(FILE *out, const json_t *family)
 	    {"blocked",
 		"UDP is blocked, TCP passes: only the relay can help; ask for "
 		"UDP to be let out"},
+	    {"port-blocked",
+		"the STUN servers' port is blocked, other UDP ports pass: ask "
+		"for it to be let out"},
 	    {"all-but-443",
 		"all but TCP port 443 is blocked: only a relay on that port "
 		"can help"},
@@ -234,6 +237,13 @@ print_relay_name(FILE *out, const json_t *r)
 static void
 print_dns(FILE *out, const json_t *dns)
 {
+	static const struct meaning reasons[] = {
+	    {"no-answer", "no answer in 2 s"},
+	    {"resolver-fails", "it fails"},
+	    {"every-name-below-the-relay-s-has-an-address",
+		"every name below the relay's has an address, which may be "
+		"meant so"},
+	};
 	const json_t *non = get(dns, "nonexistent"), *relays, *r;
 	const json_t *name = json_array_get(get(non, "names"), 0);
 	size_t i;
@@ -253,7 +263,7 @@ print_dns(FILE *out, const json_t *dns)
 		fprintf(out,
 		    "DNS: it is not known whether the resolver lies: "
 		    "%s\n",
-		    str(non, "why"));
+		    MEANING(reasons, str(non, "why")));
 	relays = get(dns, "relays");
 	json_array_foreach(relays, i, r) print_relay_name(out, r);
 }

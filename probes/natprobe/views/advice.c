@@ -243,6 +243,11 @@ wish_blocked(struct list *l, const struct reading *r, bool v6)
 		    "Except robots from the captive portal: they cannot log "
 		    "in.");
 		return;
+	case REACH_PORT_BLOCKED:
+		add(l,
+		    "Allow UDP to the port of the STUN servers, 3478: other "
+		    "ports pass.");
+		return;
 	case REACH_NO_NETWORK:
 		add(l,
 		    "Let TCP to port 443 of the relays out at the least: "
