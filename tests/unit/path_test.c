@@ -36,8 +36,8 @@ check_list(void)
 		ok(!reach_ports_parse(&p, bad[i], error) &&
 			strstr(error, "is no port") != NULL,
 		    bad[i]);
-	for (int i = 0; i <= REACH_PORTS; i++)
-		strcat(many, i == 0 ? "udp:7" : ",udp:7");
+	for (size_t i = 0; i <= REACH_PORTS; i++)
+		memcpy(many + 6 * i, i < REACH_PORTS ? "udp:7," : "udp:7", 6);
 	ok(!reach_ports_parse(&p, many, error) &&
 		strstr(error, "one too many") != NULL,
 	    "65 of them");

@@ -264,59 +264,53 @@ tcp_is_alive(const struct reach *r, const struct reach_facts *f)
 	    saw(r, REACH_TCP, REACH_REFUSED);
 }
 
+static enum reach_verdict
+say(const char **why, const char *evidence, enum reach_verdict v)
+{
+	*why = evidence;
+	return v;
+}
+
+/* By what came back over UDP or instead of it; REACH_UNKNOWN: nothing did. */
+static enum reach_verdict
+judge_udp(const struct reach *r, const char **why)
+{
+	if (stun_saw(r, REACH_UDP, REACH_ANSWERS))
+		return say(why, "what-answers-is-no-stun", REACH_SERVER_DOWN);
+	if (stun_saw(r, REACH_UDP, REACH_REFUSED))
+		return say(why, "icmp-port-unreachable", REACH_SERVER_DOWN);
+	if (saw(r, REACH_UDP, REACH_REFUSED) ||
+	    saw(r, REACH_UDP, REACH_ANSWERS))
+		return say(why, "other-udp-ports-pass", REACH_PORT_BLOCKED);
+	if (stun_saw(r, REACH_TCP, REACH_ANSWERS))
+		return say(why, "stun-over-tcp-answers", REACH_BLOCKED);
+	if (saw(r, REACH_UDP, REACH_PROHIBITED))
+		return say(why, "icmp-prohibited", REACH_BLOCKED);
+	return REACH_UNKNOWN;
+}
+
 enum reach_verdict
 reach_judge(
     const struct reach *r, const struct reach_facts *f, const char **why)
 {
-	*why = "";
+	enum reach_verdict v;
+
 	if (f->udp == ANSWER_YES)
-		return REACH_FREE;
-	if (f->portal) {
-		*why = "a-portal-answers-for-the-relay";
-		return REACH_PORTAL;
-	}
-	if (stun_saw(r, REACH_UDP, REACH_ANSWERS)) {
-		*why = "what-answers-is-no-stun";
-		return REACH_SERVER_DOWN;
-	}
-	if (stun_saw(r, REACH_UDP, REACH_REFUSED)) {
-		*why = "icmp-port-unreachable";
-		return REACH_SERVER_DOWN;
-	}
-	if (saw(r, REACH_UDP, REACH_REFUSED) ||
-	    saw(r, REACH_UDP, REACH_ANSWERS)) {
-		*why = "other-udp-ports-pass";
-		return REACH_PORT_BLOCKED;
-	}
-	if (stun_saw(r, REACH_TCP, REACH_ANSWERS)) {
-		*why = "stun-over-tcp-answers";
-		return REACH_BLOCKED;
-	}
-	if (saw(r, REACH_UDP, REACH_PROHIBITED)) {
-		*why = "icmp-prohibited";
-		return REACH_BLOCKED;
-	}
-	if (only_443(r, f)) {
-		*why = "tcp-443-alone-passes";
-		return REACH_ONLY_443;
-	}
-	if (tcp_is_alive(r, f)) {
-		*why = "tcp-passes";
-		return REACH_BLOCKED;
-	}
-	if (saw(r, REACH_ECHO, REACH_ANSWERS)) {
-		*why = "echo-alone-passes";
-		return REACH_UNKNOWN;
-	}
+		return say(why, "", REACH_FREE);
+	if (f->portal)
+		return say(why, "a-portal-answers-for-the-relay", REACH_PORTAL);
+	if ((v = judge_udp(r, why)) != REACH_UNKNOWN)
+		return v;
+	if (only_443(r, f))
+		return say(why, "tcp-443-alone-passes", REACH_ONLY_443);
+	if (tcp_is_alive(r, f))
+		return say(why, "tcp-passes", REACH_BLOCKED);
+	if (saw(r, REACH_ECHO, REACH_ANSWERS))
+		return say(why, "echo-alone-passes", REACH_UNKNOWN);
 	if (saw(r, REACH_UDP, REACH_UNREACHABLE) ||
-	    saw(r, REACH_TCP, REACH_UNREACHABLE)) {
-		*why = "icmp-unreachable";
-		return REACH_SERVER_DOWN;
-	}
-	if (r->n == 0 || saw(r, REACH_UDP, REACH_WAITS)) {
-		*why = reason_name(REASON_NOT_ASKED);
-		return REACH_UNKNOWN;
-	}
-	*why = "nothing-answers";
-	return REACH_NO_NETWORK;
+	    saw(r, REACH_TCP, REACH_UNREACHABLE))
+		return say(why, "icmp-unreachable", REACH_SERVER_DOWN);
+	if (r->n == 0 || saw(r, REACH_UDP, REACH_WAITS))
+		return say(why, reason_name(REASON_NOT_ASKED), REACH_UNKNOWN);
+	return say(why, "nothing-answers", REACH_NO_NETWORK);
 }
