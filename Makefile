@@ -188,6 +188,10 @@ UNIT_OBJS_natprobe_limit_test := probes/natprobe/limit.o
 UNIT_OBJS_gateway_hops_test := $(patsubst %,probes/natprobe/gateway/%.o,hops nats) \
 	$(NATPROBE_PURE)
 UNIT_OBJS_gateway_fence_test := probes/natprobe/gateway/fence.o $(NATPROBE_PURE)
+UNIT_OBJS_path_mtu_test  := $(patsubst %,probes/natprobe/path/%.o,mtu mtu_judge) \
+	$(NATPROBE_PURE)
+UNIT_OBJS_path_test      := $(patsubst %,probes/natprobe/path/%.o,reach dns proxy alg icmp) \
+	$(NATPROBE_PURE)
 UNIT_OBJS_predict_test   := probes/natprobe/views/predict.o $(NATPROBE_PURE)
 units: $(UNITS)
 sims: $(SIMS)
@@ -214,12 +218,15 @@ FUZZ_OBJS_meet_fuzz         := $(MEET_PURE)
 FUZZ_OBJS_relay_talk_fuzz   := probes/natprobe/relay/talk.o
 FUZZ_OBJS_gateway_fuzz      := $(patsubst %,probes/natprobe/gateway/%.o,pcp ssdp)
 FUZZ_OBJS_natprobe_answers_fuzz := $(NATPROBE_PURE)
+FUZZ_OBJS_path_fuzz         := $(NATPROBE_PURE) $(patsubst %,probes/natprobe/path/%.o,\
+	mtu mtu_judge reach proxy)
 FUZZ_OBJS_policy_fuzz       := $(POLICY_OBJS)
 FUZZ_OBJS_wire_fuzz         := coordd/wire.o tests/sim/mapview.o
 FUZZ_OBJS_conf_file_fuzz    := lib/run/conf.o lib/run/conf_value.o lib/run/addr.o
 FUZZ_OBJS_natcore_fuzz       := tests/unit/natcore_kit.o $(NATCORE_OBJS)
 FUZZ_OBJS_natprobe_tcp_fuzz := $(TCP_PURE)
-FUZZ_OBJS_reading_fuzz      := $(TCP_PURE) $(patsubst %,probes/natprobe/views/%.o,\
+FUZZ_OBJS_reading_fuzz      := $(TCP_PURE) \
+	$(patsubst %,probes/natprobe/path/%.o,mtu mtu_judge reach) $(patsubst %,probes/natprobe/views/%.o,\
 	reading predict predict_words advice report_page report_plot)
 ifeq ($(VARIANT),fuzz)
 fuzzers: $(FUZZERS)

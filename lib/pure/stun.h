@@ -84,6 +84,7 @@ enum stun_attr_type {
 	STUN_CN_COOKIE = 0xca50,
 	STUN_CN_DELAY = 0xca51,
 	STUN_CN_SILENT = 0xca52,
+	STUN_CN_FILL = 0xca53,
 };
 
 /* The flags of CHANGE-REQUEST (RFC 5780 section 7.2). */

@@ -64,6 +64,12 @@ static const struct conf_option table[] = {
 	{"second-address", CONF_STRING, AT(second_address), "", 0, 0, NULL,
 	    "IP: another address of this host, to see two hosts with one "
 	    "source port"},
+	{"path", CONF_BOOL, AT(path), "true", 0, 0, NULL,
+	    "path MTU, fragments, ports, and the proxy of the environment"},
+	{"ports", CONF_STRING, AT(ports), "", 0, 0, NULL,
+	    "LIST: which ports to try, such as udp:41641,tcp:443; none"},
+	{"dns", CONF_BOOL, AT(dns), "true", 0, 0, NULL,
+	    "see whether this host's resolver tells the truth"},
 	{"family", CONF_CHOICE, AT(family), "both", 0, 0, "both|4|6",
 	    "WHICH: IPv4, IPv6 or both"},
 	{"rate", CONF_INT, AT(rate), "100", 1, 1000, NULL,

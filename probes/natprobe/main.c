@@ -13,6 +13,7 @@
 #include "probes/natprobe/live/live.h"
 #include "probes/natprobe/natprobe.h"
 #include "probes/natprobe/pair/pair.h"
+#include "probes/natprobe/path/path.h"
 #include "probes/natprobe/relay/relay.h"
 #include "probes/natprobe/tcp/tcp.h"
 #include "probes/natprobe/views/views.h"
@@ -25,6 +26,7 @@ struct natprobe {
 	struct relay_nodes relay_nodes;
 	struct relays *relays; /* NULL: there are none */
 	struct gateways *gateways; /* NULL: they are not asked */
+	struct path_run *path; /* NULL: not wanted */
 	struct loop *loop;
 	struct probe probes[2]; /* IPv4, IPv6 */
 	struct net *nets[2];
@@ -214,6 +216,26 @@ begin_gateways(struct natprobe *n)
 	return good;
 }
 
+/* After all others, which it looks at. */
+static bool
+begin_path(struct natprobe *n)
+{
+	struct path_setup s = {.loop = n->loop,
+	    .conf = &n->conf,
+	    .targets = &n->targets,
+	    .nodes = &n->relay_nodes,
+	    .relays = n->relays};
+
+	if (!n->conf.path || (!n->used[0] && !n->used[1] && n->relays == NULL))
+		return true;
+	for (int v6 = 0; v6 < 2; v6++)
+		if (n->used[v6])
+			s.probes[v6] = &n->probes[v6];
+	n->path = path_run_new(&s, on_done, n);
+	n->running += n->path != NULL;
+	return n->path != NULL;
+}
+
 static int64_t
 longer(int64_t a, int64_t b)
 {
@@ -260,7 +282,7 @@ on_named(void *arg)
 	for (int v6 = 0; v6 < 2; v6++)
 		if (wanted(n, v6) && begin_family(n, v6) == -1)
 			fprintf(stderr, "natprobe: %s\n", strerror(errno));
-	if (!begin_gateways(n))
+	if (!begin_gateways(n) || !begin_path(n))
 		fprintf(stderr, "natprobe: %s\n", strerror(errno));
 	on_done(n);
 }
@@ -334,6 +356,8 @@ result_of(struct natprobe *n)
 	}
 	if (n->relays != NULL)
 		relay_results_add(r, n->relays);
+	if (n->path != NULL)
+		path_results_add(r, n->path);
 	result_add_end(r, n->cut);
 	return r;
 }
@@ -499,6 +523,7 @@ static int
 dry_all(struct natprobe *n)
 {
 	struct gateway_options g = gateway_options_of(n);
+	bool asked[2];
 	struct probe_options o;
 
 	if (look_up_names(n) == -1)
@@ -508,7 +533,7 @@ dry_all(struct natprobe *n)
 		return 0;
 	}
 	for (int v6 = 0; v6 < 2; v6++)
-		if (wanted(n, v6)) {
+		if ((asked[v6] = wanted(n, v6))) {
 			o = options_of(n, v6);
 			dry_print(&n->targets, v6, &o, stdout);
 			gateway_dry_print(&g, v6, &n->targets.v[v6][0], stdout);
@@ -517,6 +542,7 @@ dry_all(struct natprobe *n)
 				tcp_dry_print(&n->targets, &o, stdout);
 		}
 	relay_dry_print(&n->relay_nodes, stdout);
+	path_dry_print(&n->conf, &n->targets, &n->relay_nodes, asked, stdout);
 	printf("all of it within %lld s\n",
 	    (long long)((longest_us(n) + 999999) / 1000000));
 	return 0;
@@ -546,6 +572,10 @@ run(struct natprobe *n, int argc, char **argv)
 		fprintf(stderr,
 		    "natprobe: second-address \"%s\" is no IP address\n",
 		    n->conf.second_address);
+		return STATUS_USAGE;
+	}
+	if (!path_conf_check(&n->conf, error)) {
+		fprintf(stderr, "natprobe: %s\n", error);
 		return STATUS_USAGE;
 	}
 	if (targets_read(&n->targets, &n->conf, error) == -1) {
@@ -588,6 +618,7 @@ main(int argc, char **argv)
 		return STATUS_USAGE;
 	status = run(&n, argc, argv);
 	gateways_free(n.gateways);
+	path_run_free(n.path);
 	for (int v6 = 0; v6 < 2; v6++) {
 		net_free(n.nets[v6]);
 		tcp_net_free(n.tcps[v6]);

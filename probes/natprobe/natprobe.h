@@ -11,6 +11,7 @@
  *   gateway/    beside it: the router, and the way; gateway.h is a map
  *   tcp/        beside it: the same questions over TCP; tcp.h is a map
  *   pair/       -listen and -peer: two of them meet; pair.h is a map
+ *   path/       beside it: what is on the way besides NATs; path.h is a map
  *   dry.c       -n: what a run would send
  *   live/       what a run says while it goes on; live.h is a map
  *   result.c    the result as JSON (docs/natprobe.md)
@@ -65,6 +66,8 @@ struct natprobe_conf {
 	int64_t max_time_us; /* 0: as long as all of it may take */
 	int family; /* enum family */
 	char *second_address;
+	bool path, dns;
+	char *ports;
 	bool dry;
 	bool version;
 };

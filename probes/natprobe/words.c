@@ -5,6 +5,7 @@
 #include "probes/natprobe/gateway/gateway.h"
 #include "probes/natprobe/natprobe.h"
 #include "probes/natprobe/pair/pair.h"
+#include "probes/natprobe/path/path.h"
 #include "probes/natprobe/relay/relay.h"
 #include "probes/natprobe/tcp/tcp.h"
 
@@ -54,8 +55,6 @@ reason_meaning(const char *why)
 	    {"servers-disagree",
 		"the servers contradict each other: this network has several "
 		"ways out, or one of them is wrong"},
-	    {"server-contradicts-itself",
-		"the server tells two addresses of one connection"},
 	    {"tcp-silent", "nothing answers a TCP connection to there"},
 	    {"tcp-unreachable",
 		"the network says that there is no way over TCP"},
@@ -332,8 +331,11 @@ print_family(FILE *out, const char *name, const json_t *f)
 	fprintf(out, "%s\n", name);
 	print_servers(out, f);
 	if (strcmp(str(f, "udp"), "no") == 0) {
-		print_line(out, "UDP", "blocked",
-		    "no server answers; only a relay over TCP can help");
+		/* The path knows more. */
+		if (json_object_get(f, "udp_blocked") == NULL)
+			print_line(out, "UDP", "blocked",
+			    "no server answers; only a relay over TCP can "
+			    "help");
 		words_print_gateway(f, out);
 		tcp_words(f, out);
 		return;
@@ -378,11 +380,16 @@ words_print(const json_t *result, FILE *out)
 		fprintf(out, "%s, %s\n", str(result, "building"),
 		    str(result, "time"));
 	print_names(out, result);
-	if ((f = json_object_get(result, "ipv4")) != NULL)
+	if ((f = json_object_get(result, "ipv4")) != NULL) {
 		print_family(out, "IPv4", f);
-	if ((f = json_object_get(result, "ipv6")) != NULL)
+		words_print_family_path(result, "ipv4", out);
+	}
+	if ((f = json_object_get(result, "ipv6")) != NULL) {
 		print_family(out, "IPv6", f);
+		words_print_family_path(result, "ipv6", out);
+	}
 	words_print_relays(result, out);
+	words_print_path(result, out);
 	words_print_pair(result, out);
 	print_end(out, result);
 }

@@ -227,6 +227,7 @@ TRANSLATED6 = {"masquerade6", "masquerade6-random"}
 # would put fragments together before natemu sees them.
 BLOCKS = {
     "udp": "meta l4proto udp drop",
+    "udp-3478": "udp dport 3478 drop",
     "all-but-443": "tcp dport 443 accept\n        tcp sport 443 accept\n"
                    "        drop",
     "ipv4": "meta nfproto ipv4 drop",

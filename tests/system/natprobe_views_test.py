@@ -431,6 +431,70 @@ def report_wishes():
         assert words in page, words
 
 
+def way(word, passes, fails=None):
+    return {"verdict": word, "passes": passes, "fails": fails, "why": None}
+
+
+def with_path(blocked="no", out=("full", 1500), into=("full", 1500),
+              fits="yes", frags=("yes", "yes"), alg="no", dns="kept", **more):
+    """A result that has looked at the path."""
+    told = result("path", ipv4=family(**more))
+    told["ipv4"]["udp_blocked"] = {"verdict": blocked, "why": None}
+    told["ipv4"]["alg"] = {"verdict": alg, "why": None}
+    told["dns"] = {"nonexistent": {"verdict": dns}, "relays": []}
+    told["path"] = {"ipv4": {
+        "mtu": {"outbound": way(*out), "inbound": way(*into),
+                "tailscale_fits": fits, "tailscale_needs": 1340},
+        "fragments": {"outbound": {"passes": frags[0], "why": None},
+                      "inbound": {"passes": frags[1], "why": None}},
+        "ports": []}}
+    return told
+
+
+def report_path_wishes():
+    """What is wrong with the path is asked for, and nothing else."""
+    cases = [
+        ({}, []),
+        ({"out": ("black-hole", 1300, 1304), "into": ("as-outbound", 1300),
+          "fits": "no"},
+         ["Raise the path MTU to 1340 bytes at least", "now 1300 pass "
+          "outbound and 1300 inbound", "outbound packets larger than 1300 "
+          "bytes vanish"]),
+        ({"into": ("black-hole", 1400, 1404)},
+         ["inbound packets larger than 1400 bytes vanish"]),
+        ({"frags": ("no", "unknown")}, ["outbound ones are dropped"]),
+        ({"frags": ("yes", "no")}, ["inbound ones are dropped"]),
+        ({"alg": "yes"}, ["Switch the application layer gateway"]),
+        ({"dns": "rewritten"}, ["Have the resolver tell the truth"]),
+        ({"blocked": "captive-portal", "udp": "no"},
+         ["Except robots from the captive portal"]),
+        ({"blocked": "no-network", "udp": "no"},
+         ["Let TCP to port 443 of the relays out", "Allow UDP over IPv4"]),
+        ({"blocked": "port-blocked", "udp": "no"},
+         ["Allow UDP to the port of the STUN servers, 3478"]),
+        ({"blocked": "blocked", "udp": "no"}, ["Allow UDP over IPv4"]),
+        ({"blocked": "server-down", "udp": "no"}, []),
+    ]
+    every = {w for _, words in cases for w in words}
+    for changes, words in cases:
+        with Folder() as f:
+            f.put("path.json", with_path(**changes))
+            page = run("report", f.path).stdout
+        for word in every:
+            assert (word in page) == (word in words), (changes, word, page)
+
+
+def report_bad_path():
+    for key, value, why in (
+            ("path", 5, "path"), ("path", {"ipv4": {}}, "path.ipv4.mtu"),
+            ("dns", [], "dns"), ("dns", {}, "dns.nonexistent")):
+        with Folder() as f:
+            f.put("path.json", {**with_path(), key: value})
+            f.put("good.json", with_path())
+            done = run("report", f.path)
+            assert done.returncode == 1 and why in done.stderr, done.stderr
+
+
 def show(b, f, results):
     f.put_all(results)
     out = f.path / "page.html"
@@ -529,7 +593,8 @@ def on_paper(b):
 TESTS = [predict_words, predict_idle, predict_json, router_facts,
          hostile_files,
          bad_arguments, report_leaves_out, report_takes_newest,
-         report_wishes, report_requirements, report_tcp]
+         report_wishes, report_path_wishes, report_bad_path,
+         report_requirements, report_tcp]
 IN_BROWSER = [in_browser, evil_in_browser, on_paper]
 
 

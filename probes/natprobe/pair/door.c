@@ -53,8 +53,7 @@ look_up(struct door *d, const struct relay_node *node, size_t index)
 	memset(&d->lookup, 0, sizeof(d->lookup));
 	if (!needed)
 		return false;
-	lookup_start(
-	    &d->lookup, d->loop, node->host, RELAY_STEP_US, soon, d);
+	lookup_start(&d->lookup, d->loop, node->host, RELAY_STEP_US, soon, d);
 	return !d->lookup.over;
 }
 

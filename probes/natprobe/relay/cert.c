@@ -97,6 +97,23 @@ judge_pin(struct relay_cert *cert, SSL *ssl, X509 *leaf,
 		snprintf(cert->why, sizeof(cert->why), "expired");
 }
 
+/* Who it is of: an organization, or else a common name. */
+static void
+name_text(char *to, size_t cap, const X509_NAME *name)
+{
+	char text[64] = "";
+
+	if (X509_NAME_get_text_by_NID(
+		name, NID_organizationName, text, sizeof(text)) <= 0 &&
+	    X509_NAME_get_text_by_NID(
+		name, NID_commonName, text, sizeof(text)) <= 0)
+		text[0] = '\0';
+	for (char *c = text; *c != '\0'; c++)
+		if (*c < ' ' || *c > '~')
+			*c = '?';
+	snprintf(to, cap, "%s", text);
+}
+
 void
 relay_cert_judge(
     struct relay_cert *cert, SSL *ssl, const struct relay_node *node)
@@ -110,6 +127,9 @@ relay_cert_judge(
 		return;
 	}
 	cert->seen = true;
+	name_text(cert->of, sizeof(cert->of), X509_get_subject_name(leaf));
+	name_text(
+	    cert->issuer, sizeof(cert->issuer), X509_get_issuer_name(leaf));
 	if (ASN1_TIME_diff(&days, &seconds, NULL, X509_get0_notAfter(leaf)))
 		cert->days_left = days;
 	if (node->insecure)

@@ -289,8 +289,9 @@ prepare_talk(struct relay_conn *c)
 static bool
 prepare(struct relay_conn *c, SSL_CTX *ctx)
 {
-	c->fd = socket(c->to.u.sa.sa_family,
-	    SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (c->fd == -1)
+		c->fd = socket(c->to.u.sa.sa_family,
+		    SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (c->fd == -1)
 		return false;
 	c->readable = watch_new(c->loop, c->fd, WATCH_READ, on_event, c);
@@ -308,12 +309,12 @@ prepare(struct relay_conn *c, SSL_CTX *ctx)
 	return true;
 }
 
-void
-relay_conn_start(struct relay_conn *c, struct loop *l, SSL_CTX *ctx,
-    const struct relay_node *node, const struct addr *to, loop_fn *changed,
-    relay_event_fn *event, void *arg)
+static void
+init(struct relay_conn *c, struct loop *l, const struct relay_node *node,
+    const struct addr *to, loop_fn *changed, relay_event_fn *event, void *arg)
 {
 	c->used = true;
+	c->fd = -1;
 	c->loop = l;
 	c->node = node;
 	c->to = *to;
@@ -322,6 +323,31 @@ relay_conn_start(struct relay_conn *c, struct loop *l, SSL_CTX *ctx,
 	c->arg = arg;
 	c->begun = loop_now(l);
 	prepare_talk(c);
+}
+
+void
+relay_conn_start_over(struct relay_conn *c, struct loop *l, SSL_CTX *ctx,
+    const struct relay_node *node, const struct addr *to, int fd,
+    loop_fn *changed, relay_event_fn *event, void *arg)
+{
+	init(c, l, node, to, changed, event, arg);
+	c->fd = fd;
+	if (!prepare(c, ctx)) {
+		fail(c, strerror(errno));
+		return;
+	}
+	c->connected = c->begun;
+	watch_on(c->readable, true);
+	watch_on(c->writable, true);
+	next_step(c, RELAY_TLS);
+}
+
+void
+relay_conn_start(struct relay_conn *c, struct loop *l, SSL_CTX *ctx,
+    const struct relay_node *node, const struct addr *to, loop_fn *changed,
+    relay_event_fn *event, void *arg)
+{
+	init(c, l, node, to, changed, event, arg);
 	if (!prepare(c, ctx) ||
 	    (connect(c->fd, &to->u.sa, to->len) == -1 &&
 		errno != EINPROGRESS)) {

@@ -56,6 +56,7 @@ struct relay_cert {
 	bool seen;
 	long days_left; /* of the leaf */
 	char why[RELAY_WHY_MAX]; /* "" or why a stock client refuses it */
+	char of[64], issuer[64]; /* names in it, printable ASCII */
 };
 /* Prepares ssl; false if memory is short. */
 bool relay_cert_expect(SSL *ssl, const struct relay_node *node);
@@ -107,6 +108,11 @@ struct relay_conn {
 void relay_conn_start(struct relay_conn *c, struct loop *l, SSL_CTX *ctx,
     const struct relay_node *node, const struct addr *to, loop_fn *changed,
     relay_event_fn *event, void *arg);
+/* The same from TLS on, over a connection to there, such as a proxy's tunnel;
+ * takes fd. */
+void relay_conn_start_over(struct relay_conn *c, struct loop *l, SSL_CTX *ctx,
+    const struct relay_node *node, const struct addr *to, int fd,
+    loop_fn *changed, relay_event_fn *event, void *arg);
 /* Sends what talk has to say. */
 void relay_conn_flush(struct relay_conn *c);
 void relay_conn_close(struct relay_conn *c);
@@ -139,8 +145,8 @@ void relay_portal_close(struct relay_portal *p);
 /* How to speak TLS with relays; NULL if memory is short. */
 SSL_CTX *relay_context_new(void);
 /* Where to connect over a family; false if there is no such address. */
-bool relay_address(const struct relay_node *node,
-    const struct lookup *lookup, int v6, struct addr *a);
+bool relay_address(const struct relay_node *node, const struct lookup *lookup,
+    int v6, struct addr *a);
 /* Must its name be looked up, to reach it over that family? */
 bool relay_needs_lookup(const struct relay_node *node, int v6);
 

@@ -39,12 +39,13 @@ cert_json(const struct relay_conn *c)
 
 	if (!c->cert.seen)
 		return json_null();
-	return json_pack("{s:s, s:o, s:i}", "checked_by",
+	return json_pack("{s:s, s:o, s:i, s:o, s:o}", "checked_by",
 	    node->insecure		     ? "nothing"
 		: relay_cert_is_pinned(node) ? "pin"
 					     : "system",
 	    "why", text_or_null(c->cert.why), "days_left",
-	    (int)c->cert.days_left);
+	    (int)c->cert.days_left, "of", text_or_null(c->cert.of), "issuer",
+	    text_or_null(c->cert.issuer));
 }
 
 static json_t *

@@ -84,6 +84,12 @@ print_connection(FILE *out, const char *family, const json_t *c)
 		print_times(out, c);
 		fprintf(out, "\n");
 	}
+	if (strcmp(str(failed, "step"), "certificate") == 0)
+		fprintf(out,
+		    "    this certificate is of \"%s\", from \"%s\": if that "
+		    "is not the relay's, somebody between breaks TLS open; "
+		    "have him leave the relay alone\n",
+		    str(cert, "of"), str(cert, "issuer"));
 	if (works && strcmp(str(cert, "checked_by"), "nothing") == 0)
 		fprintf(out,
 		    "    its certificate is not checked, the map says so "

@@ -268,6 +268,80 @@ wish_udp(struct list *l, const struct reading *r, bool v6)
 	text_clear(&t);
 }
 
+/* Why there is no UDP makes a difference. */
+static void
+wish_blocked(struct list *l, const struct reading *r, bool v6)
+{
+	switch (r->path[v6].blocked) {
+	case REACH_SERVER_DOWN: /* nothing to ask of the network */
+		return;
+	case REACH_PORTAL:
+		add(l,
+		    "Except robots from the captive portal: they cannot log "
+		    "in.");
+		return;
+	case REACH_PORT_BLOCKED:
+		add(l,
+		    "Allow UDP to the port of the STUN servers, 3478: other "
+		    "ports pass.");
+		return;
+	case REACH_NO_NETWORK:
+		add(l,
+		    "Let TCP to port 443 of the relays out at the least: "
+		    "nothing got through.");
+		break;
+	default:
+		break;
+	}
+	wish_udp(l, r, v6);
+}
+
+static void
+wish_mtu(struct list *l, const struct mtu_verdict *v)
+{
+	const struct mtu_way *out = &v->out, *in = &v->in;
+	char text[WISH_MAX];
+
+	if (v->fits == ANSWER_NO) {
+		snprintf(text, sizeof(text),
+		    "Raise the path MTU to %u bytes at least, as Tailscale's "
+		    "packets need; now %u pass outbound and %u inbound.",
+		    v->needs, out->passes, in->passes);
+		add(l, text);
+	}
+	if (out->word == MTU_BLACK_HOLE || in->word == MTU_BLACK_HOLE) {
+		snprintf(text, sizeof(text),
+		    "Let ICMP \"fragmentation needed\" (type 3, code 4) and "
+		    "ICMPv6 \"packet too big\" pass (RFC 4787 REQ-13, RFC "
+		    "4890): %s packets larger than %u bytes vanish, and who "
+		    "sends them is not told.",
+		    out->word == MTU_BLACK_HOLE ? "outbound" : "inbound",
+		    out->word == MTU_BLACK_HOLE ? out->passes : in->passes);
+		add(l, text);
+	}
+	if (v->fragments_out == ANSWER_NO || v->fragments_in == ANSWER_NO)
+		add(l,
+		    v->fragments_out == ANSWER_NO
+			? "Let fragments of UDP packets pass (RFC 4787 "
+			  "REQ-14): outbound ones are dropped."
+			: "Let fragments of UDP packets pass (RFC 4787 "
+			  "REQ-14): inbound ones are dropped.");
+}
+
+static void
+wish_path(struct list *l, const struct reading *r, bool v6)
+{
+	wish_mtu(l, &r->path[v6].mtu);
+	if (r->path[v6].alg == ANSWER_YES)
+		add(l,
+		    "Switch the application layer gateway for UDP off (RFC "
+		    "4787 REQ-10): it rewrites addresses within packets.");
+	if (r->dns_rewritten && (!v6 || !r->site.asked[false]))
+		add(l,
+		    "Have the resolver tell the truth about names that do not "
+		    "exist: it gives them an address.");
+}
+
 static void
 wish_life(struct list *l, const struct verdicts *v)
 {
@@ -363,13 +437,14 @@ wishes(const struct reading *r, bool v6, struct wish w[static WISHES_MAX])
 	if (!r->site.asked[v6])
 		return 0;
 	if (v->udp == ANSWER_NO) {
-		wish_udp(&l, r, v6);
+		wish_blocked(&l, r, v6);
 		wish_tcp(&l, &r->tcp[v6]);
 		return l.n;
 	}
 	wish_mapping(&l, v);
 	wish_life(&l, v);
 	wish_nats(&l, &v->router);
+	wish_path(&l, r, v6);
 	if (v->refresh.outbound == ANSWER_NO)
 		add(&l,
 		    "Let packets from inside refresh a mapping (RFC 4787 "

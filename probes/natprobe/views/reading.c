@@ -135,6 +135,18 @@ hairpin_word(unsigned i)
 	return hairpin_name((enum hairpin)i);
 }
 
+static const char *
+mtu_word(unsigned i)
+{
+	return mtu_word_name((enum mtu_word)i);
+}
+
+static const char *
+reach_word(unsigned i)
+{
+	return reach_verdict_name((enum reach_verdict)i);
+}
+
 static unsigned
 get_word(const struct from *f, const char *key, const char *(*word)(unsigned),
     unsigned n)
@@ -426,6 +438,70 @@ read_relays(const struct from *f, struct reading *r)
 	}
 }
 
+/* ---- the path: only there since it is looked at ---- */
+
+static void
+read_way(struct from in, struct mtu_way *w)
+{
+	w->word = get_word(&in, "verdict", mtu_word, MTU_WORDS);
+	w->passes = (uint16_t)get_number(&in, "passes", 65535);
+	w->fails = (uint16_t)get_number(&in, "fails", 65535);
+}
+
+static void
+read_mtu(struct from path, struct mtu_verdict *v)
+{
+	struct from m = inside(&path, "mtu");
+	struct from f = inside(&path, "fragments");
+	struct from part;
+
+	read_way(inside(&m, "outbound"), &v->out);
+	read_way(inside(&m, "inbound"), &v->in);
+	v->fits = get_answer(&m, "tailscale_fits");
+	v->needs = (uint16_t)get_number(&m, "tailscale_needs", 65535);
+	part = inside(&f, "outbound");
+	v->fragments_out = get_answer(&part, "passes");
+	part = inside(&f, "inbound");
+	v->fragments_in = get_answer(&part, "passes");
+}
+
+static void
+read_family_path(
+    const struct from *f, const char *family, struct reading_path *p)
+{
+	struct from all = inside(f, "path"), fam = inside(f, family), part;
+
+	if (json_object_get(all.o, family) != NULL)
+		read_mtu(inside(&all, family), &p->mtu);
+	if (json_object_get(fam.o, "udp_blocked") != NULL) {
+		part = inside(&fam, "udp_blocked");
+		p->blocked =
+		    get_word(&part, "verdict", reach_word, REACH_VERDICTS);
+	}
+	if (json_object_get(fam.o, "alg") != NULL) {
+		part = inside(&fam, "alg");
+		p->alg = get_answer(&part, "verdict");
+	}
+}
+
+static void
+read_paths(const struct from *f, struct reading *r)
+{
+	static const char *const families[] = {"ipv4", "ipv6"};
+	struct from dns, part;
+
+	if (json_object_get(f->o, "path") != NULL)
+		for (int v6 = 0; v6 < 2; v6++)
+			if (r->site.asked[v6])
+				read_family_path(f, families[v6], &r->path[v6]);
+	if (json_object_get(f->o, "dns") == NULL)
+		return;
+	dns = inside(f, "dns");
+	part = inside(&dns, "nonexistent");
+	r->dns_rewritten =
+	    strcmp(get_string(&part, "verdict"), "rewritten") == 0;
+}
+
 /* ---- the whole ---- */
 
 /* "2026-11-22T21:50:06Z": by its form alone, so that times sort as text. */
@@ -499,6 +575,8 @@ reading_parse(struct reading *r, const char *text, size_t n,
 		read_family(inside(&f, "ipv6"), true, r);
 	if (good)
 		read_relays(&f, r);
+	if (good)
+		read_paths(&f, r);
 	json_decref(root);
 	return good;
 }

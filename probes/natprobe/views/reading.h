@@ -8,6 +8,8 @@
 
 #include <stddef.h>
 
+#include "probes/natprobe/path/mtu.h"
+#include "probes/natprobe/path/reach.h"
 #include "probes/natprobe/tcp/verdict.h"
 #include "probes/natprobe/views/predict.h"
 
@@ -30,6 +32,13 @@ struct reading_relay {
 	double p50_ms, p95_ms, jitter_ms;
 };
 
+/* Of "path", and what of a family goes with it. All zero: not looked at. */
+struct reading_path {
+	struct mtu_verdict mtu;
+	enum reach_verdict blocked;
+	enum answer alg;
+};
+
 struct reading {
 	char building[READING_NAME_MAX + 1]; /* "": it was not said */
 	char time[sizeof("2026-11-22T21:50:06Z")];
@@ -41,6 +50,8 @@ struct reading {
 	size_t n_servers;
 	struct reading_relay relays[READING_RELAYS_MAX];
 	size_t n_relays;
+	struct reading_path path[2]; /* IPv4, IPv6 */
+	bool dns_rewritten;
 };
 
 /* False if text is no such result; error says in one line what is wrong. */

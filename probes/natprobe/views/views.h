@@ -77,7 +77,7 @@ void tcp_requirements(
 bool sheet_words(struct text *t, const json_t *result);
 
 #define WISH_MAX   600
-#define WISHES_MAX 12
+#define WISHES_MAX 18
 struct wish {
 	char text[WISH_MAX];
 };
