@@ -467,6 +467,40 @@ test_stopped(void)
 	printf("# %u times\n", n);
 }
 
+/* The same among the rungs of a ladder, and while it is found out which
+ * direction refreshes. */
+static void
+test_stopped_late(void)
+{
+	const double life = 10, shortest = life - 1.2, longest = life + 1.2;
+	struct nat_config c = config(NAT_EI, NAT_APD, NAT_PORTS_RANDOM);
+	struct natworld_options o = options(&c);
+	unsigned wrong = 0, lives = 0, refreshes = 0;
+
+	c.ttl_single = c.ttl_exchange = c.ttl_stream = (int64_t)(life * 1e6);
+	c.refresh = NAT_REFRESH_OUT;
+	o.probe.lifetime = o.probe.refresh = true;
+	o.probe.ttl_max_s = 20;
+	for (int64_t at = 1; at < 60 * SECOND; at += 700 * MS) {
+		struct verdicts v;
+
+		o.stop_after_us = at;
+		run(&o, 0, &v);
+		for (unsigned i = 0; i < LIFE_CLASSES; i++) {
+			wrong += v.life[i].low > longest;
+			wrong +=
+			    v.life[i].high > 0 && v.life[i].high < shortest;
+			lives += v.life[i].why == REASON_NONE;
+		}
+		wrong += v.refresh.outbound == ANSWER_NO;
+		wrong += v.refresh.inbound == ANSWER_YES;
+		refreshes += v.refresh.outbound == ANSWER_YES;
+	}
+	eq_int(wrong, 0, "stopped in a ladder, or later: nothing wrong");
+	ok(lives > 0 && refreshes > 0, "some were stopped late enough");
+	printf("# %u lifetimes, %u refreshes\n", lives, refreshes);
+}
+
 int
 main(void)
 {
@@ -480,5 +514,6 @@ main(void)
 	test_ways_out();
 	test_liar_alone();
 	test_stopped();
+	test_stopped_late();
 	return tap_done();
 }
