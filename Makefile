@@ -22,6 +22,7 @@ PACKAGES   := libevent_core libevent_extra libevent_pthreads openssl libsodium j
 PURE_LIBS   = $(shell $(PKG_CONFIG) --libs libsodium jansson libcrypto)
 RUN_LIBS    = $(shell $(PKG_CONFIG) --libs $(PACKAGES)) -pthread
 LIBS_coordd = $(shell $(PKG_CONFIG) --libs libnghttp2 sqlite3 libzstd)
+LIBS_natprobe = $(shell $(PKG_CONFIG) --libs libpcap)
 VERSION    := $(shell git describe --always --dirty 2>/dev/null || echo unknown)
 
 WARNINGS := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
@@ -163,6 +164,8 @@ NATPROBE_PURE := $(patsubst %,probes/natprobe/nat/%.o,label engine plan plan_lif
 UNIT_OBJS_natprobe_engine_test := $(patsubst %,probes/natprobe/nat/%.o,label engine)
 SIM_OBJS_natprobe_test   := tests/sim/natworld.o $(NATPROBE_PURE) \
 	$(NATCORE_OBJS)
+NATPROBE_EVIDENCE := probes/natprobe/result.o lib/run/version.o \
+	$(patsubst %,probes/natprobe/evidence/%.o,frame own pcapng note replay) $(NATPROBE_PURE)
 UNIT_OBJS_predict_test   := probes/natprobe/views/predict.o $(NATPROBE_PURE)
 units: $(UNITS)
 sims: $(SIMS)

@@ -21,6 +21,11 @@ static const struct conf_option table[] = {
 	    "NAME: where this is; goes into the result"},
 	{"json", CONF_STRING, AT(json), "", 0, 0, NULL,
 	    "FILE: write the result there, as JSON; - for standard output"},
+	{"capture", CONF_STRING, AT(capture), "", 0, 0, NULL,
+	    "FILE: write the run's packets there, as pcapng; needs CAP_NET_RAW "
+	    "to begin with"},
+	{"replay", CONF_STRING, AT(replay), "", 0, 0, NULL,
+	    "FILE: send nothing; say what a run said, from its capture"},
 	{"quiet", CONF_BOOL, AT(quiet), "false", 0, 0, NULL,
 	    "no text for people"},
 	{"lifetime", CONF_BOOL, AT(lifetime), "false", 0, 0, NULL,

@@ -6,9 +6,11 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <time.h>
+#include <unistd.h>
 
 #include <sodium.h>
 
+#include "probes/natprobe/evidence/evidence.h"
 #include "probes/natprobe/natprobe.h"
 #include "probes/natprobe/relay/relay.h"
 #include "probes/natprobe/views/views.h"
@@ -28,6 +30,10 @@ struct natprobe {
 	unsigned running;
 	bool interrupted;
 	struct addr second;
+	struct capture *capture; /* NULL: there is none */
+	int json_fd; /* opened before root was given up; -1: not */
+	struct replay replay;
+	char replay_why[NATPROBE_ERROR_MAX]; /* its file is not whole */
 };
 
 static void
@@ -115,10 +121,10 @@ begin_relays(struct natprobe *n)
 }
 
 static json_t *
-result_of(struct natprobe *n)
+result_of(struct natprobe *n, int64_t unix_s)
 {
 	static const char *const names[] = {"ipv4", "ipv6"};
-	json_t *r = result_new(&n->conf, (int64_t)time(NULL));
+	json_t *r = result_new(&n->conf, unix_s);
 
 	for (int v6 = 0; v6 < 2; v6++)
 		if (n->used[v6])
@@ -126,6 +132,11 @@ result_of(struct natprobe *n)
 			    result_family(&n->probes[v6], &n->targets));
 	if (n->relays != NULL)
 		relay_results_add(r, n->relays);
+	if (n->capture != NULL)
+		json_object_set_new(r, "capture", capture_json(n->capture));
+	if (*n->conf.replay != '\0')
+		json_object_set_new(r, "replay",
+		    replay_json(&n->replay, n->conf.replay, n->replay_why));
 	json_object_set_new(r, "complete", json_boolean(!n->interrupted));
 	return r;
 }
@@ -143,6 +154,8 @@ write_json(const struct natprobe *n, const json_t *result)
 		return -1;
 	if (strcmp(n->conf.json, "-") == 0)
 		r = printf("%s\n", text) < 0 || fflush(stdout) != 0 ? -1 : 0;
+	else if (n->json_fd != -1)
+		r = output_write(n->json_fd, text, strlen(text));
 	else
 		r = file_replace(n->conf.json, 0644, text, strlen(text));
 	if (r == -1)
@@ -195,12 +208,118 @@ allow_sockets(void)
 	}
 }
 
+/* Writes the result, in words and as JSON; returns the exit status. */
+static int
+tell(struct natprobe *n, int64_t unix_s)
+{
+	json_t *result = result_of(n, unix_s);
+	int status;
+
+	if (!n->conf.quiet)
+		words_print(
+		    result, strcmp(n->conf.json, "-") == 0 ? stderr : stdout);
+	status = write_json(n, result) == -1 ? STATUS_USAGE : status_of(n);
+	json_decref(result);
+	return status;
+}
+
+/* ---- evidence ---- */
+
+/* What needs privilege, and the end of that. */
+static int
+open_capture(struct natprobe *n, char *error)
+{
+	const char *json = n->conf.json;
+
+	if (*n->conf.capture == '\0')
+		return 0;
+	if ((n->capture = capture_new(n->conf.capture, error)) == NULL)
+		return -1;
+	if (geteuid() == 0 && *json != '\0' && strcmp(json, "-") != 0 &&
+	    (n->json_fd = output_open(json)) == -1) {
+		snprintf(error, NATPROBE_ERROR_MAX, "json: %s: %s", json,
+		    strerror(errno));
+		return -1;
+	}
+	return privilege_drop(error);
+}
+
+static bool
+owns(const void *arg, const struct stun_addr *local)
+{
+	const struct natprobe *n = arg;
+
+	for (int v6 = 0; v6 < 2; v6++)
+		if (n->used[v6] &&
+		    engine_sock_at(&n->probes[v6].engine, local) != ASK_NONE)
+			return true;
+	return false;
+}
+
+static int
+begin_capture(struct natprobe *n)
+{
+	struct note note = {.hairpin = n->conf.hairpin,
+	    .refresh = n->conf.refresh,
+	    .lifetime = n->conf.lifetime,
+	    .targets = n->targets};
+	char error[NATPROBE_ERROR_MAX];
+
+	if (n->capture == NULL)
+		return 0;
+	snprintf(note.building, sizeof(note.building), "%s", n->conf.building);
+	for (int v6 = 0; v6 < 2; v6++)
+		if (wanted(n, v6))
+			note.local_ips[v6] = options_of(n, v6).local_ips;
+	if (capture_begin(n->capture, n->loop, &note, owns, n, error) == 0)
+		return 0;
+	fprintf(stderr, "natprobe: %s\n", error);
+	return -1;
+}
+
+/* What only a run that sends has. */
+static const char *
+out_of_place(const struct natprobe_conf *c)
+{
+	return c->stun.n > 0	  ? "stun"
+	    : c->relay.n > 0	  ? "relay"
+	    : *c->map != '\0'	  ? "map"
+	    : *c->capture != '\0' ? "capture"
+				  : NULL;
+}
+
+static int
+replay_all(struct natprobe *n)
+{
+	const char *other = out_of_place(&n->conf);
+	char error[NATPROBE_ERROR_MAX], *building;
+	struct replay *r = &n->replay;
+
+	if (other != NULL) {
+		fprintf(stderr,
+		    "natprobe: -%s has no place beside -replay, which sends "
+		    "nothing: the file says whom the run asked\n",
+		    other);
+		return STATUS_USAGE;
+	}
+	if (replay_read(r, n->conf.replay, n->probes, n->used, n->replay_why,
+		error) == -1) {
+		fprintf(stderr, "natprobe: %s\n", error);
+		return STATUS_USAGE;
+	}
+	n->targets = r->note.targets;
+	n->interrupted = !replay_is_complete(r);
+	if (*n->conf.building == '\0' &&
+	    (building = strdup(r->note.building)) != NULL) {
+		free(n->conf.building);
+		n->conf.building = building;
+	}
+	return tell(n, replay_ended_s(r));
+}
+
 static int
 probe_all(struct natprobe *n)
 {
-	json_t *result;
-	int status;
-
 	/* OpenSSL writes without MSG_NOSIGNAL. */
 	signal(SIGPIPE, SIG_IGN);
 	if ((n->loop = loop_new()) == NULL ||
@@ -209,7 +328,7 @@ probe_all(struct natprobe *n)
 		fprintf(stderr, "natprobe: event loop: %s\n", strerror(errno));
 		return STATUS_USAGE;
 	}
-	if (begin_relays(n) == -1)
+	if (begin_capture(n) == -1 || begin_relays(n) == -1)
 		return STATUS_USAGE;
 	for (int v6 = 0; v6 < 2; v6++)
 		if (wanted(n, v6) && begin_family(n, v6) == -1)
@@ -220,13 +339,9 @@ probe_all(struct natprobe *n)
 		return STATUS_BLOCKED;
 	}
 	loop_run(n->loop);
-	result = result_of(n);
-	if (!n->conf.quiet)
-		words_print(
-		    result, strcmp(n->conf.json, "-") == 0 ? stderr : stdout);
-	status = write_json(n, result) == -1 ? STATUS_USAGE : status_of(n);
-	json_decref(result);
-	return status;
+	return tell(n,
+	    n->capture != NULL ? capture_end(n->capture, !n->interrupted)
+			       : (int64_t)time(NULL));
 }
 
 static int
@@ -240,6 +355,10 @@ dry_all(const struct natprobe *n)
 			dry_print(&n->targets, v6, &o, stdout);
 		}
 	relay_dry_print(&n->relay_nodes, stdout);
+	if (*n->conf.capture != '\0')
+		printf("packets to and from STUN servers would be written to "
+		       "%s\n",
+		    n->conf.capture);
 	return 0;
 }
 
@@ -262,11 +381,17 @@ run(struct natprobe *n, int argc, char **argv)
 		printf("natprobe %s\n", campusnet_version);
 		return 0;
 	}
+	if (*n->conf.replay != '\0')
+		return replay_all(n);
 	if (*n->conf.second_address != '\0' &&
 	    !addr_parse(&n->second, n->conf.second_address, 0)) {
 		fprintf(stderr,
 		    "natprobe: second-address \"%s\" is no IP address\n",
 		    n->conf.second_address);
+		return STATUS_USAGE;
+	}
+	if (!n->conf.dry && open_capture(n, error) == -1) {
+		fprintf(stderr, "natprobe: %s\n", error);
 		return STATUS_USAGE;
 	}
 	if (targets_read(&n->targets, &n->conf, error) == -1) {
@@ -292,7 +417,7 @@ run(struct natprobe *n, int argc, char **argv)
 int
 main(int argc, char **argv)
 {
-	struct natprobe n = {0};
+	struct natprobe n = {.json_fd = -1};
 	int status;
 
 	if (argc > 1 && strcmp(argv[1], "predict") == 0)
@@ -307,6 +432,9 @@ main(int argc, char **argv)
 		if (n.used[v6])
 			probe_clear(&n.probes[v6]);
 	}
+	capture_free(n.capture);
+	if (n.json_fd != -1)
+		close(n.json_fd);
 	relays_free(n.relays);
 	relay_nodes_clear(&n.relay_nodes);
 	loop_free(n.loop);

@@ -7,6 +7,7 @@
  *   nat/        the questions to STUN servers, PURE; probe.h is their map
  *   net.c       their sockets: does what nat/probe says
  *   relay/      beside it: the relays; relay.h is a map
+ *   evidence/   captures, and verdicts from them; evidence.h is a map
  *   dry.c       -n: what a run would send
  *   result.c    the result as JSON (docs/natprobe.md)
  *   words.c     the same for people
@@ -37,6 +38,7 @@ struct natprobe_conf {
 	char *map;
 	char *building;
 	char *json; /* a file, "-" for standard output, "" for none */
+	char *capture, *replay; /* a file, "" for none */
 	bool quiet, relays;
 	bool lifetime, refresh, hairpin;
 	int64_t ttl_max_us, ttl_resolution_us;

@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "probes/natprobe/evidence/evidence.h"
 #include "probes/natprobe/natprobe.h"
 #include "probes/natprobe/relay/relay.h"
 
@@ -269,4 +270,5 @@ words_print(const json_t *result, FILE *out)
 	if ((f = json_object_get(result, "ipv6")) != NULL)
 		print_family(out, "IPv6", f);
 	words_print_relays(result, out);
+	words_print_evidence(result, out);
 }

@@ -91,9 +91,17 @@ struct mono engine_wake(const struct engine *e);
 void engine_input(struct engine *e, uint16_t sock, const struct stun_addr *from,
     const void *p, size_t n, struct mono now);
 
+/* How long after its last send an ask is given up; and to do so, of one that
+ * is not over. */
+int64_t engine_patience_us(const struct engine *e, const struct ask *a);
+void engine_give_up(struct engine *e, uint16_t ask, struct mono now);
+
 /* The ask with that label, or NULL. */
 const struct ask *engine_find(
     const struct engine *e, unsigned test, unsigned unit, unsigned step);
+
+/* The open socket with that address and port, or ASK_NONE. */
+uint16_t engine_sock_at(const struct engine *e, const struct stun_addr *local);
 
 /* Every ask that is not over is given up: an interrupted run. */
 void engine_stop(struct engine *e);
