@@ -166,6 +166,9 @@ SIM_OBJS_natprobe_test   := tests/sim/natworld.o $(NATPROBE_PURE) \
 	$(NATCORE_OBJS)
 NATPROBE_EVIDENCE := probes/natprobe/result.o lib/run/version.o \
 	$(patsubst %,probes/natprobe/evidence/%.o,frame own pcapng note replay) $(NATPROBE_PURE)
+SIM_OBJS_natprobe_replay_test := tests/sim/natworld.o $(NATPROBE_EVIDENCE) \
+	$(NATCORE_OBJS)
+UNIT_OBJS_natprobe_evidence_test := $(NATPROBE_EVIDENCE)
 UNIT_OBJS_predict_test   := probes/natprobe/views/predict.o $(NATPROBE_PURE)
 units: $(UNITS)
 sims: $(SIMS)
@@ -193,6 +196,8 @@ FUZZ_OBJS_policy_fuzz       := $(POLICY_OBJS)
 FUZZ_OBJS_wire_fuzz         := coordd/wire.o tests/sim/mapview.o
 FUZZ_OBJS_conf_file_fuzz    := lib/run/conf.o lib/run/conf_value.o lib/run/addr.o
 FUZZ_OBJS_natcore_fuzz       := tests/unit/natcore_kit.o $(NATCORE_OBJS)
+FUZZ_OBJS_replay_fuzz       := $(NATPROBE_EVIDENCE)
+FUZZ_OBJS_pcapng_fuzz       := $(NATPROBE_EVIDENCE)
 FUZZ_OBJS_reading_fuzz      := $(NATPROBE_PURE) $(patsubst %,probes/natprobe/views/%.o,\
 	reading predict predict_words advice report_page report_plot)
 ifeq ($(VARIANT),fuzz)
