@@ -319,6 +319,13 @@ def check_rights(net, i):
     tap.eq(child.wait(30), 4, "and the run goes on without")
     tap.ok(os.path.getsize(f"{file}.json") > 0, "the result is written, too")
 
+    # A file that takes nothing.
+    done = net.run(f"a{i}", words(net, i, "/dev/full")[:-1] +
+                   ["-json", "", "-capture", "/dev/full"], timeout=60)
+    tap.ok(done.returncode == 2 and done.stderr.count("\n") == 1 and
+           "No space left" in done.stderr,
+           "a disk that is full: one line", done.stderr)
+
     # An ordinary user.
     place = net.dir / "nobody"
     place.mkdir()

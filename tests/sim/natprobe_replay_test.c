@@ -107,7 +107,7 @@ said(const struct probe *p)
 static void
 show_difference(const char *a, const char *b)
 {
-	size_t line = 0, n = strcspn(a, "\n");
+	size_t line = 0, n;
 
 	for (size_t i = 0; a[i] != '\0' && a[i] == b[i]; i++)
 		if (a[i] == '\n')

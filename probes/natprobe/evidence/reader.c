@@ -37,11 +37,10 @@ read_notes(struct note *note, int fd)
 	struct pcapng_comment comment;
 	uint8_t b[PCAPNG_LOOK];
 	off_t at = 0;
-	ssize_t n;
 	size_t len;
 	bool may;
 
-	while ((n = pread(fd, b, sizeof(b), at)) == (ssize_t)sizeof(b)) {
+	while (pread(fd, b, sizeof(b), at) == (ssize_t)sizeof(b)) {
 		len = pcapng_next(&walk, b, sizeof(b), &may, &comment);
 		if (len == 0)
 			return;
