@@ -81,6 +81,14 @@ ask_over(const struct ask *a)
 	return a->state >= ASK_ANSWERED;
 }
 
+/* Asked, and waited for: else its silence says nothing, as in a run that was
+ * interrupted. */
+static inline bool
+ask_tells(const struct ask *a)
+{
+	return a->sends > 0 && ask_over(a) && a->state != ASK_SKIPPED;
+}
+
 bool stun_addr_same(const struct stun_addr *a, const struct stun_addr *b);
 bool stun_addr_same_ip(const struct stun_addr *a, const struct stun_addr *b);
 

@@ -116,6 +116,18 @@ why_unknown(const struct probe *p)
 	return p->has_place[PLACE_AP] ? REASON_ALTERNATE_SILENT : REASON_LOSS;
 }
 
+/* "Dependent" says less than how, not otherwise. */
+static unsigned
+agreeing(const struct verdict_mapping *v, enum behaviour b)
+{
+	bool says_how =
+	    b == BEHAVIOUR_AD || b == BEHAVIOUR_APD || b == BEHAVIOUR_PD;
+
+	if (v->counts[b] == 0)
+		return 0;
+	return v->counts[b] + (says_how ? v->counts[BEHAVIOUR_DEPENDENT] : 0);
+}
+
 struct verdict_mapping
 judge_mapping(const struct probe *p)
 {
@@ -127,11 +139,12 @@ judge_mapping(const struct probe *p)
 		v.counts[b]++;
 		v.units += b != BEHAVIOUR_UNKNOWN;
 	}
-	for (b = BEHAVIOUR_NONE; b < BEHAVIOURS; b++)
-		if (v.counts[b] > v.counts[most] || most == BEHAVIOUR_UNKNOWN)
-			most = v.counts[b] > 0 ? b : most;
 	/* Sockets of which a packet was lost say less, not otherwise. */
-	v.agree = v.counts[most];
+	for (b = BEHAVIOUR_NONE; b < BEHAVIOURS; b++)
+		if (agreeing(&v, b) > v.agree) {
+			most = b;
+			v.agree = agreeing(&v, b);
+		}
 	if (v.units == 0) {
 		v.why = why_unknown(p);
 		v.agree = 0;
