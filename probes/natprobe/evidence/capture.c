@@ -39,7 +39,10 @@ static const char filter[] =
 #define SNAPLEN	   4096
 #define RING_BYTES (4 << 20)
 #define INTERFACE  "any"
-#define NANO	   UINT64_C(1000000000)
+/* Frames a turn, so that a flood of STUN, of others, does not keep the loop
+ * from the run. */
+#define TURN_FRAMES 256
+#define NANO	    UINT64_C(1000000000)
 
 struct capture {
 	char *path;
@@ -49,6 +52,7 @@ struct capture {
 	struct watch *watch;
 	struct own own;
 	struct pcapng_sums sums;
+	uint64_t last_ns; /* of the last frame, also of others */
 	char why[NATPROBE_ERROR_MAX]; /* it is not whole; "" if it is */
 };
 
@@ -234,6 +238,7 @@ on_frame(u_char *arg, const struct pcap_pkthdr *h, const u_char *p)
 	    (uint64_t)h->ts.tv_usec * (c->nano ? 1 : 1000);
 	struct frame f;
 
+	c->last_ns = at;
 	frame_read(&f, FRAME_COOKED2, p, h->caplen);
 	if (own_keeps(&c->own, &f, (int64_t)(at / 1000)))
 		write_frame(c, h, p, at);
@@ -243,7 +248,7 @@ on_frame(u_char *arg, const struct pcap_pkthdr *h, const u_char *p)
 static int
 take(struct capture *c)
 {
-	int n = pcap_dispatch(c->pcap, -1, on_frame, (u_char *)c);
+	int n = pcap_dispatch(c->pcap, TURN_FRAMES, on_frame, (u_char *)c);
 
 	if (n < 0)
 		give_up(c, pcap_geterr(c->pcap));
@@ -332,7 +337,8 @@ capture_end(struct capture *c, bool complete)
 	FILE *file = c->file;
 
 	c->sums.end_ns = now_ns();
-	while (c->why[0] == '\0' && take(c) > 0)
+	/* What comes later is of others. */
+	while (c->why[0] == '\0' && c->last_ns <= c->sums.end_ns && take(c) > 0)
 		;
 	watch_free(c->watch);
 	c->watch = NULL;
