@@ -305,6 +305,31 @@ check_part(const struct film *f, size_t from, size_t to, const char *what)
 	probe_clear(&probes[0]);
 }
 
+/* As if the kernel had dropped the first answers: whether there is UDP, the
+ * packets that follow tell, but not which. */
+static void
+test_no_first_answers(void)
+{
+	struct nat_config c = config(NAT_AD, NAT_APD);
+	struct natworld_options o = options(&c);
+	struct probe probes[2];
+	struct verdicts v;
+	struct replay r;
+	struct film f;
+	bool used[2];
+
+	film_run(&f, &o, 0);
+	f.n -= 2;
+	memmove(&f.v[2], &f.v[4], (f.n - 2) * sizeof(f.v[0]));
+	play(&r, &f, &f.note, probes, used);
+	judge(&probes[0], &v);
+	ok(v.udp == ANSWER_UNKNOWN && v.mapping.kind == BEHAVIOUR_UNKNOWN &&
+		!replay_is_complete(&r),
+	    "without the first answers nothing is known");
+	probe_clear(&probes[0]);
+	film_clear(&f);
+}
+
 static void
 test_parts(void)
 {
@@ -330,6 +355,7 @@ main(void)
 	test_life();
 	test_interrupted();
 	test_without_note();
+	test_no_first_answers();
 	test_parts();
 	return tap_done();
 }

@@ -308,9 +308,10 @@ comments_of(const uint8_t *p, size_t n, char *out, size_t *blocks)
 static void
 test_file(void)
 {
-	static const uint8_t little[] = {0x0a, 0x0d, 0x0d, 0x0a, 40, 0, 0, 0,
+	static const uint8_t little[] = {0x0a, 0x0d, 0x0d, 0x0a, 48, 0, 0, 0,
 	    0x4d, 0x3c, 0x2b, 0x1a, 1, 0, 0, 0, 255, 255, 255, 255, 255, 255,
-	    255, 255, 1, 0, 2, 0, 'h', 'i', 0, 0, 0, 0, 0, 0, 40, 0, 0, 0};
+	    255, 255, 2, 0, 1, 0, 'x', 0, 0, 0, 1, 0, 2, 0, 'h', 'i', 0, 0, 0,
+	    0, 0, 0, 48, 0, 0, 0};
 	uint8_t b[1024];
 	char text[64];
 	size_t n = write_file(b, sizeof(b)), blocks;

@@ -149,9 +149,10 @@ replay_read(struct replay *r, const char *path, struct probe probes[2],
 		return -1;
 	if (!replay_begin(r)) {
 		snprintf(error, NATPROBE_ERROR_MAX,
-		    "replay: %s: none of its %llu packets is a question of "
+		    "replay: %s: none of its %llu packets is a%s question of "
 		    "natprobe",
-		    path, (unsigned long long)r->frames);
+		    path, (unsigned long long)r->frames,
+		    r->any ? " first" : "");
 		return -1;
 	}
 	if (read_frames(r, path, false, why, error) == -1)

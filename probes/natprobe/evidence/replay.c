@@ -60,7 +60,7 @@ replay_look(struct replay *r, const struct frame *f)
 	r->frames++;
 	if (!read_message(f, &m, &label) || m.class != STUN_REQUEST)
 		return;
-	r->tests[v6][label.test] = true;
+	r->any = r->tests[v6][label.test] = true;
 	if (!r->note.set_up && label.test == TEST_DISCOVER)
 		learn_server(&r->note.targets, v6, &f->to, label.unit);
 }
@@ -327,11 +327,11 @@ replay_is_complete(const struct replay *r)
 static struct mono
 end_of(const struct replay *r)
 {
-	struct mono end = r->last;
-
-	if (r->note.ended && r->note.end_us > end.us)
-		end.us = r->note.end_us;
-	return end;
+	/* Another program's capture goes on after the run. */
+	if (!r->note.ended)
+		return r->now;
+	return r->note.end_us > r->last.us ? (struct mono){r->note.end_us}
+					   : r->last;
 }
 
 int64_t

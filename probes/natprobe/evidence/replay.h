@@ -25,6 +25,7 @@ struct replay {
 	bool tests[2][TESTS]; /* are there packets of that test? */
 	uint64_t frames; /* in the capture */
 	uint64_t ours; /* of these, of this run */
+	bool any; /* is a question of natprobe there? */
 	unsigned stray[2]; /* with a label, but not as this run would send it */
 	struct mono now, first, last; /* of our frames */
 };
@@ -36,7 +37,7 @@ void replay_init(struct replay *r, const struct note *note,
 
 /* The capture is gone through twice: first to see which tests are in it, and
  * whom they asked; then for what came of them. Between the two replay_begin;
- * it returns false if there is nothing of natprobe. Times are microseconds
+ * it returns false if the first questions of a run are not there. Times are microseconds
  * since 1970; one that goes back counts as no later. */
 void replay_look(struct replay *r, const struct frame *f);
 bool replay_begin(struct replay *r);
