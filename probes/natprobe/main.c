@@ -53,7 +53,7 @@ on_stop(void *arg)
 	n->interrupted = true;
 	for (int v6 = 0; v6 < 2; v6++)
 		if (n->used[v6])
-			engine_stop(&n->probes[v6].engine);
+			net_stop(n->nets[v6]);
 	loop_stop(n->loop);
 }
 

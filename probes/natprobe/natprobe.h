@@ -76,6 +76,8 @@ typedef void net_done_fn(void *arg);
 struct net *net_new(struct loop *l, struct probe *p, const struct addr *second,
     net_done_fn *done, void *arg);
 void net_free(struct net *n);
+/* Ends the run where it is: takes what has arrived, and asks nothing more. */
+void net_stop(struct net *n);
 /* The address from which that server is reached; false if there is no way. */
 bool net_local(const struct stun_addr *server, struct stun_addr *local);
 
