@@ -141,6 +141,15 @@ def test_a_note_tells_more():
     assert said["building"] == "lab"
 
 
+def test_dropped_packets_are_told():
+    whole = (CORPUS / "pcapng/icmp").read_bytes()
+    lossy = whole.replace(b'"dropped":0', b'"dropped":7')
+    assert lossy != whole
+    assert result(lossy)["replay"]["dropped"] == 7
+    assert "7 packets came when the kernel had no room" in \
+        replay(lossy).stdout
+
+
 def test_words_for_people():
     done = replay(pcap(frames()))
     assert "replayed\n" in done.stdout and "not whole" in done.stdout and \
