@@ -23,7 +23,7 @@ PACKAGES   := libevent_core libevent_extra libevent_pthreads openssl libsodium j
 PURE_LIBS   = $(shell $(PKG_CONFIG) --libs libsodium jansson libcrypto)
 RUN_LIBS    = $(shell $(PKG_CONFIG) --libs $(PACKAGES)) -pthread
 LIBS_coordd = $(shell $(PKG_CONFIG) --libs libnghttp2 sqlite3 libzstd)
-LIBS_natprobe += $(shell $(PKG_CONFIG) --libs miniupnpc)
+LIBS_natprobe = $(shell $(PKG_CONFIG) --libs miniupnpc libpcap)
 VERSION    := $(shell git describe --always --dirty 2>/dev/null || echo unknown)
 
 WARNINGS := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
@@ -192,6 +192,11 @@ UNIT_OBJS_path_mtu_test  := $(patsubst %,probes/natprobe/path/%.o,mtu mtu_judge)
 	$(NATPROBE_PURE)
 UNIT_OBJS_path_test      := $(patsubst %,probes/natprobe/path/%.o,reach dns proxy alg icmp) \
 	$(NATPROBE_PURE)
+NATPROBE_EVIDENCE := probes/natprobe/result.o lib/run/version.o \
+	$(patsubst %,probes/natprobe/evidence/%.o,frame own pcapng note replay) $(NATPROBE_PURE)
+SIM_OBJS_natprobe_replay_test := tests/sim/natworld.o $(NATPROBE_EVIDENCE) \
+	$(NATCORE_OBJS)
+UNIT_OBJS_natprobe_evidence_test := $(NATPROBE_EVIDENCE)
 UNIT_OBJS_predict_test   := probes/natprobe/views/predict.o $(NATPROBE_PURE)
 units: $(UNITS)
 sims: $(SIMS)
@@ -225,6 +230,8 @@ FUZZ_OBJS_wire_fuzz         := coordd/wire.o tests/sim/mapview.o
 FUZZ_OBJS_conf_file_fuzz    := lib/run/conf.o lib/run/conf_value.o lib/run/addr.o
 FUZZ_OBJS_natcore_fuzz       := tests/unit/natcore_kit.o $(NATCORE_OBJS)
 FUZZ_OBJS_natprobe_tcp_fuzz := $(TCP_PURE)
+FUZZ_OBJS_replay_fuzz       := $(NATPROBE_EVIDENCE)
+FUZZ_OBJS_pcapng_fuzz       := $(NATPROBE_EVIDENCE)
 FUZZ_OBJS_reading_fuzz      := $(TCP_PURE) \
 	$(patsubst %,probes/natprobe/path/%.o,mtu mtu_judge reach) $(patsubst %,probes/natprobe/views/%.o,\
 	reading predict predict_words advice report_page report_plot)

@@ -29,6 +29,11 @@ static const struct conf_option table[] = {
 	    "NAME: where this is; goes into the result"},
 	{"json", CONF_STRING, AT(json), "", 0, 0, NULL,
 	    "FILE: write the result there, as JSON; - for standard output"},
+	{"capture", CONF_STRING, AT(capture), "", 0, 0, NULL,
+	    "FILE: write the run's packets there, as pcapng; needs CAP_NET_RAW "
+	    "to begin with"},
+	{"replay", CONF_STRING, AT(replay), "", 0, 0, NULL,
+	    "FILE: send nothing; say what a run said, from its capture"},
 	{"no-local", CONF_BOOL, AT(no_local), "false", 0, 0, NULL,
 	    "leave this host's own addresses out of the result"},
 	{"rfc4787", CONF_BOOL, AT(rfc4787), "false", 0, 0, NULL,

@@ -6,9 +6,11 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <time.h>
+#include <unistd.h>
 
 #include <sodium.h>
 
+#include "probes/natprobe/evidence/evidence.h"
 #include "probes/natprobe/gateway/gateway.h"
 #include "probes/natprobe/live/live.h"
 #include "probes/natprobe/natprobe.h"
@@ -40,6 +42,10 @@ struct natprobe {
 	struct live_family views[2];
 	struct output output;
 	struct addr second;
+	struct capture *capture; /* NULL: there is none */
+	bool broken; /* said so; there is no result */
+	struct replay replay;
+	char replay_why[NATPROBE_ERROR_MAX]; /* its file is not whole */
 };
 
 static void
@@ -59,7 +65,7 @@ stop(struct natprobe *n, enum cut cut)
 	n->cut = cut;
 	for (int v6 = 0; v6 < 2; v6++)
 		if (n->used[v6]) {
-			probe_stop(&n->probes[v6]);
+			net_stop(n->nets[v6]);
 			tcp_net_stop(n->tcps[v6]);
 		}
 	/* What was mapped at the router is removed first. */
@@ -273,12 +279,50 @@ limit_run(struct natprobe *n)
 	timer_set(n->timer, mono_add_us(n->began, longest_us(n)));
 }
 
+static bool
+owns(const void *arg, const struct stun_addr *local)
+{
+	const struct natprobe *n = arg;
+
+	for (int v6 = 0; v6 < 2; v6++)
+		if (n->used[v6] &&
+		    engine_sock_at(&n->probes[v6].engine, local) != ASK_NONE)
+			return true;
+	return false;
+}
+
+static int
+begin_capture(struct natprobe *n)
+{
+	struct note note = {.hairpin = n->conf.hairpin,
+	    .refresh = n->conf.refresh,
+	    .lifetime = n->conf.lifetime,
+	    .targets = n->targets};
+	char error[NATPROBE_ERROR_MAX];
+
+	if (n->capture == NULL)
+		return 0;
+	snprintf(note.building, sizeof(note.building), "%s", n->conf.building);
+	for (int v6 = 0; v6 < 2; v6++)
+		if (wanted(n, v6))
+			note.local_ips[v6] = options_of(n, v6).local_ips;
+	if (capture_begin(n->capture, n->loop, &note, owns, n, error) == 0)
+		return 0;
+	fprintf(stderr, "natprobe: %s\n", error);
+	return -1;
+}
+
 static void
 on_named(void *arg)
 {
 	struct natprobe *n = arg;
 
 	limit_run(n);
+	if (begin_capture(n) == -1) {
+		n->broken = true;
+		loop_stop(n->loop);
+		return;
+	}
 	for (int v6 = 0; v6 < 2; v6++)
 		if (wanted(n, v6) && begin_family(n, v6) == -1)
 			fprintf(stderr, "natprobe: %s\n", strerror(errno));
@@ -335,17 +379,18 @@ begin_relays(struct natprobe *n)
 }
 
 static json_t *
-result_of(struct natprobe *n)
+result_of(struct natprobe *n, int64_t unix_s)
 {
 	static const char *const names[] = {"ipv4", "ipv6"};
-	json_t *r = result_new(&n->conf, (int64_t)time(NULL)), *family;
+	json_t *r = result_new(&n->conf, unix_s), *family;
 
-	json_object_set_new(r, "names", result_names(&n->targets));
+	if (*n->conf.replay == '\0')
+		json_object_set_new(r, "names", result_names(&n->targets));
 	for (int v6 = 0; v6 < 2; v6++) {
 		if (!n->used[v6])
 			continue;
 		family = result_family(&n->probes[v6], &n->targets);
-		if (!n->conf.no_local)
+		if (!n->conf.no_local && *n->conf.replay == '\0')
 			json_object_set_new(
 			    family, "local", result_local(&n->probes[v6]));
 		tcp_result_add(family, n->tcps[v6], &n->targets);
@@ -356,6 +401,11 @@ result_of(struct natprobe *n)
 	}
 	if (n->relays != NULL)
 		relay_results_add(r, n->relays);
+	if (n->capture != NULL)
+		json_object_set_new(r, "capture", capture_json(n->capture));
+	if (*n->conf.replay != '\0')
+		json_object_set_new(r, "replay",
+		    replay_json(&n->replay, n->conf.replay, n->replay_why));
 	if (n->path != NULL)
 		path_results_add(r, n->path);
 	result_add_end(r, n->cut);
@@ -410,6 +460,94 @@ allow_sockets(void)
 	}
 }
 
+/* Writes the result, in words and as JSON; returns the exit status. */
+static int
+tell(struct natprobe *n, int64_t unix_s)
+{
+	json_t *result = result_of(n, unix_s);
+	/* The file first: who reads the words may stop doing so. */
+	int failed = output_json(&n->output, result);
+
+	if (!n->conf.quiet)
+		failed |= output_words(&n->output, result, n->conf.rfc4787);
+	output_end(&n->output);
+	json_decref(result);
+	return failed != 0 ? STATUS_USAGE : status_of(n);
+}
+
+/* Where the result can go is found out before the run. */
+static int
+begin_output(struct natprobe *n)
+{
+	char error[NATPROBE_ERROR_MAX];
+
+	if (n->output.path != NULL ||
+	    output_begin(&n->output, n->conf.json, NULL, error) == 0)
+		return 0;
+	fprintf(stderr, "natprobe: %s\n", error);
+	return -1;
+}
+
+/* ---- evidence ---- */
+
+/* What needs privilege, and the end of that. */
+static int
+open_capture(struct natprobe *n, char *error)
+{
+	int (*open_file)(const char *) = geteuid() == 0 ? privilege_open : NULL;
+
+	if (*n->conf.capture == '\0')
+		return 0;
+	if ((n->capture = capture_new(n->conf.capture, error)) == NULL)
+		return -1;
+	if (output_begin(&n->output, n->conf.json, open_file, error) == -1)
+		return -1;
+	return privilege_drop(error);
+}
+
+/* What only a run that sends has. */
+static const char *
+out_of_place(const struct natprobe_conf *c)
+{
+	return c->stun.n > 0	  ? "stun"
+	    : c->relay.n > 0	  ? "relay"
+	    : *c->map != '\0'	  ? "map"
+	    : *c->capture != '\0' ? "capture"
+				  : NULL;
+}
+
+static int
+replay_all(struct natprobe *n)
+{
+	const char *other = out_of_place(&n->conf);
+	char error[NATPROBE_ERROR_MAX], *building;
+	struct replay *r = &n->replay;
+
+	if (other != NULL) {
+		fprintf(stderr,
+		    "natprobe: -%s has no place beside -replay, which sends "
+		    "nothing: the file says whom the run asked\n",
+		    other);
+		return STATUS_USAGE;
+	}
+	if (replay_read(r, n->conf.replay, n->probes, n->used, n->replay_why,
+		error) == -1) {
+		fprintf(stderr, "natprobe: %s\n", error);
+		return STATUS_USAGE;
+	}
+	n->targets = r->note.targets;
+	if (!replay_is_complete(r))
+		n->cut = CUT_INTERRUPTED;
+	if (*n->conf.building == '\0' &&
+	    (building = strdup(r->note.building)) != NULL) {
+		free(n->conf.building);
+		n->conf.building = building;
+	}
+	if (begin_output(n) == -1)
+		return STATUS_USAGE;
+	return tell(n, replay_ended_s(r));
+}
+
 static int
 begin(struct natprobe *n)
 {
@@ -453,27 +591,20 @@ say_unreachable(const struct natprobe *n)
 static int
 probe_all(struct natprobe *n)
 {
-	json_t *result;
-	int status, failed;
-
-	if (output_begin(&n->output, n->conf.json) == -1 || begin(n) == -1)
+	if (begin_output(n) == -1 || begin(n) == -1)
 		return STATUS_USAGE;
 	loop_run(n->loop);
 	restore_signals();
 	live_free(n->live);
 	n->live = NULL;
+	if (n->broken)
+		return STATUS_USAGE;
 	if (n->cut == CUT_NOT && targets_wanted(&n->targets) && !n->used[0] &&
 	    !n->used[1])
 		say_unreachable(n);
-	result = result_of(n);
-	/* The file first: who reads the words may stop doing so. */
-	failed = output_json(&n->output, result);
-	if (!n->conf.quiet)
-		failed |= output_words(&n->output, result, n->conf.rfc4787);
-	output_end(&n->output);
-	status = failed != 0 ? STATUS_USAGE : status_of(n);
-	json_decref(result);
-	return status;
+	return tell(n,
+	    n->capture != NULL ? capture_end(n->capture, n->cut == CUT_NOT)
+			       : (int64_t)time(NULL));
 }
 
 static void
@@ -503,8 +634,7 @@ pair_all(struct natprobe *n)
 	int status, failed = 0;
 
 	signal(SIGPIPE, SIG_IGN);
-	if (output_begin(&n->output, n->conf.json) == -1 ||
-	    look_up_names(n) == -1)
+	if (begin_output(n) == -1 || look_up_names(n) == -1)
 		return STATUS_USAGE;
 	result = result_new(&n->conf, (int64_t)time(NULL));
 	status = pair_run(&n->conf, &n->targets, &n->relay_nodes, result,
@@ -542,6 +672,10 @@ dry_all(struct natprobe *n)
 				tcp_dry_print(&n->targets, &o, stdout);
 		}
 	relay_dry_print(&n->relay_nodes, stdout);
+	if (*n->conf.capture != '\0')
+		printf("packets to and from STUN servers would be written to "
+		       "%s\n",
+		    n->conf.capture);
 	path_dry_print(&n->conf, &n->targets, &n->relay_nodes, asked, stdout);
 	printf("all of it within %lld s\n",
 	    (long long)((longest_us(n) + 999999) / 1000000));
@@ -567,6 +701,8 @@ run(struct natprobe *n, int argc, char **argv)
 		printf("natprobe %s\n", campusnet_version);
 		return 0;
 	}
+	if (*n->conf.replay != '\0')
+		return replay_all(n);
 	if (*n->conf.second_address != '\0' &&
 	    !addr_parse(&n->second, n->conf.second_address, 0)) {
 		fprintf(stderr,
@@ -574,7 +710,8 @@ run(struct natprobe *n, int argc, char **argv)
 		    n->conf.second_address);
 		return STATUS_USAGE;
 	}
-	if (!path_conf_check(&n->conf, error)) {
+	if ((!n->conf.dry && open_capture(n, error) == -1) ||
+	    !path_conf_check(&n->conf, error)) {
 		fprintf(stderr, "natprobe: %s\n", error);
 		return STATUS_USAGE;
 	}
@@ -607,7 +744,7 @@ run(struct natprobe *n, int argc, char **argv)
 int
 main(int argc, char **argv)
 {
-	struct natprobe n = {0};
+	struct natprobe n = {};
 	int status;
 
 	if (argc > 1 && strcmp(argv[1], "predict") == 0)
@@ -625,6 +762,7 @@ main(int argc, char **argv)
 		if (n.used[v6])
 			probe_clear(&n.probes[v6]);
 	}
+	capture_free(n.capture);
 	relays_free(n.relays);
 	relay_nodes_clear(&n.relay_nodes);
 	targets_clear(&n.targets);

@@ -12,6 +12,7 @@
  *   tcp/        beside it: the same questions over TCP; tcp.h is a map
  *   pair/       -listen and -peer: two of them meet; pair.h is a map
  *   path/       beside it: what is on the way besides NATs; path.h is a map
+ *   evidence/   captures, and verdicts from them; evidence.h is a map
  *   dry.c       -n: what a run would send
  *   live/       what a run says while it goes on; live.h is a map
  *   result.c    the result as JSON (docs/natprobe.md)
@@ -54,6 +55,7 @@ struct natprobe_conf {
 	char *map;
 	char *building;
 	char *json; /* a file, "-" for standard output, "" for none */
+	char *capture, *replay; /* a file, "" for none */
 	bool quiet, relays, no_local, rfc4787;
 	bool listen; /* pair mode */
 	char *peer;
@@ -125,6 +127,8 @@ typedef void net_done_fn(void *arg);
 struct net *net_new(struct loop *l, struct probe *p, const struct addr *second,
     net_done_fn *done, void *arg);
 void net_free(struct net *n);
+/* Ends the run where it is: takes what has arrived, and asks nothing more. */
+void net_stop(struct net *n);
 /* The address from which that server is reached; false if there is no way. */
 bool net_local(const struct stun_addr *server, struct stun_addr *local);
 /* The prefix length of the interface that has that address; 0: none has. */
@@ -163,8 +167,11 @@ struct output {
 };
 /* Makes sure that no socket becomes standard output. 0, or -1. */
 int output_keep_std(void);
+/* open_plain: opens a plain file now, for later; NULL: it is only tried. -1
+ * with a line in error. */
+int output_begin(struct output *o, const char *path,
+    int (*open_plain)(const char *path), char error[static NATPROBE_ERROR_MAX]);
 /* These say themselves what is wrong, and return -1 then. */
-int output_begin(struct output *o, const char *path);
 int output_json(struct output *o, const json_t *result);
 int output_words(const struct output *o, const json_t *result, bool rfc4787);
 void output_end(struct output *o);

@@ -32,6 +32,7 @@ struct net {
 	struct net_sock **socks; /* by index; NULL: not open */
 	size_t n_socks;
 	const struct addr *second;
+	bool stopped;
 	net_done_fn *done;
 	void *arg;
 };
@@ -162,9 +163,8 @@ want_errors(int fd, bool v4)
 }
 
 static void
-on_readable(void *arg)
+take_all(struct net_sock *s)
 {
-	struct net_sock *s = arg;
 	struct net *n = s->net;
 	uint8_t buf[DATAGRAM_MAX];
 	struct addr from;
@@ -184,7 +184,17 @@ on_readable(void *arg)
 		engine_input(&n->probe->engine, s->index, &who, buf,
 		    (size_t)len, loop_now(n->loop));
 	}
-	go(n);
+}
+
+static void
+on_readable(void *arg)
+{
+	struct net_sock *s = arg;
+
+	if (s->net->stopped)
+		return;
+	take_all(s);
+	go(s->net);
 }
 
 static int
@@ -310,6 +320,8 @@ go(void *arg)
 	struct act act;
 	bool more;
 
+	if (n->stopped)
+		return;
 	do {
 		while (engine_next(&n->probe->engine, now, &act))
 			if (act.kind == ACT_OPEN)
@@ -344,6 +356,16 @@ net_new(struct loop *l, struct probe *p, const struct addr *second,
 	}
 	timer_set(n->timer, mono_add_us(loop_now(l), 1));
 	return n;
+}
+
+void
+net_stop(struct net *n)
+{
+	for (size_t i = 0; i < n->n_socks; i++)
+		if (n->socks[i] != NULL)
+			take_all(n->socks[i]);
+	probe_stop(n->probe);
+	n->stopped = true;
 }
 
 void

@@ -66,7 +66,8 @@ open_other(const char *path)
 }
 
 int
-output_begin(struct output *o, const char *path)
+output_begin(struct output *o, const char *path,
+    int (*open_plain)(const char *path), char error[static NATPROBE_ERROR_MAX])
 {
 	struct stat st;
 	int r = 0;
@@ -76,11 +77,13 @@ output_begin(struct output *o, const char *path)
 		return 0;
 	if (lstat(path, &st) == 0 && !S_ISREG(st.st_mode))
 		r = o->fd = open_other(path);
+	else if (open_plain != NULL)
+		r = o->fd = open_plain(path);
 	else
 		r = try_file(path);
 	if (r == -1)
-		fprintf(
-		    stderr, "natprobe: json %s: %s\n", path, strerror(errno));
+		snprintf(error, NATPROBE_ERROR_MAX, "json %s: %s", path,
+		    strerror(errno));
 	return r == -1 ? -1 : 0;
 }
 

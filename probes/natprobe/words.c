@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "probes/natprobe/evidence/evidence.h"
 #include "probes/natprobe/gateway/gateway.h"
 #include "probes/natprobe/natprobe.h"
 #include "probes/natprobe/pair/pair.h"
@@ -391,5 +392,6 @@ words_print(const json_t *result, FILE *out)
 	words_print_relays(result, out);
 	words_print_path(result, out);
 	words_print_pair(result, out);
+	words_print_evidence(result, out);
 	print_end(out, result);
 }

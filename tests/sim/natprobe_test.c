@@ -191,6 +191,41 @@ test_loss(void)
 	printf("# %u of %u verdicts unknown\n", unknown, n);
 }
 
+static bool
+is_vague(enum behaviour b)
+{
+	return b == BEHAVIOUR_UNKNOWN || b == BEHAVIOUR_DEPENDENT;
+}
+
+/* A question that was asked and not waited for was not answered by silence. */
+static void
+test_interrupted(void)
+{
+	unsigned wrong = 0;
+
+	for (int m = NAT_EI; m <= NAT_PD; m++)
+		for (int f = NAT_EI; f <= NAT_PD; f++)
+			for (int64_t us = 20 * MS; us < 2 * SECOND;
+			     us += 14 * MS) {
+				struct nat_config c = config(
+				    (enum nat_dependence)m,
+				    (enum nat_dependence)f, NAT_PORTS_RANDOM);
+				struct natworld_options o = options(&c);
+				struct verdicts v;
+
+				o.stop_us = us;
+				run(&o, 0, &v);
+				if ((is_vague(v.mapping.kind) ||
+					v.mapping.kind == behaviour_of(m)) &&
+				    (is_vague(v.filter.kind) ||
+					v.filter.kind == behaviour_of(f)))
+					continue;
+				wrong++;
+				note(&v);
+			}
+	eq_int(wrong, 0, "interrupted at any time: none is wrong");
+}
+
 /* Lifetimes: each class, its error, and how long the ladder took. */
 static void
 life_point(double single_s, double exchange_s, double stream_s, double loss)
@@ -507,6 +542,7 @@ main(void)
 	test_none();
 	test_grid();
 	test_loss();
+	test_interrupted();
 	test_life();
 	test_refresh();
 	test_effects();

@@ -333,6 +333,13 @@ serve(struct natworld *w, const uint8_t *packet, size_t n)
 /* ---- the client ---- */
 
 static void
+tap(struct natworld *w, const uint8_t *packet, size_t n)
+{
+	if (w->o->tap != NULL)
+		w->o->tap(w->o->tap_arg, packet, n, w->now);
+}
+
+static void
 arrive(struct natworld *w, const uint8_t *packet, size_t n)
 {
 	struct engine *e = &w->probe->engine;
@@ -342,6 +349,7 @@ arrive(struct natworld *w, const uint8_t *packet, size_t n)
 
 	if (!unwrap(packet, n, &from, &to, &p, &len))
 		return;
+	tap(w, packet, n);
 	for (size_t i = 0; i < e->n_socks; i++)
 		if (e->socks[i].state == SOCK_OPEN &&
 		    stun_addr_same(&e->socks[i].local, &to))
@@ -371,7 +379,9 @@ open_sock(struct natworld *w, uint16_t sock)
 		if (!port_is_taken(e, &local))
 			break;
 	}
-	engine_opened(e, sock, &local, w->now);
+	/* As bind() says of a port that is wanted: EADDRINUSE. */
+	engine_opened(e, sock,
+	    s->port != 0 && port_is_taken(e, &local) ? NULL : &local, w->now);
 }
 
 static void
@@ -382,6 +392,7 @@ leave(struct natworld *w, const struct act *act)
 	    act->p, act->len);
 	unsigned i;
 
+	tap(w, out, n);
 	if (is_more(w, &act->to, &i) && w->o->more[i] == LIE_LOCAL)
 		fly(w, TO_SERVER, out, n, 1000);
 	else if (w->nat != NULL)
@@ -437,6 +448,12 @@ act_all(struct natworld *w)
 	return more;
 }
 
+static bool
+is_stopped(const struct natworld *w)
+{
+	return w->o->stop_us != 0 && w->now.us >= 1000000 + w->o->stop_us;
+}
+
 static void
 move_clock(struct natworld *w)
 {
@@ -446,6 +463,9 @@ move_clock(struct natworld *w)
 		next = mono_earlier(next, w->flying->at);
 	if (w->nat != NULL)
 		next = mono_earlier(next, nat_deadline(w->nat));
+	if (w->o->stop_us != 0)
+		next =
+		    mono_earlier(next, (struct mono){1000000 + w->o->stop_us});
 	if (next.us > w->now.us)
 		w->now = next;
 }
@@ -473,6 +493,10 @@ natworld_run(
 		w.nat = nat_new(o->nat, w.now, on_nat, &w);
 	probe_init(p, &o->probe, servers, n, seed, w.now);
 	while (act_all(&w)) {
+		if (is_stopped(&w)) {
+			probe_stop(p);
+			break;
+		}
 		move_clock(&w);
 		if (o->stop_after_us != 0 &&
 		    w.now.us >= 1000000 + o->stop_after_us) {

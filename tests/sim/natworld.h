@@ -49,6 +49,10 @@ struct natworld_options {
 	int64_t stop_after_us; /* interrupt it then; 0: never */
 	uint64_t seed;
 	struct probe_options probe;
+	/* Sees each packet at the client, from the IP header on; or NULL. */
+	void (*tap)(void *arg, const uint8_t *p, size_t n, struct mono now);
+	void *tap_arg;
+	int64_t stop_us; /* after so long the run is interrupted; 0: never */
 };
 
 /* Runs the probe to its end; the caller clears it. Returns how long that took

@@ -101,6 +101,14 @@ ask_over(const struct ask *a)
 	return a->state >= ASK_ANSWERED;
 }
 
+/* Asked, and waited for: else its silence says nothing, as in a run that was
+ * interrupted. */
+static inline bool
+ask_tells(const struct ask *a)
+{
+	return a->sends > 0 && ask_over(a) && a->state != ASK_SKIPPED;
+}
+
 bool stun_addr_same(const struct stun_addr *a, const struct stun_addr *b);
 bool stun_addr_same_ip(const struct stun_addr *a, const struct stun_addr *b);
 /* oddity.c. RFC 1918, 6598, 3927, 4193: of a network's own. */

@@ -170,6 +170,18 @@ engine_skip(struct engine *e, uint16_t ask, struct mono now)
 		finish(e, ask, ASK_SKIPPED, now);
 }
 
+void
+engine_give_up(struct engine *e, uint16_t ask, struct mono now)
+{
+	const struct ask *a = &e->asks[ask];
+
+	finish(e, ask,
+	    a->silent		 ? ASK_ANSWERED
+		: a->answers > 0 ? ASK_ODD
+				 : ASK_SILENT,
+	    now);
+}
+
 /* ---- questions ---- */
 
 static const struct cookie *
@@ -245,9 +257,8 @@ write_question(struct engine *e, const struct ask *a)
 
 /* ---- the driver's side ---- */
 
-/* How long after its last send an ask is given up. */
-static int64_t
-patience_us(const struct engine *e, const struct ask *a)
+int64_t
+engine_patience_us(const struct engine *e, const struct ask *a)
 {
 	int64_t wait = resend_us[RESENDS - 1];
 
@@ -271,7 +282,7 @@ send_ask(struct engine *e, struct ask *a, struct mono now, struct act *act)
 	a->state = ASK_ASKED;
 	a->sends++;
 	if (a->sends >= a->sends_max)
-		a->due = mono_add_us(now, patience_us(e, a));
+		a->due = mono_add_us(now, engine_patience_us(e, a));
 	else if (a->gap_us != 0)
 		a->due = mono_add_us(now, a->gap_us);
 	else
@@ -332,11 +343,7 @@ step(struct engine *e, struct ask *a, struct mono now, struct act *act)
 	struct sock *s = &e->socks[a->sock];
 
 	if (only_gives_up(a)) {
-		finish(e, i,
-		    a->silent		 ? ASK_ANSWERED
-			: a->answers > 0 ? ASK_ODD
-					 : ASK_SILENT,
-		    now);
+		engine_give_up(e, i, now);
 		return false;
 	}
 	if (s->state == SOCK_FAILED) {
@@ -555,6 +562,16 @@ engine_find(
 		if (label_same(e->asks[i].label, want))
 			return &e->asks[i];
 	return NULL;
+}
+
+uint16_t
+engine_sock_at(const struct engine *e, const struct stun_addr *local)
+{
+	for (size_t i = 0; i < e->n_socks; i++)
+		if (e->socks[i].state == SOCK_OPEN &&
+		    stun_addr_same(&e->socks[i].local, local))
+			return (uint16_t)i;
+	return ASK_NONE;
 }
 
 void

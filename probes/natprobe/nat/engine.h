@@ -115,10 +115,17 @@ bool oddity_impossible(const struct stun_addr *a, const struct stun_addr *local,
     const struct stun_addr *server);
 /* A datagram that answers no question. */
 void oddity_stray(struct engine *e, const struct stun_addr *from, bool is_stun);
+/* How long after its last send an ask is given up; and to do so, of one that
+ * is not over. */
+int64_t engine_patience_us(const struct engine *e, const struct ask *a);
+void engine_give_up(struct engine *e, uint16_t ask, struct mono now);
 
 /* The ask with that label, or NULL. */
 const struct ask *engine_find(
     const struct engine *e, unsigned test, unsigned unit, unsigned step);
+
+/* The open socket with that address and port, or ASK_NONE. */
+uint16_t engine_sock_at(const struct engine *e, const struct stun_addr *local);
 
 /* Every ask that is not over is given up: an interrupted run. */
 void engine_stop(struct engine *e);

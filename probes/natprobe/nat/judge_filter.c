@@ -17,7 +17,7 @@ count(const struct probe *p, struct verdict_filter *v, bool *refused)
 	for (unsigned u = 0; u < FILTER_CONTROLS; u++) {
 		const struct ask *a = unit_ask(p, u);
 
-		if (a == NULL || a->sends == 0)
+		if (a == NULL || !ask_tells(a))
 			continue;
 		v->tried[u / FILTER_EACH]++;
 		v->passed[u / FILTER_EACH] += a->state == ASK_ANSWERED;
@@ -35,7 +35,7 @@ control(const struct probe *p, unsigned kind, struct verdict_filter *v)
 		const struct ask *a =
 		    unit_ask(p, FILTER_CONTROLS + kind * 2 + i);
 
-		if (a == NULL || a->sends == 0)
+		if (a == NULL || !ask_tells(a))
 			continue;
 		v->controls_tried++;
 		v->controls_passed += a->state == ASK_ANSWERED;

@@ -18,7 +18,7 @@ count(const struct probe *p, unsigned u, unsigned from,
 	const struct ask *a = hairpin_ask(p, u, 2 + from);
 	const struct ask *to = hairpin_ask(p, u, 1 - from);
 
-	if (a == NULL || a->sends == 0)
+	if (a == NULL || !ask_tells(a))
 		return;
 	v->units++;
 	if (a->state != ASK_ANSWERED || a->got_sock != to->sock)

@@ -1,0 +1,36 @@
+/*
+ * note: what a capture says beside its packets, as JSON in two comments of
+ * the file: at its beginning how the run was set up, at its end how it ended.
+ * PURE. Replay can do without: then it knows no names of servers, nor whether
+ * the run was over when the file was.
+ */
+#ifndef NATPROBE_NOTE_H
+#define NATPROBE_NOTE_H
+
+#include "probes/natprobe/natprobe.h"
+
+#define NOTE_BUILDING_MAX 1024
+
+struct note {
+	/* The first comment. */
+	bool set_up; /* it is there */
+	char building[NOTE_BUILDING_MAX];
+	bool hairpin, refresh, lifetime;
+	uint8_t local_ips[2]; /* by family; 0: that family was not asked */
+	struct targets targets;
+	/* The second. */
+	bool ended; /* it is there */
+	bool complete;
+	int64_t end_us; /* the clock of the packets, at the end of the run */
+	uint64_t dropped; /* packets that the kernel had no room for */
+};
+
+/* The caller frees it; NULL if memory is short. */
+char *note_begin_text(const struct note *n);
+char *note_end_text(const struct note *n);
+
+/* Adds to n what the JSON text says. False, with n as it was, if it is none
+ * of a note. */
+bool note_read(struct note *n, const char *text, size_t len);
+
+#endif
