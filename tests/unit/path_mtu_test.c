@@ -9,7 +9,7 @@
 
 #define QUEUE 64
 
-static void
+static void __attribute__((format(printf, 2, 3)))
 sure(bool good, const char *fmt, ...)
 {
 	char text[200];
