@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <netdb.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,9 +15,18 @@ struct lookup_work {
 	char host[LOOKUP_HOST_MAX];
 	int done[2]; /* a pipe: closed at the writing end when it is over */
 	pthread_t thread;
+	atomic_bool left; /* by the thread or by who asked; the second frees */
 	int error;
 	struct addrinfo *found;
 };
+
+static void
+work_free(struct lookup_work *w)
+{
+	if (w->error == 0)
+		freeaddrinfo(w->found);
+	free(w);
+}
 
 static void *
 resolve(void *arg)
@@ -26,6 +36,8 @@ resolve(void *arg)
 
 	w->error = getaddrinfo(w->host, NULL, &hints, &w->found);
 	close(w->done[1]);
+	if (atomic_exchange(&w->left, true))
+		work_free(w);
 	return NULL;
 }
 
@@ -78,9 +90,7 @@ on_done(void *arg)
 	else
 		snprintf(l->why, sizeof(l->why), "%s", gai_strerror(w->error));
 	l->nonexistent = w->error == EAI_NONAME || w->error == EAI_NODATA;
-	if (w->error == 0)
-		freeaddrinfo(w->found);
-	free(w);
+	work_free(w);
 	l->work = NULL;
 	l->done(l->arg);
 }
@@ -154,6 +164,8 @@ lookup_clear(struct lookup *l)
 	if (l->work != NULL) {
 		pthread_detach(l->work->thread);
 		close(l->work->done[0]);
+		if (atomic_exchange(&l->work->left, true))
+			work_free(l->work);
 		l->work = NULL;
 	}
 }
