@@ -147,7 +147,8 @@ UNIT_OBJS_check_test    := stund/check.o \
 	$(patsubst %,stund/check_%.o,addr answer fault judge print probe uri)
 UNIT_OBJS_answer_test   := coordctl/answer.o
 UNIT_OBJS_pair_test     := stund/pair.o
-MEET_PURE := $(patsubst %,probes/natprobe/pair/%.o,code message meet meet_out meet_why)
+MEET_PURE := $(patsubst %,probes/natprobe/pair/%.o,code message meet meet_out meet_why) \
+	probes/natprobe/nat/draw.o
 UNIT_OBJS_meet_test     := $(MEET_PURE)
 UNIT_OBJS_relay_talk_test := $(patsubst %,probes/natprobe/relay/%.o,talk row)
 UNIT_OBJS_gateway_pcp_test := probes/natprobe/gateway/pcp.o
@@ -174,12 +175,12 @@ $(NATEMU): $(patsubst %.c,$(O)/%.o,$(wildcard tests/natlab/natemu*.c)) \
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(RUN_LIBS) -lpcap
 natemu: $(NATEMU)
-NATPROBE_PURE := $(patsubst %,probes/natprobe/nat/%.o,label engine oddity plan plan_life \
+NATPROBE_PURE := $(patsubst %,probes/natprobe/nat/%.o,draw label engine oddity plan plan_life \
 	probe judge judge_mapping judge_filter judge_alloc judge_life \
 	judge_hairpin judge_server)
 TCP_PURE := $(patsubst %,probes/natprobe/tcp/%.o,calls told plan judge) $(NATPROBE_PURE)
 UNIT_OBJS_natprobe_tcp_test := $(TCP_PURE)
-UNIT_OBJS_natprobe_engine_test := $(patsubst %,probes/natprobe/nat/%.o,label engine oddity)
+UNIT_OBJS_natprobe_engine_test := $(patsubst %,probes/natprobe/nat/%.o,draw label engine oddity)
 SIM_OBJS_natprobe_test   := tests/sim/natworld.o $(NATPROBE_PURE) \
 	$(NATCORE_OBJS)
 UNIT_OBJS_natprobe_live_test := $(patsubst %,probes/natprobe/live/%.o,view words) \

@@ -16,7 +16,7 @@
  *   dry.c       -n: what a run would send
  *   live/       what a run says while it goes on; live.h is a map
  *   result.c    the result as JSON (docs/natprobe.md)
- *   words.c     the same for people
+ *   words.c     the same for people; words.h: what all such texts use
  *   output.c    where both go
  *   views/      predict and report, which read results; views.h is a map
  *

@@ -203,7 +203,7 @@ bind_random(int fd, struct addr *a, struct engine *e)
 	int r = -1;
 
 	for (int i = 0; i < BIND_TRIES && r == -1; i++) {
-		addr_set_port(a, engine_port(e));
+		addr_set_port(a, draw_port(&e->draw));
 		r = bind(fd, &a->u.sa, a->len);
 	}
 	return r;

@@ -9,14 +9,7 @@
 #include "probes/natprobe/path/path.h"
 #include "probes/natprobe/relay/relay.h"
 #include "probes/natprobe/tcp/tcp.h"
-
-static const char *
-str(const json_t *o, const char *key)
-{
-	const char *s = json_string_value(json_object_get(o, key));
-
-	return s == NULL ? "" : s;
-}
+#include "probes/natprobe/words.h"
 
 static long
 num(const json_t *o, const char *key)

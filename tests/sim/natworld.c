@@ -375,7 +375,7 @@ open_sock(struct natworld *w, uint16_t sock)
 	    v4(10, 0, 2, s->local_ip == 0 ? 15 : 16, s->port);
 
 	while (s->port == 0) {
-		local.port = engine_port(e);
+		local.port = draw_port(&e->draw);
 		if (!port_is_taken(e, &local))
 			break;
 	}

@@ -2,14 +2,7 @@
 #include <stdio.h>
 
 #include "probes/natprobe/evidence/evidence.h"
-
-static const char *
-str(const json_t *o, const char *key)
-{
-	const char *s = json_string_value(json_object_get(o, key));
-
-	return s == NULL ? "" : s;
-}
+#include "probes/natprobe/words.h"
 
 static long long
 num(const json_t *o, const char *key)

@@ -5,22 +5,9 @@
 #include <string.h>
 
 #include "probes/natprobe/gateway/gateway.h"
+#include "probes/natprobe/words.h"
 
 #define NOTE_MAX 400
-
-static const char *
-str(const json_t *o, const char *key)
-{
-	const char *s = json_string_value(json_object_get(o, key));
-
-	return s == NULL ? "" : s;
-}
-
-static bool
-is(const json_t *o, const char *key, const char *value)
-{
-	return strcmp(str(o, key), value) == 0;
-}
 
 static void
 print_line(FILE *out, const char *name, const char *text)

@@ -2,8 +2,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <sodium.h>
-
 #include "probes/natprobe/nat/engine.h"
 
 /* After each send, the time until the next one. The last is the shortest
@@ -21,7 +19,7 @@ engine_init(struct engine *e, const uint8_t seed[static ENGINE_SEED_LEN],
     unsigned rate, struct mono now)
 {
 	memset(e, 0, sizeof(*e));
-	memcpy(e->seed, seed, ENGINE_SEED_LEN);
+	memcpy(e->draw.seed, seed, ENGINE_SEED_LEN);
 	e->gap_us = 1000000 / rate;
 	e->began = now;
 	e->free = now;
@@ -64,17 +62,6 @@ engine_sock(struct engine *e, bool v6, uint16_t port, uint8_t local_ip)
 	return (uint16_t)e->n_socks++;
 }
 
-static void
-draw(struct engine *e, uint8_t *p, size_t n)
-{
-	uint8_t nonce[crypto_stream_chacha20_NONCEBYTES];
-	struct wr w;
-
-	wr_init(&w, nonce, sizeof(nonce));
-	wr_u64(&w, e->drawn++);
-	crypto_stream_chacha20(p, n, nonce, e->seed);
-}
-
 uint16_t
 engine_ask(struct engine *e, const struct ask *q, struct mono now)
 {
@@ -97,23 +84,12 @@ engine_ask(struct engine *e, const struct ask *q, struct mono now)
 		a->expect = a->to;
 	if (a->after == ASK_NONE)
 		a->due = mono_add_us(now, a->wait_us);
-	draw(e, random, sizeof(random));
+	draw_bytes(&e->draw, random, sizeof(random));
 	label_write(&a->txid, a->label, random);
 	return (uint16_t)e->n_asks++;
 }
 
 /* The highest ports are left to the system; eight in a row are free. */
-uint16_t
-engine_port(struct engine *e)
-{
-	uint8_t b[2];
-	struct rd r;
-
-	draw(e, b, sizeof(b));
-	rd_init(&r, b, sizeof(b));
-	return (uint16_t)(32768 + rd_u16(&r) % 32000);
-}
-
 /* ---- what depends on what ---- */
 
 static bool

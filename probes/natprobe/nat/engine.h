@@ -14,8 +14,9 @@
 #include <stddef.h>
 
 #include "probes/natprobe/nat/ask.h"
+#include "probes/natprobe/nat/draw.h"
 
-#define ENGINE_SEED_LEN	  32
+#define ENGINE_SEED_LEN	  DRAW_SEED_LEN
 #define ENGINE_ASKS_MAX	  4096
 #define ENGINE_PACKET_MAX 576
 #define ENGINE_COOKIES	  8
@@ -51,8 +52,7 @@ struct engine {
 	size_t n_cookies;
 	struct stray strays[ENGINE_STRAYS];
 	size_t n_strays;
-	uint8_t seed[ENGINE_SEED_LEN];
-	uint64_t drawn;
+	struct draw draw;
 	int64_t gap_us; /* between two sends */
 	struct mono free; /* when the next send may leave */
 	struct mono began;
@@ -83,9 +83,6 @@ void engine_clear(struct engine *e);
 uint16_t engine_sock(
     struct engine *e, bool v6, uint16_t port, uint8_t local_ip);
 uint16_t engine_ask(struct engine *e, const struct ask *q, struct mono now);
-
-/* A local port from 32768 up, so that the next seven are ports, too. */
-uint16_t engine_port(struct engine *e);
 
 /* Gives an ask up, and all that come after it. */
 void engine_skip(struct engine *e, uint16_t ask, struct mono now);

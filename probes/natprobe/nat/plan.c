@@ -175,7 +175,7 @@ plan_poison(struct probe *p, struct mono now)
 void
 plan_alloc(struct probe *p, struct mono now)
 {
-	uint16_t row = engine_port(&p->engine);
+	uint16_t row = draw_port(&p->engine.draw);
 
 	for (unsigned u = 0; u < ALLOC_UNITS + ALLOC_ROW; u++) {
 		uint16_t port =
@@ -196,7 +196,7 @@ plan_alloc(struct probe *p, struct mono now)
 void
 plan_collision(struct probe *p, struct mono now)
 {
-	uint16_t port = engine_port(&p->engine);
+	uint16_t port = draw_port(&p->engine.draw);
 	uint16_t a = engine_sock(&p->engine, p->options.v6, port, 0);
 	uint16_t b = engine_sock(&p->engine, p->options.v6, port, 1);
 	struct ask q = question(TEST_COLLISION, 0, 0, a, ASK_NONE);

@@ -2,6 +2,7 @@
  * probe: a run of natprobe over one address family: which questions are
  * asked, in which order, and what the answers mean. PURE. Files:
  *
+ *   draw.c     random bytes from a seed
  *   label.c    what a request is for, in its transaction id
  *   engine.c   sends the questions in time, takes the answers in
  *   plan*.c    the questions of each test (RFC 5780 section 4, and more)

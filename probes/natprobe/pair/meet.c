@@ -15,17 +15,6 @@ meet_same(const struct stun_addr *a, const struct stun_addr *b)
 	return a->port == b->port && memcmp(a->ip, b->ip, sizeof(a->ip)) == 0;
 }
 
-/* Bytes that nobody else knows, a function of the seed. */
-void
-meet_draw(struct meet *m, void *out, size_t n)
-{
-	uint8_t nonce[crypto_stream_chacha20_NONCEBYTES] = {0};
-
-	memcpy(nonce, &m->drawn, sizeof(m->drawn));
-	m->drawn++;
-	crypto_stream_chacha20(out, n, nonce, m->seed);
-}
-
 /* ---- phases ---- */
 
 void
@@ -114,7 +103,7 @@ gather(struct meet *m, struct mono now)
 		s->mapped.port = 0;
 		s->sends = 0;
 		s->next = m->bound[v6].port != 0 ? now : MONO_NEVER;
-		meet_draw(m, &s->txid, sizeof(s->txid));
+		draw_bytes(&m->draw, s->txid.b, sizeof(s->txid.b));
 	}
 }
 
@@ -536,7 +525,7 @@ meet_init(struct meet *m, const struct meet_options *o, struct mono now)
 	m->took_us = -1;
 	m->priv = o->priv;
 	key_public(&m->pub, &o->priv);
-	memcpy(m->seed, o->seed, sizeof(m->seed));
+	memcpy(m->draw.seed, o->seed, sizeof(m->draw.seed));
 	memcpy(m->bound, o->bound, sizeof(m->bound));
 	m->rate = limit_new(limit_interval(o->rate), (int64_t)o->rate / 5 + 1);
 	for (; m->n_servers < o->n_servers &&

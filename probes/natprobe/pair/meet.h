@@ -17,11 +17,12 @@
 #ifndef NATPROBE_PAIR_MEET_H
 #define NATPROBE_PAIR_MEET_H
 
+#include "probes/natprobe/nat/draw.h"
 #include "probes/natprobe/pair/message.h"
 #include "pure/limit.h"
 #include "pure/mono.h"
 
-#define MEET_SEED_LEN 32
+#define MEET_SEED_LEN DRAW_SEED_LEN
 enum { MEET_SERVERS = 8, MEET_ROW = 10 };
 
 /* Limits, in microseconds. */
@@ -128,8 +129,7 @@ struct meet {
 	unsigned forged, strange; /* packets that were not taken */
 	unsigned packets_sent, relay_sent;
 	/* meet's own: */
-	uint8_t seed[MEET_SEED_LEN];
-	uint64_t drawn;
+	struct draw draw;
 	struct meet_server servers[MEET_SERVERS * 2];
 	size_t n_servers;
 	uint16_t got[TARGETS_MAX];

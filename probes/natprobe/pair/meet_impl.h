@@ -15,7 +15,6 @@ void meet_over(struct meet *m, enum meet_why why);
 /* The listener, for the next who comes. */
 void meet_forget(struct meet *m, struct mono now);
 void meet_choose(struct meet *m);
-void meet_draw(struct meet *m, void *out, size_t n);
 /* STUN servers have answered, or not. */
 void meet_gathered(struct meet *m);
 void meet_begin_punch(struct meet *m, struct mono now);

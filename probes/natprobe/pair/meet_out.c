@@ -146,7 +146,7 @@ seal(struct meet *m, struct message *msg, const struct derpbox *box,
 
 	msg->version = MESSAGE_VERSION;
 	msg->role = m->role;
-	meet_draw(m, nonce, sizeof(nonce));
+	draw_bytes(&m->draw, nonce, sizeof(nonce));
 	act->n = message_seal(msg, act->p, box, &m->pub, nonce);
 }
 

@@ -3,20 +3,7 @@
 #include <string.h>
 
 #include "probes/natprobe/pair/pair.h"
-
-static const json_t *
-get(const json_t *o, const char *key)
-{
-	return json_object_get(o, key);
-}
-
-static const char *
-str(const json_t *o, const char *key)
-{
-	const char *s = json_string_value(get(o, key));
-
-	return s == NULL ? "" : s;
-}
+#include "probes/natprobe/words.h"
 
 static double
 num(const json_t *o, const char *key)

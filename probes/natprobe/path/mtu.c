@@ -1,8 +1,6 @@
 /* mtu: see mtu.h. PURE. */
 #include <string.h>
 
-#include <sodium.h>
-
 #include "probes/natprobe/path/mtu.h"
 
 #define HELLO_LEN	136 /* as nat/engine's questions */
@@ -39,17 +37,6 @@ got_there(const struct mtu_try *t)
 	    t->state == MTU_CAME_IN_PIECES;
 }
 
-static void
-draw(struct mtu *m, uint8_t *p, size_t n)
-{
-	uint8_t nonce[crypto_stream_chacha20_NONCEBYTES];
-	struct wr w;
-
-	wr_init(&w, nonce, sizeof(nonce));
-	wr_u64(&w, m->drawn++);
-	crypto_stream_chacha20(p, n, nonce, m->seed);
-}
-
 static struct mtu_try *
 add(struct mtu *m, enum mtu_kind kind, uint16_t size, struct mono now)
 {
@@ -65,7 +52,7 @@ add(struct mtu *m, enum mtu_kind kind, uint16_t size, struct mono now)
 	/* Each fragment may get lost. */
 	if (kind >= MTU_FRAGMENTS_OUT)
 		t->sends_max = FRAGMENTS_SENDS;
-	draw(m, t->txid.b, sizeof(t->txid.b));
+	draw_bytes(&m->draw, t->txid.b, sizeof(t->txid.b));
 	return t;
 }
 
@@ -80,7 +67,7 @@ mtu_init(struct mtu *m, bool v6, const struct stun_addr *servers, size_t n,
 	m->server = -1;
 	m->gap_us = 1000000 / rate;
 	m->began = m->free = now;
-	memcpy(m->seed, seed, sizeof(m->seed));
+	memcpy(m->draw.seed, seed, sizeof(m->draw.seed));
 	for (; m->n_servers < n && m->n_servers < MTU_SERVERS; m->n_servers++) {
 		m->servers[m->n_servers] = servers[m->n_servers];
 		t = add(m, MTU_HELLO, HELLO_LEN + mtu_headers(m), now);

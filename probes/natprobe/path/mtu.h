@@ -14,6 +14,7 @@
 #ifndef NATPROBE_MTU_H
 #define NATPROBE_MTU_H
 
+#include "probes/natprobe/nat/draw.h"
 #include "probes/natprobe/nat/verdict.h"
 #include "pure/mono.h"
 #include "pure/stun.h"
@@ -22,7 +23,7 @@
 #define MTU_STEP      4 /* STUN's messages are multiples of it */
 #define MTU_TRIES     96
 #define MTU_SERVERS   8
-#define MTU_SEED_LEN  32
+#define MTU_SEED_LEN  DRAW_SEED_LEN
 #define MTU_DATAGRAM  2000 /* that is sent in fragments; stund pads to 2048 */
 #define MTU_LIMIT_US  INT64_C(2600000) /* then it ends, whatever is known */
 #define MTU_INNER     1280 /* of Tailscale's interface */
@@ -73,9 +74,9 @@ struct mtu {
 	uint16_t piece; /* the largest fragment of an answer to MTU_IN */
 	int64_t rtt_us, gap_us;
 	struct mono began, first_answer, free;
-	uint64_t drawn, sent;
+	struct draw draw;
+	uint64_t sent;
 	bool over;
-	uint8_t seed[MTU_SEED_LEN];
 	uint8_t packet[MTU_DATAGRAM];
 };
 

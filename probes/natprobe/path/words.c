@@ -3,31 +3,12 @@
 #include <string.h>
 
 #include "probes/natprobe/path/path.h"
-
-static const json_t *
-get(const json_t *o, const char *key)
-{
-	return json_object_get(o, key);
-}
-
-static const char *
-str(const json_t *o, const char *key)
-{
-	const char *s = json_string_value(get(o, key));
-
-	return s == NULL ? "" : s;
-}
+#include "probes/natprobe/words.h"
 
 static int
 num(const json_t *o, const char *key)
 {
 	return (int)json_integer_value(get(o, key));
-}
-
-static bool
-is(const json_t *o, const char *key, const char *word)
-{
-	return strcmp(str(o, key), word) == 0;
 }
 
 struct meaning {

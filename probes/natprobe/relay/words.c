@@ -3,23 +3,10 @@
 #include <string.h>
 
 #include "probes/natprobe/relay/relay.h"
+#include "probes/natprobe/words.h"
 
 /* From here on a person should act. */
 #define FEW_DAYS 14
-
-static const json_t *
-get(const json_t *o, const char *key)
-{
-	return json_object_get(o, key);
-}
-
-static const char *
-str(const json_t *o, const char *key)
-{
-	const char *s = json_string_value(get(o, key));
-
-	return s == NULL ? "" : s;
-}
 
 static double
 ms(const json_t *o, const char *key)

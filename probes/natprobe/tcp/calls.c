@@ -2,8 +2,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <sodium.h>
-
 #include "probes/natprobe/tcp/calls.h"
 
 #define MS     INT64_C(1000)
@@ -49,7 +47,7 @@ calls_init(struct calls *c, const struct probe_options *options,
 	memset(c, 0, sizeof(*c));
 	c->options = *options;
 	c->primary = -1;
-	memcpy(c->seed, seed, ENGINE_SEED_LEN);
+	memcpy(c->draw.seed, seed, ENGINE_SEED_LEN);
 	for (size_t i = 0; i < n && i < PROBE_SERVERS; i++)
 		c->servers[c->n_servers++] = servers[i];
 	c->gap_us = CALL_PACKETS * SECOND / options->rate;
@@ -67,29 +65,6 @@ calls_clear(struct calls *c)
 	memset(c, 0, sizeof(*c));
 }
 
-static void
-draw(struct calls *c, uint8_t *p, size_t n)
-{
-	uint8_t nonce[crypto_stream_chacha20_NONCEBYTES];
-	struct wr w;
-
-	wr_init(&w, nonce, sizeof(nonce));
-	wr_u64(&w, c->drawn++);
-	crypto_stream_chacha20(p, n, nonce, c->seed);
-}
-
-/* The highest ports are left to the system. */
-uint16_t
-calls_port(struct calls *c)
-{
-	uint8_t b[2];
-	struct rd r;
-
-	draw(c, b, sizeof(b));
-	rd_init(&r, b, sizeof(b));
-	return (uint16_t)(32768 + rd_u16(&r) % 32000);
-}
-
 uint16_t
 calls_add(struct calls *c, const struct call *k)
 {
@@ -103,7 +78,7 @@ calls_add(struct calls *c, const struct call *k)
 	if (to->port_of == ASK_NONE)
 		to->port_of = (uint16_t)c->n;
 	for (int i = 0; i < CALL_ASKS; i++)
-		draw(c, to->txid[i].b, STUN_TXID_LEN);
+		draw_bytes(&c->draw, to->txid[i].b, STUN_TXID_LEN);
 	return (uint16_t)c->n++;
 }
 

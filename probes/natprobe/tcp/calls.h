@@ -128,8 +128,7 @@ struct calls {
 	struct stun_addr places[CALL_PLACES];
 	size_t n_places;
 	bool alternate; /* places 1 to 3 are the primary's, of RFC 5780 */
-	uint8_t seed[ENGINE_SEED_LEN];
-	uint64_t drawn;
+	struct draw draw;
 	struct mono began;
 	struct mono limit; /* of all but the lifetime */
 	struct mono decide; /* DISCOVER: when to look whether it is enough */
@@ -180,9 +179,6 @@ void calls_input(
 /* segments: that have come on this connection so far. */
 void calls_counted(
     struct calls *c, uint16_t i, uint64_t segments, struct mono now);
-
-/* A local port to try. */
-uint16_t calls_port(struct calls *c);
 
 /* ---- between calls.c, told.c and plan.c ---- */
 

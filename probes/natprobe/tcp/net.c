@@ -139,7 +139,7 @@ bind_own(int fd, struct addr *a, struct calls *c)
 	int r = -1;
 
 	for (int i = 0; i < BIND_TRIES && r == -1; i++) {
-		addr_set_port(a, calls_port(c));
+		addr_set_port(a, draw_port(&c->draw));
 		r = bind(fd, &a->u.sa, a->len);
 	}
 	if (r == 0)

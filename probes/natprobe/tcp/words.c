@@ -4,25 +4,12 @@
 
 #include "probes/natprobe/natprobe.h"
 #include "probes/natprobe/tcp/tcp.h"
-
-static const json_t *
-in(const json_t *o, const char *key)
-{
-	return json_object_get(o, key);
-}
-
-static const char *
-str(const json_t *o, const char *key)
-{
-	const char *s = json_string_value(in(o, key));
-
-	return s == NULL ? "" : s;
-}
+#include "probes/natprobe/words.h"
 
 static double
 num(const json_t *o, const char *key)
 {
-	return json_number_value(in(o, key));
+	return json_number_value(get(o, key));
 }
 
 static void
@@ -35,7 +22,7 @@ line(FILE *out, const char *name, const char *verdict, const char *note)
 static void
 say_mapping(const json_t *tcp, FILE *out)
 {
-	const json_t *m = in(tcp, "mapping");
+	const json_t *m = get(tcp, "mapping");
 	const char *kind = str(m, "verdict"), *why = str(m, "why");
 	char note[200];
 
@@ -121,7 +108,7 @@ say_keepalive(const json_t *life, FILE *out)
 {
 	double alive = num(life, "alive");
 	bool died = num(life, "dead") > 0;
-	const char *refreshes = str(in(life, "keepalive"), "refreshes");
+	const char *refreshes = str(get(life, "keepalive"), "refreshes");
 	char text[200];
 
 	if (alive <= 0)
@@ -140,7 +127,7 @@ say_keepalive(const json_t *life, FILE *out)
 void
 tcp_words(const json_t *f, FILE *out)
 {
-	const json_t *tcp = in(f, "tcp"), *life = in(tcp, "lifetime");
+	const json_t *tcp = get(f, "tcp"), *life = get(tcp, "lifetime");
 
 	if (tcp == NULL)
 		return;
