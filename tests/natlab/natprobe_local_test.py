@@ -11,8 +11,8 @@ import tempfile
 
 import lab
 import tap
-from natprobe_test import NATPROBE, STUND
-from topologies import A1, A2
+from natprobe_test import NATPROBE, start_stund
+from topologies import A1
 
 
 def measure(net, name, path, *flags):
@@ -44,10 +44,7 @@ def predict(a, b):
 
 def neighbours(folder):
     with lab.build("neighbours") as net:
-        net.popen("server", [STUND, "-listen", f"{A1}:3478", "-alternate",
-                             f"{A2}:3479", "-log", "error"])
-        lab.wait_for(lambda: lab.listens(net, "server", 3478),
-                     "stund to listen")
+        start_stund(net)
         a, b, c = (os.path.join(folder, f"{x}.json") for x in "abc")
         for name, path in (("a", a), ("b", b)):
             said = measure(net, name, path)

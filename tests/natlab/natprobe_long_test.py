@@ -12,8 +12,8 @@ import time
 
 import lab
 import tap
-from natprobe_test import NATPROBE, STUND
-from topologies import A1, A2, server
+from natprobe_test import NATPROBE, start_stund
+from topologies import A1, server
 
 LIVES = (10, 30, 60, 120, 300)  # seconds
 CLASSES = ("one_packet_out", "exchange", "stream")
@@ -69,11 +69,7 @@ def main():
         tap.skip("lifetimes", error)
         return tap.done()
     with net:
-        net.popen("server", [
-            STUND, "-listen", f"{A1}:3478", "-alternate", f"{A2}:3479",
-            "-log", "error"])
-        lab.wait_for(lambda: lab.listens(net, "server", 3478),
-                     "stund to listen")
+        start_stund(net)
         with concurrent.futures.ThreadPoolExecutor(len(found)) as pool:
             for i, (name, _, lives) in enumerate(found):
                 pool.submit(tap.attempt, name, check, net, i, name, lives)

@@ -63,6 +63,14 @@ def nodes(all_cases):
     return found
 
 
+def start_stund(net):
+    """With two addresses, over IPv4."""
+    net.popen("server", [
+        STUND, "-listen", f"{A1}:3478", "-alternate", f"{A2}:3479",
+        "-log", "error"])
+    lab.wait_for(lambda: lab.listens(net, "server", 3478), "stund to listen")
+
+
 def probe(net, i, *flags):
     done = net.run(f"a{i}", [NATPROBE, "-stun", A1, "-family", "4", "-quiet",
                              "-json", "-", *flags],
@@ -112,11 +120,7 @@ def main():
         tap.skip("NATs of every kind", error)
         return tap.done()
     with net:
-        net.popen("server", [
-            STUND, "-listen", f"{A1}:3478", "-alternate", f"{A2}:3479",
-            "-log", "error"])
-        lab.wait_for(lambda: lab.listens(net, "server", 3478),
-                     "stund to listen")
+        start_stund(net)
         # A few at a time: what is measured must not starve.
         with concurrent.futures.ThreadPoolExecutor(4) as pool:
             life = pool.submit(tap.attempt, "lifetimes", check_life, net,

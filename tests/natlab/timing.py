@@ -16,7 +16,7 @@ import time
 
 import kinds
 import lab
-from natprobe_test import NATPROBE, STUND
+from natprobe_test import NATPROBE, start_stund
 from topologies import A1, A2, gateway, robot, server
 
 TOP = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../..")
@@ -38,11 +38,7 @@ def measure(rounds):
     took = {tool: [] for tool in TOOLS}
     with lab.build({"server": server(), "nat-a": gateway(1, nat=NAT),
                     "a": robot(1, "nat-a")}) as net:
-        net.popen("server", [
-            STUND, "-listen", f"{A1}:3478", "-alternate", f"{A2}:3479",
-            "-log", "error"])
-        lab.wait_for(lambda: lab.listens(net, "server", 3478),
-                     "stund to listen")
+        start_stund(net)
         for _ in range(rounds):
             for tool, words in TOOLS.items():
                 began = time.monotonic()

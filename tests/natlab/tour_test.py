@@ -12,8 +12,8 @@ import sys
 
 import lab
 import tap
-from natprobe_test import NATPROBE, STUND
-from topologies import A1, A2
+from natprobe_test import NATPROBE, start_stund
+from topologies import A1
 
 SITES = {"site-1": ("endpoint-independent", "address-and-port-dependent"),
          "site-2": ("address-and-port-dependent",
@@ -62,11 +62,7 @@ def main():
         tap.skip("a tour", error)
         return tap.done()
     with net:
-        net.popen("server", [
-            STUND, "-listen", f"{A1}:3478", "-alternate", f"{A2}:3479",
-            "-log", "error"])
-        lab.wait_for(lambda: lab.listens(net, "server", 3478),
-                     "stund to listen")
+        start_stund(net)
         folder = str(net.dir / "results")
         os.mkdir(folder)
         outside = [visit(net, site, folder) for site in SITES]
