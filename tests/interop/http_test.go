@@ -104,8 +104,11 @@ func TestKeepAliveReuse(t *testing.T) {
 		hc := s.HTTPClient(t)
 		for i, path := range []string{"/derp/probe", "/derp/probe", "/generate_204", "/", "/derp", "/derp/latency-check", "/robots.txt"} {
 			reused := false
+			// The client keeps a connection a moment after the body was read.
+			kept := make(chan error, 1)
 			ctx := httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{
-				GotConn: func(i httptrace.GotConnInfo) { reused = i.Reused },
+				GotConn:     func(i httptrace.GotConnInfo) { reused = i.Reused },
+				PutIdleConn: func(err error) { kept <- err },
 			})
 			req, err := http.NewRequestWithContext(ctx, "GET", s.URL(path), nil)
 			if err != nil {
@@ -117,8 +120,16 @@ func TestKeepAliveReuse(t *testing.T) {
 			}
 			io.Copy(io.Discard, res.Body)
 			res.Body.Close()
+			select {
+			case err = <-kept:
+			case <-time.After(30 * time.Second):
+				err = errors.New("it was not given back")
+			}
+			if err != nil {
+				t.Errorf("request %d, %s: the connection was not kept: %v", i, path, err)
+			}
 			if i > 0 && !reused {
-				t.Errorf("request %d, %s: the connection was not kept", i, path)
+				t.Errorf("request %d, %s: the connection was not reused", i, path)
 			}
 		}
 	})
