@@ -1,7 +1,8 @@
 /*
  * natprobe: what does this building's NAT do? A map of the program:
  *
- *   main.c      wires: options, names, runs, output
+ *   main.c      wires: options, servers, what to do with them
+ *   run.c       begins and ends all parts; run.h is a map
  *   conf.c      the table of options
  *   target.c    the servers: options and names to addresses
  *   limit.c     how long a run takes at the most
