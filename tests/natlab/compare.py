@@ -9,19 +9,18 @@ each of them all that it asks for.
 """
 
 import concurrent.futures
+import contextlib
 import json
-import os
 import re
 import sys
 import time
 
 import lab
+import netcheck
 import timing
 from natprobe_test import NAMES, NATPROBE, STUND, cases, nodes
 from topologies import A1, A2
 
-TOP = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../..")
-NETCHECK = f"{TOP}/build/peers/netcheckstun"
 SHORT = {v: k for k, v in NAMES.items()}
 WORDS = {"ei": "EI", "ad": "AD", "apd": "APD", "pd": "PD", "none": "no NAT"}
 
@@ -34,11 +33,11 @@ same stund, which has two addresses and answers each of them in full. **Bold** i
 tell.
 
 - natprobe: `natprobe -stun SERVER`.
-- netcheck: Tailscale's, v1.102.5, with one server address, and with both: `MappingVariesByDestIP`.
+- netcheck: `tailscale netcheck`, v1.102.5, with one server address, and with both: `MappingVariesByDestIP`.
 - natdiscovery: coturn's `turnutils_natdiscovery -m -f`.
 - stun: Debian's `stun`, which speaks RFC 3489.
 
-| kind | truth | natprobe | netcheck, one | netcheck, two | natdiscovery | stun |
+| kind | truth | natprobe | netcheck, one server | netcheck, two servers | natdiscovery | stun |
 |---|---|---|---|---|---|---|
 """
 
@@ -69,12 +68,16 @@ def natprobe(net, where, _):
     return (short("mapping"), short("filtering")), took
 
 
-def netcheck(*servers):
+def varies(tool):
     def ask(net, where, _):
-        said, took = run(net, where, NETCHECK, *servers)
-        found = re.search(r"MappingVariesByDestIP: *(\w*)", said)
-        return (found[1] if found else ""), took
+        said, took = run(net, where, *netcheck.words(api_of(net, tool)))
+        found = netcheck.report(said)["MappingVariesByDestIP"]
+        return json.dumps(found), took
     return ask
+
+
+def api_of(net, tool):
+    return net.dir / f"{len(timing.NETCHECKS[tool])}-servers"
 
 
 def natdiscovery(net, where, ip):
@@ -109,15 +112,15 @@ def stun(net, where, _):
     return (mapping, filtering), took
 
 
-TOOLS = {"natprobe": natprobe, "netcheck, one": netcheck(f"{A1}:3478"),
-         "netcheck, two": netcheck(f"{A1}:3478", f"{A2}:3478"),
+TOOLS = {"natprobe": natprobe,
+         **{tool: varies(tool) for tool in timing.NETCHECKS},
          "natdiscovery": natdiscovery, "stun": stun}
 
 
 def shown(tool, said, truth):
     """A cell: what is wrong in bold."""
     if tool.startswith("netcheck"):
-        if said == "":
+        if said == "null":
             return "-"
         right = (said == "true") == (truth[0] in ("ad", "apd"))
         return said if right else f"**{said}**"
@@ -137,7 +140,10 @@ def shown(tool, said, truth):
 def main():
     found = list(cases())
     rows, took = {}, {tool: [] for tool in TOOLS}
-    with lab.build(nodes(found)) as net:
+    with lab.build(nodes(found)) as net, contextlib.ExitStack() as apis:
+        for tool, servers in timing.NETCHECKS.items():
+            apis.enter_context(
+                netcheck.local_api(api_of(net, tool), servers))
         net.popen("server", [
             STUND, "-listen", f"{A1}:3478", "-alternate", f"{A2}:3479",
             "-behaviour", "always", "-classic", "-gated-rate", "1000",

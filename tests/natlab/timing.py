@@ -1,6 +1,6 @@
 #!/usr/bin/python3
-"""timing: how long natprobe takes on a path of 50 ms, beside Tailscale's
-network check, in turns.
+"""timing: how long natprobe takes on a path of 50 ms, beside `tailscale
+netcheck`, in turns.
 
 usage: tests/natlab/timing.py [ROUNDS]
 
@@ -9,38 +9,45 @@ mapping varies, and how far servers are; natprobe asks for all that it can
 tell without -lifetime.
 """
 
-import os
+import contextlib
 import statistics
 import sys
 import time
 
 import kinds
 import lab
+import netcheck
 from natprobe_test import NATPROBE, start_stund
 from topologies import A1, A2, gateway, robot, server
 
-TOP = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../..")
-NETCHECK = f"{TOP}/build/peers/netcheckstun"
 ROUNDS = 9
 TARGET_S = 3.0
 EACH_WAY_MS = 25
 NAT = {**kinds.USER["like-masquerade"], "delay_out_ms": EACH_WAY_MS,
        "delay_in_ms": EACH_WAY_MS}
-TOOLS = {
-    "natprobe": [NATPROBE, "-stun", A1, "-family", "4", "-quiet"],
-    "netcheck, one server": [NETCHECK, f"{A1}:3478"],
-    "netcheck, two servers": [NETCHECK, f"{A1}:3478", f"{A2}:3478"],
-}
+NETCHECKS = {"netcheck, one server": [(A1, 3478)],
+             "netcheck, two servers": [(A1, 3478), (A2, 3478)]}
+
+
+def tools(net, apis):
+    """What each runs; the sockets that netcheck asks live as long as apis."""
+    yield "natprobe", [NATPROBE, "-stun", A1, "-family", "4", "-quiet"]
+    for i, (tool, servers) in enumerate(NETCHECKS.items()):
+        path = net.dir / f"api{i}"
+        apis.enter_context(netcheck.local_api(path, servers))
+        yield tool, netcheck.words(path)
 
 
 def measure(rounds):
     """Seconds by tool, a list each."""
-    took = {tool: [] for tool in TOOLS}
     with lab.build({"server": server(), "nat-a": gateway(1, nat=NAT),
-                    "a": robot(1, "nat-a")}) as net:
+                    "a": robot(1, "nat-a")}) as net, \
+            contextlib.ExitStack() as apis:
         start_stund(net)
+        asked = dict(tools(net, apis))
+        took = {tool: [] for tool in asked}
         for _ in range(rounds):
-            for tool, words in TOOLS.items():
+            for tool, words in asked.items():
                 began = time.monotonic()
                 done = net.run("a", words, timeout=60)
                 took[tool].append(time.monotonic() - began)

@@ -19,12 +19,16 @@ STATIC = os.environ.get("NATPROBE_STATIC", str(
     derpc.TOP / "build/release/natprobe-static"))
 
 
+def need_static():
+    if not os.path.exists(STATIC):
+        raise Skip(f"no {STATIC}: make natprobe-static")
+
+
 def alone(*flags):
     """Runs it where there is nothing but itself."""
     if os.geteuid() != 0:
         raise Skip("needs root, for chroot")
-    if not os.path.exists(STATIC):
-        raise Skip(f"no {STATIC}: make natprobe-static")
+    need_static()
     with tempfile.TemporaryDirectory() as root:
         shutil.copy(STATIC, f"{root}/natprobe")
         os.chmod(root, 0o755)
@@ -65,6 +69,7 @@ def names():
 
 
 def needs_nothing():
+    need_static()
     done = subprocess.run(["readelf", "-d", STATIC], text=True,
                           capture_output=True, check=True)
     assert "NEEDED" not in done.stdout, done.stdout
