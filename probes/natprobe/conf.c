@@ -12,6 +12,10 @@ static const struct conf_option table[] = {
 	{"map", CONF_STRING, AT(map), "", 0, 0, NULL,
 	    "FILE: a relay map (DERP map, JSON); its STUN servers "
 	    "are asked and its relays measured"},
+	{"tailscaled", CONF_STRING, AT(tailscaled),
+	    "/var/run/tailscale/tailscaled.sock", 0, 0, NULL,
+	    "SOCKET: of the tailscaled whose relay map is taken if no server "
+	    "is named"},
 	{"relay", CONF_STRINGS, AT(relay), NULL, 0, 0, NULL,
 	    "URL: a relay, https://HOST[:PORT][?pin=sha256-raw:HEX]; may be "
 	    "given repeatedly"},

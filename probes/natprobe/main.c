@@ -24,6 +24,26 @@ open_capture(struct natprobe *n, char *error)
 	return privilege_drop(error);
 }
 
+/* Without any server named, the network which this host is in has some. */
+static int
+read_map(struct natprobe *n, char *error)
+{
+	const struct natprobe_conf *c = &n->conf;
+	char why[NATPROBE_ERROR_MAX];
+
+	if (*c->map != '\0')
+		return (n->map = derpmap_load(c->map, error)) == NULL ? -1 : 0;
+	if (c->stun.n > 0 || c->relay.n > 0)
+		return 0;
+	if ((n->map = derpmap_ask(c->tailscaled, why)) != NULL)
+		return 0;
+	snprintf(error, NATPROBE_ERROR_MAX,
+	    "no server: give -stun HOST[:PORT], -map FILE or -relay URL; "
+	    "and this host's tailscaled tells no relay map: %.300s",
+	    why);
+	return -1;
+}
+
 /* What an option names is looked at: files, addresses, servers. */
 static int
 prepare(struct natprobe *n, char *error)
@@ -38,13 +58,13 @@ prepare(struct natprobe *n, char *error)
 		return -1;
 	}
 	if ((!c->dry && open_capture(n, error) == -1) ||
-	    !path_conf_check(c, error) ||
-	    targets_read(&n->targets, c, error) == -1 ||
-	    relay_nodes_read(&n->relay_nodes, c, error) == -1)
+	    !path_conf_check(c, error) || read_map(n, error) == -1 ||
+	    targets_read(&n->targets, c, n->map, error) == -1 ||
+	    relay_nodes_read(&n->relay_nodes, c, n->map, error) == -1)
 		return -1;
 	if (!targets_wanted(&n->targets) && n->relay_nodes.n == 0) {
 		snprintf(error, NATPROBE_ERROR_MAX,
-		    "no server: give -stun HOST[:PORT], -map FILE or -relay "
+		    "no server in the map: give -stun HOST[:PORT] or -relay "
 		    "URL");
 		return -1;
 	}
@@ -114,6 +134,7 @@ main(int argc, char **argv)
 	}
 	capture_free(n.capture);
 	relays_free(n.relays);
+	json_decref(n.map);
 	relay_nodes_clear(&n.relay_nodes);
 	targets_clear(&n.targets);
 	timer_free(n.timer);

@@ -4,7 +4,8 @@
  *   main.c      wires: options, servers, what to do with them
  *   run.c       begins and ends all parts; run.h is a map
  *   conf.c      the table of options
- *   target.c    the servers: options and names to addresses
+ *   derpmap.c   the relay map, of a file or of tailscaled
+ *   target.c    the servers: options, map and names to addresses
  *   limit.c     how long a run takes at the most
  *   nat/        the questions to STUN servers, PURE; probe.h is their map
  *   net.c       their sockets: does what nat/probe says
@@ -53,7 +54,7 @@ enum cut { CUT_NOT, CUT_INTERRUPTED, CUT_TIME };
 
 struct natprobe_conf {
 	struct conf_strings stun, relay;
-	char *map;
+	char *map, *tailscaled;
 	char *building;
 	char *json; /* a file, "-" for standard output, "" for none */
 	char *capture, *replay; /* a file, "" for none */
@@ -83,8 +84,15 @@ void natprobe_conf_clear(struct natprobe_conf *c);
 void natprobe_conf_usage(void);
 
 /*
- * target.c. The servers of -stun and -map. targets_read takes the texts apart
- * and reads the map, targets_look_up finds the names' addresses; v, name and n
+ * derpmap.c. The relay map in a file, or of the tailscaled with that socket.
+ * The caller's; it has "Regions". NULL: error says why.
+ */
+json_t *derpmap_load(const char *path, char error[static NATPROBE_ERROR_MAX]);
+json_t *derpmap_ask(const char *path, char error[static NATPROBE_ERROR_MAX]);
+
+/*
+ * target.c. The servers of -stun and of a map (NULL: there is none).
+ * targets_read takes the texts apart, targets_look_up finds the names' addresses; v, name and n
  * are set when that is done.
  */
 struct wish;
@@ -101,7 +109,7 @@ struct targets {
 	loop_fn *done;
 	void *arg;
 };
-int targets_read(struct targets *t, const struct natprobe_conf *c,
+int targets_read(struct targets *t, const struct natprobe_conf *c, json_t *map,
     char error[static NATPROBE_ERROR_MAX]);
 /* True if any server was asked for. */
 bool targets_wanted(const struct targets *t);

@@ -21,6 +21,7 @@
 
 struct natprobe {
 	struct natprobe_conf conf;
+	json_t *map; /* NULL: there is none */
 	struct targets targets;
 	struct relay_nodes relay_nodes;
 	struct relays *relays; /* NULL: there are none */

@@ -163,44 +163,27 @@ add_node(struct targets *t, const json_t *node)
 		wish_name(t, name, (int)port, name);
 }
 
-static int
-add_map(struct targets *t, const char *path, char *error)
+static void
+add_map(struct targets *t, json_t *map)
 {
-	json_error_t e;
-	json_t *map = json_load_file(path, 0, &e), *region, *node;
+	json_t *region, *node;
 	const char *key;
 	size_t i;
-	int r = 0;
 
-	if (map == NULL) {
-		snprintf(error, NATPROBE_ERROR_MAX, "map: %s:%d: %s", path,
-		    e.line < 0 ? 0 : e.line, e.text);
-		return -1;
-	}
-	if (!json_is_object(json_object_get(map, "Regions"))) {
-		snprintf(error, NATPROBE_ERROR_MAX,
-		    "map: %s: has no \"Regions\"; want a DERP map, such as "
-		    "\"tailscale debug derp-map\" prints",
-		    path);
-		r = -1;
-	}
 	json_object_foreach(json_object_get(map, "Regions"), key, region)
 	    json_array_foreach(json_object_get(region, "Nodes"), i, node)
 		add_node(t, node);
-	json_decref(map);
-	return r;
 }
 
 int
-targets_read(struct targets *t, const struct natprobe_conf *c,
+targets_read(struct targets *t, const struct natprobe_conf *c, json_t *map,
     char error[static NATPROBE_ERROR_MAX])
 {
 	memset(t, 0, sizeof(*t));
 	for (size_t i = 0; i < c->stun.n; i++)
 		if (add_option(t, c->stun.v[i], error) == -1)
 			return -1;
-	if (*c->map != '\0' && add_map(t, c->map, error) == -1)
-		return -1;
+	add_map(t, map);
 	return 0;
 }
 

@@ -4,13 +4,23 @@
 #include "probes/natprobe/run.h"
 
 static json_t *
+map_json(const struct natprobe *n)
+{
+	if (n->map == NULL)
+		return json_null();
+	return json_string(*n->conf.map == '\0' ? "tailscaled" : "file");
+}
+
+static json_t *
 result_of(struct natprobe *n, int64_t unix_s)
 {
 	static const char *const names[] = {"ipv4", "ipv6"};
 	json_t *r = result_new(&n->conf, unix_s), *family;
 
-	if (*n->conf.replay == '\0')
+	if (*n->conf.replay == '\0') {
+		json_object_set_new(r, "map", map_json(n));
 		json_object_set_new(r, "names", result_names(&n->targets));
+	}
 	for (int v6 = 0; v6 < 2; v6++) {
 		if (!n->used[v6])
 			continue;

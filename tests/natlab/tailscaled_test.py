@@ -5,6 +5,7 @@ go the way that `natprobe predict` says and that two natprobes in pair mode
 found: a sample of kinds, of the kernel's and of natemu's."""
 
 import concurrent.futures
+import json
 import os
 import sys
 
@@ -21,6 +22,18 @@ TRIED = [("a0", "b0"), ("a0", "b1"), ("a1", "b2"), ("a3", "b3"),
 
 def kind_of(host):
     return KINDS[int(host[1:])]
+
+
+def ask_tailscaled(net, host):
+    """natprobe without any server named, where a tailscaled is."""
+    done = net.run(host, [pairs.NATPROBE, "-tailscaled",
+                          f"{net.dir}/{host}.ts", "-quiet", "-json", "-"],
+                   timeout=60)
+    said = json.loads(done.stdout or "{}")
+    tap.eq(said.get("map"), "tailscaled", "the map is tailscaled's")
+    tap.eq([relay["works"] for relay in said.get("relays", [])], [True],
+           "its relay works")
+    tap.eq(said.get("ipv4", {}).get("udp"), "yes", "its STUN server answers")
 
 
 def try_pairs(net, say):
@@ -41,6 +54,7 @@ def try_pairs(net, say):
     with concurrent.futures.ThreadPoolExecutor(6) as pool:
         for pair in TRIED:
             pool.submit(tap.attempt, str(pair), one, pair)
+    tap.attempt("its map", ask_tailscaled, net, hosts[0])
     network.close()
 
 

@@ -46,8 +46,9 @@ struct relay_nodes {
 	struct relay_node *v;
 	size_t n;
 };
+/* map: NULL: there is none. */
 int relay_nodes_read(struct relay_nodes *nodes, const struct natprobe_conf *c,
-    char error[static NATPROBE_ERROR_MAX]);
+    json_t *map, char error[static NATPROBE_ERROR_MAX]);
 void relay_nodes_clear(struct relay_nodes *nodes);
 
 /* ---- cert.c ---- */

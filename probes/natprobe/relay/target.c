@@ -40,7 +40,7 @@ copy_text(char *to, size_t cap, const json_t *o, const char *key)
 
 static int
 add_node(struct relay_nodes *nodes, const json_t *region, const json_t *node,
-    const char *path, char *error)
+    char *error)
 {
 	json_int_t port = json_integer_value(json_object_get(node, "DERPPort"));
 	struct relay_node *r;
@@ -57,9 +57,9 @@ add_node(struct relay_nodes *nodes, const json_t *region, const json_t *node,
 	    !copy_text(r->cert_name, sizeof(r->cert_name), node, "CertName") ||
 	    r->host[0] == '\0') {
 		snprintf(error, NATPROBE_ERROR_MAX,
-		    "map: %s: relay \"%.60s\": want a HostName, and a DERPPort "
+		    "map: relay \"%.60s\": want a HostName, and a DERPPort "
 		    "of 0 to 65535",
-		    path, r == NULL ? "" : r->name);
+		    r == NULL ? "" : r->name);
 		return -1;
 	}
 	r->port = port == 0 ? 443 : (uint16_t)port;
@@ -70,19 +70,17 @@ add_node(struct relay_nodes *nodes, const json_t *region, const json_t *node,
 	return 0;
 }
 
-/* target.c has read it before and told what is wrong with it as JSON. */
 static int
-add_map(struct relay_nodes *nodes, const char *path, char *error)
+add_map(struct relay_nodes *nodes, json_t *map, char *error)
 {
-	json_t *map = json_load_file(path, 0, NULL), *region, *node;
+	json_t *region, *node;
 	const char *key;
 	size_t i;
 	int r = 0;
 
-	json_object_foreach(json_object_get(map, "Regions"), key,
-	    region) json_array_foreach(json_object_get(region, "Nodes"), i,
-	    node) if (r == 0) r = add_node(nodes, region, node, path, error);
-	json_decref(map);
+	json_object_foreach(json_object_get(map, "Regions"), key, region)
+	    json_array_foreach(json_object_get(region, "Nodes"), i,
+		node) if (r == 0) r = add_node(nodes, region, node, error);
 	return r;
 }
 
@@ -120,14 +118,12 @@ add_url(struct relay_nodes *nodes, const char *text, char *error)
 
 int
 relay_nodes_read(struct relay_nodes *nodes, const struct natprobe_conf *c,
-    char error[static NATPROBE_ERROR_MAX])
+    json_t *map, char error[static NATPROBE_ERROR_MAX])
 {
 	for (size_t i = 0; i < c->relay.n; i++)
 		if (add_url(nodes, c->relay.v[i], error) == -1)
 			return -1;
-	if (*c->map != '\0' && c->relays)
-		return add_map(nodes, c->map, error);
-	return 0;
+	return c->relays ? add_map(nodes, map, error) : 0;
 }
 
 void
