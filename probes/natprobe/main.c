@@ -97,18 +97,6 @@ on_limit(void *arg)
 	stop(arg, CUT_TIME);
 }
 
-/* A second one ends the program, whatever it is writing. */
-static void
-restore_signals(void)
-{
-	sigset_t set;
-
-	sigemptyset(&set);
-	sigaddset(&set, SIGINT);
-	sigaddset(&set, SIGTERM);
-	sigprocmask(SIG_UNBLOCK, &set, NULL);
-}
-
 static bool
 wanted(const struct natprobe *n, bool v6)
 {
@@ -554,8 +542,7 @@ begin(struct natprobe *n)
 	/* OpenSSL writes without MSG_NOSIGNAL. */
 	signal(SIGPIPE, SIG_IGN);
 	if ((n->loop = loop_new()) == NULL ||
-	    loop_on_signal(n->loop, SIGINT, on_signal, n) == -1 ||
-	    loop_on_signal(n->loop, SIGTERM, on_signal, n) == -1 ||
+	    signals_watch(n->loop, on_signal, n) == -1 ||
 	    (n->timer = timer_new(n->loop, on_limit, n)) == NULL) {
 		fprintf(stderr, "natprobe: event loop: %s\n", strerror(errno));
 		return -1;
@@ -594,7 +581,7 @@ probe_all(struct natprobe *n)
 	if (begin_output(n) == -1 || begin(n) == -1)
 		return STATUS_USAGE;
 	loop_run(n->loop);
-	restore_signals();
+	signals_restore();
 	live_free(n->live);
 	n->live = NULL;
 	if (n->broken)
@@ -725,8 +712,9 @@ run(struct natprobe *n, int argc, char **argv)
 	}
 	if (!targets_wanted(&n->targets) && n->relay_nodes.n == 0) {
 		fprintf(stderr,
-		    "natprobe: no server: give -stun HOST[:PORT], -map FILE "
-		    "or -relay URL\n");
+		    "natprobe: no server%s%s: give -stun HOST[:PORT], -map "
+		    "FILE or -relay URL\n",
+		    *n->conf.map == '\0' ? "" : " in ", n->conf.map);
 		return STATUS_USAGE;
 	}
 	if (!pair_check(&n->conf, &n->relay_nodes, error)) {

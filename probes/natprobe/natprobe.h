@@ -74,6 +74,8 @@ struct natprobe_conf {
 	bool version;
 };
 
+#define NATPROBE_NAME_MAX 255 /* bytes of -building */
+
 enum family { FAMILY_BOTH, FAMILY_4, FAMILY_6 };
 
 enum conf_result natprobe_conf_read(struct natprobe_conf *c, int argc,
@@ -154,6 +156,12 @@ void result_add_end(json_t *result, enum cut cut);
 json_t *result_family(const struct probe *p, const struct targets *t);
 /* Which of this host's addresses that was, and its network; JSON null: none. */
 json_t *result_local(const struct probe *p);
+
+/* signals.c. Calls fn when SIGINT, SIGTERM or SIGHUP comes, the last unless it
+ * is ignored, as nohup does; -1 with errno. */
+int signals_watch(struct loop *l, loop_fn *fn, void *arg);
+/* From here on one ends the program, whatever it is writing. */
+void signals_restore(void);
 
 /* words.c. What the result says, for people. */
 void words_print(const json_t *result, FILE *out);

@@ -239,8 +239,8 @@ reused_port(enum nat_dependence m, enum nat_dependence f, unsigned sock,
 
 	o.reused = sock;
 	run(&o, 0, &v);
-	disagree = v.filter.kind == BEHAVIOUR_MIXED &&
-	    v.filter.why == REASON_VARIES;
+	disagree =
+	    v.filter.kind == BEHAVIOUR_MIXED && v.filter.why == REASON_VARIES;
 	*mixed += disagree;
 	if (v.mapping.kind == behaviour_of(m) &&
 	    (disagree || v.filter.kind == behaviour_of(f)))
