@@ -183,6 +183,8 @@ int output_begin(struct output *o, const char *path,
 int output_json(struct output *o, const json_t *result);
 int output_words(const struct output *o, const json_t *result, bool rfc4787);
 void output_end(struct output *o);
+/* Replaces a plain file, or writes to what is none. 0, or -1 with errno. */
+int output_file(const char *path, const char *p, size_t n);
 
 /* An address as text, "192.0.2.1:5" or "[2001:db8::1]:5"; JSON null if its
  * port is 0. */
