@@ -1,4 +1,7 @@
 /* conf: natprobe's options. Opens nothing but the -config FILE. */
+#include <stdio.h>
+#include <string.h>
+
 #include "probes/natprobe/natprobe.h"
 
 #define AT(field) offsetof(struct natprobe_conf, field)
@@ -95,11 +98,32 @@ static const struct conf_option table[] = {
 };
 /* clang-format on */
 
+/* It goes into JSON, and to the terminal. */
+static bool
+is_name(const char *s)
+{
+	json_t *text = json_string(s);
+	bool good = text != NULL && strlen(s) <= NATPROBE_NAME_MAX;
+
+	for (; *s != '\0' && good; s++)
+		good = (unsigned char)*s >= ' ' && *s != 0x7f;
+	json_decref(text);
+	return good;
+}
+
 enum conf_result
 natprobe_conf_read(struct natprobe_conf *c, int argc, char **argv,
     char error[static NATPROBE_ERROR_MAX])
 {
-	return conf_load(table, c, argc, argv, error);
+	enum conf_result r = conf_load(table, c, argc, argv, error);
+
+	if (r != CONF_OK || is_name(c->building))
+		return r;
+	snprintf(error, NATPROBE_ERROR_MAX,
+	    "building: want at most %d bytes of UTF-8, without control "
+	    "characters",
+	    NATPROBE_NAME_MAX);
+	return CONF_BAD;
 }
 
 void

@@ -36,8 +36,8 @@ static int
 fail_errno(char *error, const char *path)
 {
 	return fail(error, path,
-	    errno == EAGAIN	      ? "no answer within 2 s"
-		: errno == ENOENT     ? "there is no such socket"
+	    errno == EAGAIN		? "no answer within 2 s"
+		: errno == ENOENT	? "there is no such socket"
 		: errno == ECONNREFUSED ? "nobody listens there"
 					: strerror(errno));
 }

@@ -64,8 +64,8 @@ prepare(struct natprobe *n, char *error)
 		return -1;
 	if (!targets_wanted(&n->targets) && n->relay_nodes.n == 0) {
 		snprintf(error, NATPROBE_ERROR_MAX,
-		    "no server in the map: give -stun HOST[:PORT] or -relay "
-		    "URL");
+		    "no server in %.200s: give -stun HOST[:PORT] or -relay URL",
+		    *c->map == '\0' ? "tailscaled's map" : c->map);
 		return -1;
 	}
 	return pair_check(c, &n->relay_nodes, error) ? 0 : -1;

@@ -76,6 +76,8 @@ struct natprobe_conf {
 	bool version;
 };
 
+#define NATPROBE_NAME_MAX 255 /* bytes of -building */
+
 enum family { FAMILY_BOTH, FAMILY_4, FAMILY_6 };
 
 enum conf_result natprobe_conf_read(struct natprobe_conf *c, int argc,
@@ -164,6 +166,12 @@ json_t *result_family(const struct probe *p, const struct targets *t);
 /* Which of this host's addresses that was, and its network; JSON null: none. */
 json_t *result_local(const struct probe *p);
 
+/* signals.c. Calls fn when SIGINT, SIGTERM or SIGHUP comes, the last unless it
+ * is ignored, as nohup does; -1 with errno. */
+int signals_watch(struct loop *l, loop_fn *fn, void *arg);
+/* From here on one ends the program, whatever it is writing. */
+void signals_restore(void);
+
 /* words.c. What the result says, for people. */
 void words_print(const json_t *result, FILE *out);
 /* A reason of the result, and what would help. */
@@ -184,6 +192,8 @@ int output_begin(struct output *o, const char *path,
 int output_json(struct output *o, const json_t *result);
 int output_words(const struct output *o, const json_t *result, bool rfc4787);
 void output_end(struct output *o);
+/* Replaces a plain file, or writes to what is none. 0, or -1 with errno. */
+int output_file(const char *path, const char *p, size_t n);
 
 /* An address as text, "192.0.2.1:5" or "[2001:db8::1]:5"; JSON null if its
  * port is 0. */

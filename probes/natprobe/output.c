@@ -102,6 +102,22 @@ write_fd(int fd, const char *p, size_t n)
 	return 0;
 }
 
+int
+output_file(const char *path, const char *p, size_t n)
+{
+	struct stat st;
+	int fd, r;
+
+	if (lstat(path, &st) == -1 || S_ISREG(st.st_mode))
+		return file_replace(path, 0644, p, n);
+	if ((fd = open_other(path)) == -1)
+		return -1;
+	r = write_fd(fd, p, n);
+	if (close(fd) == -1)
+		r = -1;
+	return r;
+}
+
 static int
 write_stdout(const char *text)
 {

@@ -72,18 +72,6 @@ on_limit(void *arg)
 	stop(arg, CUT_TIME);
 }
 
-/* A second one ends the program, whatever it is writing. */
-static void
-restore_signals(void)
-{
-	sigset_t set;
-
-	sigemptyset(&set);
-	sigaddset(&set, SIGINT);
-	sigaddset(&set, SIGTERM);
-	sigprocmask(SIG_UNBLOCK, &set, NULL);
-}
-
 static int
 begin_tcp(struct natprobe *n, bool v6)
 {
@@ -277,8 +265,7 @@ begin(struct natprobe *n)
 	/* OpenSSL writes without MSG_NOSIGNAL. */
 	signal(SIGPIPE, SIG_IGN);
 	if ((n->loop = loop_new()) == NULL ||
-	    loop_on_signal(n->loop, SIGINT, on_signal, n) == -1 ||
-	    loop_on_signal(n->loop, SIGTERM, on_signal, n) == -1 ||
+	    signals_watch(n->loop, on_signal, n) == -1 ||
 	    (n->timer = timer_new(n->loop, on_limit, n)) == NULL) {
 		fprintf(stderr, "natprobe: event loop: %s\n", strerror(errno));
 		return -1;
@@ -318,7 +305,7 @@ run_send(struct natprobe *n)
 	if (run_output(n) == -1 || begin(n) == -1)
 		return STATUS_USAGE;
 	loop_run(n->loop);
-	restore_signals();
+	signals_restore();
 	live_free(n->live);
 	n->live = NULL;
 	if (n->broken)

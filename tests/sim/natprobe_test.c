@@ -226,6 +226,45 @@ test_interrupted(void)
 	eq_int(wrong, 0, "interrupted at any time: none is wrong");
 }
 
+/* Each socket in turn has a port that an earlier run had not long ago, whose
+ * mapping lets in more than that of a new one. */
+static void
+reused_port(enum nat_dependence m, enum nat_dependence f, unsigned sock,
+    unsigned *wrong, unsigned *mixed)
+{
+	struct nat_config c = config(m, f, NAT_PORTS_RANDOM);
+	struct natworld_options o = options(&c);
+	struct verdicts v;
+	bool disagree;
+
+	o.reused = sock;
+	run(&o, 0, &v);
+	disagree =
+	    v.filter.kind == BEHAVIOUR_MIXED && v.filter.why == REASON_VARIES;
+	*mixed += disagree;
+	if (v.mapping.kind == behaviour_of(m) &&
+	    (disagree || v.filter.kind == behaviour_of(f)))
+		return;
+	++*wrong;
+	note(&v);
+}
+
+static void
+test_reused_port(void)
+{
+	unsigned wrong = 0, mixed = 0;
+
+	for (int m = NAT_EI; m <= NAT_PD; m++)
+		for (int f = NAT_EI; f <= NAT_PD; f++)
+			for (unsigned sock = 1; sock <= 40; sock++)
+				reused_port((enum nat_dependence)m,
+				    (enum nat_dependence)f, sock, &wrong,
+				    &mixed);
+	eq_int(wrong, 0, "a port of an earlier run makes no verdict wrong");
+	ok(mixed > 0, "sockets that disagree are said to");
+	printf("# %u disagree\n", mixed);
+}
+
 /* Lifetimes: each class, its error, and how long the ladder took. */
 static void
 life_point(double single_s, double exchange_s, double stream_s, double loss)
@@ -543,6 +582,7 @@ main(void)
 	test_grid();
 	test_loss();
 	test_interrupted();
+	test_reused_port();
 	test_life();
 	test_refresh();
 	test_effects();

@@ -366,6 +366,18 @@ port_is_taken(const struct engine *e, const struct stun_addr *a)
 	return false;
 }
 
+/* What an earlier run sent. */
+static void
+leave_mapping(struct natworld *w, const struct stun_addr *local)
+{
+	uint8_t out[PACKET_MAX];
+
+	for (unsigned i = 0; i < STUNSRV_ROLES; i++)
+		nat_input(w->nat, NAT_INSIDE, out,
+		    wrap(out, local, &w->site.at[i], (const uint8_t *)"", 1),
+		    w->now);
+}
+
 static void
 open_sock(struct natworld *w, uint16_t sock)
 {
@@ -379,6 +391,8 @@ open_sock(struct natworld *w, uint16_t sock)
 		if (!port_is_taken(e, &local))
 			break;
 	}
+	if (w->o->reused == sock + 1u && w->nat != NULL)
+		leave_mapping(w, &local);
 	/* As bind() says of a port that is wanted: EADDRINUSE. */
 	engine_opened(e, sock,
 	    s->port != 0 && port_is_taken(e, &local) ? NULL : &local, w->now);

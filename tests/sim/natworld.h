@@ -53,6 +53,9 @@ struct natworld_options {
 	void (*tap)(void *arg, const uint8_t *p, size_t n, struct mono now);
 	void *tap_arg;
 	int64_t stop_us; /* after so long the run is interrupted; 0: never */
+	/* An earlier run had the port of this socket, from 1 on, and sent to
+	 * every place of the server: its mapping still lives. 0: none had. */
+	unsigned reused;
 };
 
 /* Runs the probe to its end; the caller clears it. Returns how long that took

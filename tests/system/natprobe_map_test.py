@@ -151,8 +151,8 @@ def is_empty():
     with tailscaled(OK, b'{"Regions":{}}') as (path, _):
         done = run(path)
     assert done.returncode == 2, done
-    assert done.stderr == "natprobe: no server in the map: give -stun " \
-        "HOST[:PORT] or -relay URL\n", done.stderr
+    assert done.stderr == "natprobe: no server in tailscaled's map: give " \
+        "-stun HOST[:PORT] or -relay URL\n", done.stderr
 
 
 if __name__ == "__main__":

@@ -222,7 +222,8 @@ def interrupted():
                        signo=signal.SIGTERM)
         assert said["ipv4"]["udp"] == "yes", said
         assert said["ipv4"]["mapping"]["verdict"] in ("none", "unknown")
-        said = stop_at("lifetimes, ", "-stun", at, *life)
+        said = stop_at("lifetimes, ", "-stun", at, *life,
+                       signo=signal.SIGHUP)
         assert said["ipv4"]["mapping"]["verdict"] == "none", said
         assert said["ipv4"]["lifetime"]["exchange"]["why"], said
         said = stop_at(
@@ -230,6 +231,36 @@ def interrupted():
             "https://127.0.0.1:%d" % relay.getsockname()[1])
         assert len(said["relays"]) == 1, said
         assert said["relays"][0]["complete"] is False, said
+
+
+def hangup():
+    """nohup keeps a run alive when its terminal is gone."""
+    with silent_server() as silent:
+        child = subprocess.Popen(
+            ["nohup", NATPROBE, "-stun", "%s:%d" % silent.getsockname(),
+             "-quiet"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL)
+        silent.recv(2000)
+        child.send_signal(signal.SIGHUP)
+        child.communicate(timeout=derpc.LIMIT)
+        assert child.returncode == 3, child.returncode
+
+
+def names():
+    """What can be no name of a building, and a map without a server."""
+    for name in (b"\xff", b"a\nb", b"\x1b[31m", b"\x7f", b"x" * 256):
+        done = run("-stun", A1, "-building", name)
+        assert done.returncode == 2, done
+        assert done.stderr.startswith("natprobe: building: want "), done
+        assert done.stderr.count("\n") == 1, done
+    done = run("-stun", A1, "-n", "-building", "Gebäude 3")
+    assert done.returncode == 0, done
+    with tempfile.NamedTemporaryFile("w") as map_file:
+        map_file.write('{"Regions": {}}')
+        map_file.flush()
+        done = run("-map", map_file.name)
+    assert done.returncode == 2, done
+    assert f"no server in {map_file.name}: " in done.stderr, done
 
 
 def twice():
@@ -465,6 +496,8 @@ CASES = [
     ("the longest time, stated and kept", longest_time),
     ("a signal in each phase", interrupted),
     ("a second signal", twice),
+    ("a terminal that goes away", hangup),
+    ("names that are none", names),
     ("outputs that cannot be written to", outputs),
     ("a full disk", full_disk),
     ("RFC 4787's requirements", sheet),

@@ -292,7 +292,7 @@ def hostile_files():
         (changed("ipv4.lifetime.stream.alive", "30"), "want a number"),
         (changed("relays", {}), "relays: want an array"),
         (changed("relays", [[]]), "relays: want objects"),
-        (changed("relays", [RELAY] * 65), "relays: more than 64"),
+        (changed("relays", [RELAY] * 513), "relays: more than 512"),
         (changed("relays", [{**DEAD, "works": 1}]),
          "relays.works: want true or false"),
         (changed("relays", [{**RELAY, "latency": {"sent": 1}}]),
@@ -331,6 +331,22 @@ def bad_arguments():
 
 
 # ---- report ----
+
+def report_writes_to():
+    """What is no plain file is written to, and not replaced; and a run with
+    all relays of a large map can be read."""
+    with Folder() as f:
+        f.put("a.json", {**EIM, "relays": [RELAY] * 200})
+        target, link = f.path / "target.html", f.path / "link.html"
+        target.write_text("x" * 1000000)
+        link.symlink_to(target)
+        done = run("report", f.path, "-o", link)
+        assert done.returncode == 0, done
+        assert link.is_symlink()
+        assert target.read_text().rstrip().endswith("</html>")
+        os.mkfifo(f.path / "fifo")
+        one_line(run("report", f.path, "-o", f.path / "fifo"), 2, "fifo")
+
 
 def report_leaves_out():
     """Bad files are named, on the page and beside it; the rest is there."""
@@ -591,9 +607,8 @@ def on_paper(b):
 
 
 TESTS = [predict_words, predict_idle, predict_json, router_facts,
-         hostile_files,
-         bad_arguments, report_leaves_out, report_takes_newest,
-         report_wishes, report_path_wishes, report_bad_path,
+         hostile_files, bad_arguments, report_writes_to, report_leaves_out,
+         report_takes_newest, report_wishes, report_path_wishes, report_bad_path,
          report_requirements, report_tcp]
 IN_BROWSER = [in_browser, evil_in_browser, on_paper]
 

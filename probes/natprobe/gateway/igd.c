@@ -84,7 +84,7 @@ limit(int what, rlim_t value)
 	setrlimit((__rlimit_resource_t)what, &r);
 }
 
-/* Only the sockets to come, and fd. SIGINT and SIGTERM are blocked since the
+/* Only the sockets to come, and fd. The signals that end a run are blocked since the
  * fork, so that a Ctrl-C, which this process gets, too, cannot keep it from
  * removing its mapping. */
 static void

@@ -1,7 +1,7 @@
 /*
  * judge_filter: which packets from outside get through (RFC 4787 section 5)?
- * An answer from elsewhere that came is a proof; one that did not come is one
- * only if the control came. PURE.
+ * Answers from elsewhere that came to most sockets are a proof; that none came
+ * is one only if the control came. PURE.
  */
 #include "probes/natprobe/nat/probe.h"
 
@@ -72,22 +72,37 @@ allow_for_pool(const struct probe *p, bool good[FILTER_KINDS])
 	good[FILTER_IP] |= place_answers(p, PLACE_AP);
 }
 
+/* More than half: a single socket may have the port of an earlier run, whose
+ * mapping still lives and lets in what that one has asked for. */
+static bool
+passes(const struct verdict_filter *v, unsigned kind)
+{
+	return v->passed[kind] * 2 > v->tried[kind];
+}
+
 static bool
 silent(const struct verdict_filter *v, unsigned kind)
 {
 	return v->tried[kind] > 0 && v->passed[kind] == 0;
 }
 
-/* What passed is certain. Silence of a kind counts if its control passed. */
+static bool
+disagrees(const struct verdict_filter *v, unsigned kind)
+{
+	return v->passed[kind] > 0 && !passes(v, kind);
+}
+
+/* Silence of a kind counts if its control passed. */
 static enum behaviour
 classify(const struct verdict_filter *v, const bool good[FILTER_KINDS])
 {
-	bool both = v->passed[FILTER_BOTH] > 0;
-	bool port = v->passed[FILTER_PORT] > 0;
-	bool ip = v->passed[FILTER_IP] > 0;
+	bool port = passes(v, FILTER_PORT), ip = passes(v, FILTER_IP);
 
-	if (both)
+	if (passes(v, FILTER_BOTH))
 		return BEHAVIOUR_EI;
+	for (unsigned k = 0; k < FILTER_KINDS; k++)
+		if (disagrees(v, k))
+			return BEHAVIOUR_MIXED;
 	if (!silent(v, FILTER_BOTH) || !good[FILTER_BOTH])
 		return BEHAVIOUR_UNKNOWN;
 	if (port && ip)

@@ -368,9 +368,7 @@ begin(struct pair *p, const struct targets *t, const struct relay_nodes *nodes)
 	struct stun_addr bound[2] = {{.port = 0}, {.port = 0}};
 
 	p->loop = loop_new();
-	if (p->loop == NULL ||
-	    loop_on_signal(p->loop, SIGINT, on_signal, p) == -1 ||
-	    loop_on_signal(p->loop, SIGTERM, on_signal, p) == -1)
+	if (p->loop == NULL || signals_watch(p->loop, on_signal, p) == -1)
 		return -1;
 	p->timer = timer_new(p->loop, go, p);
 	if (p->timer == NULL || open_socket(p, 0, &bound[0]) == -1 ||

@@ -147,7 +147,12 @@ print_blocked(FILE *out, const json_t *family)
 	};
 	const json_t *b = get(family, "udp_blocked");
 
-	if (json_is_object(b) && !is(b, "verdict", "no"))
+	if (is(b, "why", "tcp-80-alone-answers"))
+		fprintf(out,
+		    "  %-18s nothing answers but TCP port 80, as with a "
+		    "captive portal: open any web page, and log in\n",
+		    "UDP blocked");
+	else if (json_is_object(b) && !is(b, "verdict", "no"))
 		fprintf(out, "  %-18s %s (%s)\n", "UDP blocked",
 		    MEANING(words, str(b, "verdict")), str(b, "why"));
 }

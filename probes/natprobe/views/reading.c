@@ -431,7 +431,7 @@ read_relays(const struct from *f, struct reading *r)
 			return;
 		}
 		if (r->n_relays == READING_RELAYS_MAX) {
-			refuse(f, "relays", "more than 64");
+			refuse(f, "relays", "more than 512");
 			return;
 		}
 		read_relay(f, o, &r->relays[r->n_relays++]);

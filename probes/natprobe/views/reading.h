@@ -17,7 +17,7 @@
 #define READING_NAME_MAX    80
 #define READING_ERROR_MAX   256
 #define READING_SERVERS_MAX 16 /* over both families */
-#define READING_RELAYS_MAX  64
+#define READING_RELAYS_MAX  512
 
 struct reading_server {
 	char name[READING_NAME_MAX + 1];

@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <time.h>
 
+#include "probes/natprobe/natprobe.h"
 #include "probes/natprobe/views/views.h"
 #include "run/file.h"
 
@@ -163,7 +164,7 @@ write_page(const struct folder *f, const char *out)
 	else if (strcmp(out, "-") == 0)
 		r = fputs(page.p, stdout) < 0 || fflush(stdout) != 0 ? -1 : 0;
 	else
-		r = file_replace(out, 0644, page.p, page.len);
+		r = output_file(out, page.p, page.len);
 	if (r == -1)
 		fprintf(
 		    stderr, "natprobe: report: %s: %s\n", out, strerror(errno));
