@@ -190,6 +190,17 @@ addr_is_any(const struct addr *a)
 }
 
 bool
+addr_is_host(const struct addr *a)
+{
+	uint8_t ip[16];
+
+	addr_ip16(a, ip);
+	if (addr_is_v4(a))
+		return ip[12] != 0 && ip[12] < 224;
+	return !addr_is_any(a) && ip[0] != 0xff;
+}
+
+bool
 addr_is_loopback(const struct addr *a)
 {
 	uint8_t ip[16];

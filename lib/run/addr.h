@@ -50,6 +50,9 @@ void addr_from_ip16(struct addr *a, const uint8_t ip[static 16], uint16_t port);
 /* True for 4, also where IPv4 arrives v4-mapped on a dual stack socket. */
 bool addr_is_v4(const struct addr *a);
 bool addr_is_any(const struct addr *a);
+/* False for what can be nobody's own: unspecified, multicast, and IPv4's
+ * 0.0.0.0/8 and 240.0.0.0/4 with its broadcast (RFC 6890). */
+bool addr_is_host(const struct addr *a);
 bool addr_is_loopback(const struct addr *a);
 bool addr_same_ip(const struct addr *a, const struct addr *b);
 

@@ -1,5 +1,7 @@
 /* conf: natprobe's options. Opens nothing but the -config FILE. */
 #include <stdio.h>
+
+#include <stdio.h>
 #include <string.h>
 
 #include "probes/natprobe/natprobe.h"
@@ -135,5 +137,15 @@ natprobe_conf_clear(struct natprobe_conf *c)
 void
 natprobe_conf_usage(void)
 {
+	fputs("natprobe            asks the servers that tailscaled here "
+	      "knows, and "
+	      "measures its relays\n"
+	      "natprobe -stun HOST asks a STUN server about the NAT\n"
+	      "natprobe -map FILE  does the same with those of a DERP map\n"
+	      "natprobe -listen    and, elsewhere, natprobe -peer KEY: find a "
+	      "direct way\n"
+	      "natprobe predict A.json B.json, natprobe report FOLDER: from "
+	      "results\n\n",
+	    stdout);
 	conf_usage(table, "natprobe", stdout);
 }

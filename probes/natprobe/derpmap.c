@@ -28,7 +28,7 @@ static const char REQUEST[] = "GET /localapi/v0/derpmap HTTP/1.0\r\n"
 static int
 fail(char *error, const char *path, const char *why)
 {
-	snprintf(error, NATPROBE_ERROR_MAX, "%s: %s", path, why);
+	snprintf(error, NATPROBE_ERROR_MAX, "%.180s: %.320s", path, why);
 	return -1;
 }
 
@@ -87,12 +87,18 @@ read_map(const struct text *t, const char *path, char *error)
 	struct http1_request head;
 	const uint8_t *p = (const uint8_t *)t->p;
 	size_t from = 0, n = t->len == 0 ? 0 : http1_head_end(p, t->len, &from);
+	char why[NATPROBE_ERROR_MAX];
 	json_t *map = NULL;
 
 	if (n != 0 && http1_parse_answer(&head, p, n) == 200)
 		map = json_loadb(t->p + n, t->len - n, JSON_DECODE_ANY, NULL);
-	if (json_is_object(json_object_get(map, "Regions")))
-		return map;
+	if (json_is_object(json_object_get(map, "Regions"))) {
+		if (derpmap_check(map, why))
+			return map;
+		fail(error, path, why);
+		json_decref(map);
+		return NULL;
+	}
 	fail(error, path,
 	    json_is_null(map) || json_is_object(map)
 		? "it has no relay map, as long as it has not joined a "
@@ -121,20 +127,26 @@ derpmap_ask(const char *path, char error[static NATPROBE_ERROR_MAX])
 json_t *
 derpmap_load(const char *path, char error[static NATPROBE_ERROR_MAX])
 {
+	FILE *file = fopen(path, "re");
+	char why[NATPROBE_ERROR_MAX];
 	json_error_t e;
-	json_t *map = json_load_file(path, 0, &e);
+	json_t *map;
 
-	if (map == NULL) {
-		snprintf(error, NATPROBE_ERROR_MAX, "map: %s:%d: %s", path,
-		    e.line < 0 ? 0 : e.line, e.text);
+	if (file == NULL) {
+		snprintf(error, NATPROBE_ERROR_MAX, "map: %.300s: %s", path,
+		    strerror(errno));
 		return NULL;
 	}
-	if (json_is_object(json_object_get(map, "Regions")))
+	map = json_loadf(file, 0, &e);
+	fclose(file);
+	if (map == NULL)
+		snprintf(error, NATPROBE_ERROR_MAX, "map: %.300s:%d: %s", path,
+		    e.line, e.text);
+	else if (derpmap_check(map, why))
 		return map;
+	else
+		snprintf(error, NATPROBE_ERROR_MAX, "map: %.180s: %.320s", path,
+		    why);
 	json_decref(map);
-	snprintf(error, NATPROBE_ERROR_MAX,
-	    "map: %s: has no \"Regions\"; want a DERP map, such as "
-	    "\"tailscale debug derp-map\" prints",
-	    path);
 	return NULL;
 }

@@ -4,7 +4,7 @@
  *   main.c      wires: options, servers, what to do with them
  *   run.c       begins and ends all parts; run.h is a map
  *   conf.c      the table of options
- *   derpmap.c   the relay map, of a file or of tailscaled
+ *   derpmap.c   the relay map, of a file or of tailscaled; derpmap_check.c
  *   target.c    the servers: options, map and names to addresses
  *   limit.c     how long a run takes at the most
  *   nat/        the questions to STUN servers, PURE; probe.h is their map
@@ -91,6 +91,9 @@ void natprobe_conf_usage(void);
  */
 json_t *derpmap_load(const char *path, char error[static NATPROBE_ERROR_MAX]);
 json_t *derpmap_ask(const char *path, char error[static NATPROBE_ERROR_MAX]);
+
+/* derpmap_check.c. PURE. False: error says what of it is wrong, and where. */
+bool derpmap_check(const json_t *map, char error[static NATPROBE_ERROR_MAX]);
 
 /*
  * target.c. The servers of -stun and of a map (NULL: there is none).

@@ -116,10 +116,14 @@ add_option(struct targets *t, const char *text, char *error)
 	struct addr a;
 	int port;
 
-	if (addr_parse(&a, text, STUN_PORT) && !addr_is_any(&a) &&
-	    addr_port(&a) != 0) {
-		wish_addr(t, &a, text);
-		return 0;
+	if (addr_parse(&a, text, STUN_PORT) && addr_port(&a) != 0) {
+		if (addr_is_host(&a)) {
+			wish_addr(t, &a, text);
+			return 0;
+		}
+		snprintf(error, NATPROBE_ERROR_MAX,
+		    "stun: \"%s\" is no host's address", text);
+		return -1;
 	}
 	if (!split(text, host, &port)) {
 		snprintf(error, NATPROBE_ERROR_MAX,
@@ -206,7 +210,12 @@ settle(struct targets *t)
 			add(t, &w->addr, w->name);
 		for (size_t j = 0; j < w->lookup.n; j++) {
 			addr_set_port(&w->lookup.found[j], w->port);
-			add(t, &w->lookup.found[j], w->name);
+			if (addr_is_host(&w->lookup.found[j]))
+				add(t, &w->lookup.found[j], w->name);
+			else
+				snprintf(w->lookup.why, sizeof(w->lookup.why),
+				    "the resolver gives an address that is "
+				    "no host's");
 		}
 	}
 }

@@ -155,6 +155,60 @@ def is_empty():
         "-stun HOST[:PORT] or -relay URL\n", done.stderr
 
 
+def wrong_maps():
+    """What is wrong with a map is said, and where."""
+    def of(**node):
+        return {"Regions": {"7": {"RegionCode": "x", "Nodes": [
+            {"HostName": "h", "Name": "7a", **node}]}}}
+
+    at = "region 7, node 7a: "
+    ip4, ip6 = ('; want a host\'s IPv%d address, or "none"' % v
+                for v in (4, 6))
+    ports = "; want a port, 0 for 3478, or -1 for none"
+    for said, why in (
+            (of(IPv4="999.1.1.1"), f'{at}IPv4 is "999.1.1.1"{ip4}'),
+            (of(IPv4="::1"), f'{at}IPv4 is "::1"{ip4}'),
+            (of(IPv4="224.0.0.1"), f'{at}IPv4 is "224.0.0.1"{ip4}'),
+            (of(IPv4="255.255.255.255"),
+             f'{at}IPv4 is "255.255.255.255"{ip4}'),
+            (of(IPv4=5), f"{at}IPv4 is 5{ip4}"),
+            (of(IPv6="10.0.0.1"), f'{at}IPv6 is "10.0.0.1"{ip6}'),
+            (of(STUNPort=65536), f"{at}STUNPort is 65536{ports}"),
+            (of(STUNPort="1"), f'{at}STUNPort is "1"{ports}'),
+            (of(DERPPort=-1),
+             f"{at}DERPPort is -1; want a port, or 0 for 443"),
+            (of(HostName=""), f'{at}HostName is ""; want a name or an address'),
+            (of(CertName=[]), f"{at}CertName is []; want a text"),
+            ({"Regions": {"7": {"Nodes": [{}]}}},
+             "region 7, node : HostName is missing; want a name or an "
+             "address"),
+            ({"Regions": {"7": {"Nodes": [1]}}},
+             "region 7, node : it is 1; want an object"),
+            ({"Regions": {"7": {"Nodes": 5}}},
+             "region 7: Nodes is 5; want an array"),
+            ({"Regions": {"7": []}}, "region 7: it is []; want an object")):
+        with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
+            json.dump(said, file)
+            file.flush()
+            done = run("", "-map", file.name)
+            assert done.returncode == 2, done
+            assert done.stderr == f"natprobe: map: {file.name}: {why}\n", \
+                done.stderr
+        with tailscaled(OK, json.dumps(said).encode()) as (path, _):
+            fails(path, why)
+    done = run("", "-map", "/none/at/all")
+    assert done.stderr == "natprobe: map: /none/at/all: No such file or " \
+        "directory\n", done.stderr
+
+
+def no_hosts():
+    for at in ("0.0.0.0", "255.255.255.255:1", "224.0.0.1", "[ff02::1]:1"):
+        done = run("", "-stun", at)
+        assert done.returncode == 2, done
+        assert done.stderr == f"natprobe: stun: \"{at}\" is no host's " \
+            "address\n", done.stderr
+
+
 if __name__ == "__main__":
     sys.exit(derpc.main([
         ("its map is taken", takes_the_map),
@@ -165,4 +219,6 @@ if __name__ == "__main__":
         ("it is no tailscaled", is_none),
         ("it never ends", never_ends),
         ("its map is empty", is_empty),
+        ("maps that are wrong", wrong_maps),
+        ("servers that are no hosts", no_hosts),
     ]))

@@ -147,6 +147,36 @@ test_classes(void)
 		    class_rows[i].ip);
 }
 
+static const struct {
+	const char *ip;
+	bool host;
+} host_rows[] = {
+    {"0.0.0.0", false},
+    {"0.255.255.255", false},
+    {"1.0.0.0", true},
+    {"127.0.0.1", true},
+    {"223.255.255.255", true},
+    {"224.0.0.1", false},
+    {"255.255.255.255", false},
+    {"::", false},
+    {"::1", true},
+    {"fe80::1", true},
+    {"ff02::1", false},
+    {"::ffff:224.0.0.1", false},
+    {"::ffff:10.0.0.1", true},
+};
+
+static void
+test_hosts(void)
+{
+	struct addr a;
+
+	for (size_t i = 0; i < sizeof(host_rows) / sizeof(host_rows[0]); i++)
+		ok(addr_parse(&a, host_rows[i].ip, 1) &&
+			addr_is_host(&a) == host_rows[i].host,
+		    host_rows[i].ip);
+}
+
 static void
 test_bytes(void)
 {
@@ -345,6 +375,7 @@ main(void)
 	test_parse();
 	test_families();
 	test_classes();
+	test_hosts();
 	test_bytes();
 	test_prefixes();
 	test_tcp();

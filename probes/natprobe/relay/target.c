@@ -48,17 +48,14 @@ add_node(struct relay_nodes *nodes, const json_t *region, const json_t *node,
 	if (json_is_true(json_object_get(node, "STUNOnly")))
 		return 0;
 	r = add(nodes);
-	if (r == NULL || port < 0 || port > 65535 ||
-	    !copy_text(r->name, sizeof(r->name), node, "Name") ||
+	if (r == NULL || !copy_text(r->name, sizeof(r->name), node, "Name") ||
 	    !copy_text(r->region, sizeof(r->region), region, "RegionCode") ||
 	    !copy_text(r->host, sizeof(r->host), node, "HostName") ||
 	    !copy_text(r->ip[0], sizeof(r->ip[0]), node, "IPv4") ||
 	    !copy_text(r->ip[1], sizeof(r->ip[1]), node, "IPv6") ||
-	    !copy_text(r->cert_name, sizeof(r->cert_name), node, "CertName") ||
-	    r->host[0] == '\0') {
+	    !copy_text(r->cert_name, sizeof(r->cert_name), node, "CertName")) {
 		snprintf(error, NATPROBE_ERROR_MAX,
-		    "map: relay \"%.60s\": want a HostName, and a DERPPort "
-		    "of 0 to 65535",
+		    "map: node %.60s: a text in it is too long",
 		    r == NULL ? "" : r->name);
 		return -1;
 	}
