@@ -4,11 +4,10 @@
 #include "probes/natprobe/pair/knock.h"
 
 /* A refused try to open is followed by the next after this, and a bit. */
-#define AGAIN_US   INT64_C(120000)
-#define JITTER_US  INT64_C(120000)
-#define STILL_US   INT64_C(1000000)
-#define SAY_US	   INT64_C(250000)
-#define REQUEST_LEN STUN_TAILNODE_LEN
+#define AGAIN_US  INT64_C(120000)
+#define JITTER_US INT64_C(120000)
+#define STILL_US  INT64_C(1000000)
+#define SAY_US	  INT64_C(250000)
 
 static bool
 same_ip(const struct stun_addr *a, const struct stun_addr *b)
@@ -118,8 +117,8 @@ flags_of(const struct knock *k)
 	uint8_t f = 0;
 
 	for (unsigned i = 0; i < KNOCK_SERVERS; i++)
-		one &= k->v[i].mapped.port == 0 ||
-		    same_ip(&k->v[i].mapped, &own);
+		one &=
+		    k->v[i].mapped.port == 0 || same_ip(&k->v[i].mapped, &own);
 	if (control->end == KNOCK_RESET || control->end == KNOCK_FOREIGN)
 		f |= KNOCK_LEAVES;
 	if (mapping == KNOCK_MAPPING_DEPENDS)
@@ -133,8 +132,7 @@ flags_of(const struct knock *k)
 
 /* The first that one of them has met, in the order of enum knock_end. */
 enum knock_end
-knock_met(
-    const struct knock *k, unsigned first, struct mono now, int64_t *us)
+knock_met(const struct knock *k, unsigned first, struct mono now, int64_t *us)
 {
 	enum knock_end best = KNOCK_NONE;
 
@@ -149,9 +147,10 @@ knock_met(
 			took = mono_diff_us(c->began, now);
 		} else if (c->state == KNOCK_UP)
 			end = KNOCK_FOREIGN;
-		if (end == KNOCK_NONE ||
-		    (best != KNOCK_NONE && end > best) ||
-		    (end == best && took >= *us))
+		/* An error as soon as it came, silence as long as it lasted. */
+		if (end == KNOCK_NONE || (best != KNOCK_NONE && end > best) ||
+		    (end == best &&
+			(end == KNOCK_SILENT ? took < *us : took > *us)))
 			continue;
 		best = end;
 		*us = took;
@@ -163,7 +162,8 @@ struct knock_said
 knock_say(struct knock *k, struct mono now)
 {
 	struct knock_said s = {.stage = (uint8_t)k->stage,
-	    .flags = flags_of(k), .open = (uint8_t)k->open_end};
+	    .flags = flags_of(k),
+	    .open = (uint8_t)k->open_end};
 	int64_t us;
 
 	if (k->stage >= KNOCK_READY)
@@ -172,8 +172,8 @@ knock_say(struct knock *k, struct mono now)
 		s.knock = (uint8_t)knock_met(k, KNOCK_AT_FIRST, now, &us);
 		if (s.knock == KNOCK_SILENT && k->stage < KNOCK_DONE)
 			us = KNOCK_WAIT_US;
-		s.knock_ms = (uint16_t)(us / 1000 > UINT16_MAX ? UINT16_MAX
-							       : us / 1000);
+		s.knock_ms =
+		    (uint16_t)(us / 1000 > UINT16_MAX ? UINT16_MAX : us / 1000);
 	}
 	if (k->stage == KNOCK_DONE)
 		s.again = (uint8_t)knock_met(k, KNOCK_AT_AGAIN, now, &us);
@@ -212,10 +212,12 @@ static void
 advance_gather(struct knock *k, struct mono now)
 {
 	bool asking = k->listen_due;
+	int64_t us = mono_diff_us(k->began, now);
 
 	for (unsigned i = KNOCK_AT_STUN; i <= KNOCK_AT_BESIDE; i++)
 		asking |= is_asking(&k->v[i]);
-	if (asking && mono_diff_us(k->began, now) < KNOCK_GATHER_US)
+	if (asking && us < KNOCK_GATHER_US &&
+	    (us < KNOCK_GATHERED_US || knock_own(k).port == 0))
 		return;
 	set_stage(k, KNOCK_READY, now);
 }
@@ -361,11 +363,24 @@ finish_open(struct knock *k)
 		k->open_end = KNOCK_FOREIGN;
 }
 
+/* Is there one whose SYN may still be answered by an error? */
+static bool
+is_watched(const struct knock *k, struct mono now)
+{
+	int64_t us;
+	bool waits = false;
+
+	for (unsigned i = KNOCK_AT_FIRST; i < KNOCK_AT_AGAIN; i++)
+		waits |= k->v[i].state == KNOCK_CONNECTING;
+	return waits &&
+	    knock_met(k, KNOCK_AT_FIRST, now, &us) == KNOCK_SILENT &&
+	    us < KNOCK_PATIENT_US;
+}
+
 static void
 advance_opening(struct knock *k, bool hold, struct mono now)
 {
 	bool again_over = is_again_over(k, now);
-	int64_t us;
 
 	if (!is_open_over(k, now) || !again_over)
 		return;
@@ -374,9 +389,7 @@ advance_opening(struct knock *k, bool hold, struct mono now)
 			return;
 		k->still = KNOCK_LOST;
 	}
-	if (hold &&
-	    knock_met(k, KNOCK_AT_FIRST, now, &us) == KNOCK_SILENT &&
-	    us < KNOCK_PATIENT_US)
+	if (hold && is_watched(k, now))
 		return;
 	finish(k, KNOCK_AT_FIRST, now);
 	finish(k, KNOCK_AT_AGAIN, now);
@@ -489,10 +502,14 @@ ping(struct knock *k, unsigned i, const struct knock_tools *t, struct mono now,
 static void
 ask(struct knock_conn *c, struct knock_act *act)
 {
+	struct wr w;
+
+	/* Tailscale's form would not be answered with OTHER-ADDRESS. */
 	c->asks = false;
 	act->kind = KNOCK_ACT_SEND;
-	act->n = REQUEST_LEN;
-	stun_tailnode_request(act->p, &c->txid);
+	wr_init(&w, act->p, sizeof(act->p));
+	stun_begin(&w, STUN_REQUEST, STUN_BINDING, &c->txid);
+	act->n = stun_end(&w);
 }
 
 /* False if that connection has nothing to do. */
@@ -501,8 +518,8 @@ next_of(struct knock *k, unsigned i, const struct knock_tools *t,
     struct mono now, struct knock_act *act)
 {
 	struct knock_conn *c = &k->v[i];
-	struct message pong = {.type = MESSAGE_PONG, .serial = c->ponging,
-	    .addr = c->to};
+	struct message pong = {
+	    .type = MESSAGE_PONG, .serial = c->ponging, .addr = c->to};
 
 	act->conn = i;
 	if (c->state == KNOCK_CLOSING)
@@ -555,6 +572,7 @@ knock_wake(const struct knock *k, struct mono now)
 
 	if (!k->begun)
 		return at;
+	at_last(&at, k->began, KNOCK_GATHERED_US, now);
 	at_last(&at, k->began, KNOCK_GATHER_US, now);
 	at_last(&at, k->knock_at, KNOCK_WAIT_US, now);
 	at_last(&at, k->knock_at, KNOCK_PATIENT_US, now);

@@ -38,7 +38,9 @@
 #include "pure/mono.h"
 
 /* Limits, in microseconds. */
-#define KNOCK_GATHER_US INT64_C(1200000)
+#define KNOCK_GATHER_US INT64_C(2600000)
+/* The same, once one STUN server has answered. */
+#define KNOCK_GATHERED_US INT64_C(1200000)
 /* Two SYNs of the kernel's, 1 s apart, and a round trip. */
 #define KNOCK_WAIT_US INT64_C(1500000)
 #define KNOCK_OPEN_US INT64_C(1700000)
@@ -139,8 +141,8 @@ struct knock {
 	bool heard; /* anything of the other side */
 	bool odd; /* an endpoint that is not taken */
 	enum knock_still still;
-	unsigned came[KNOCK_FORS]; /* PINGs, sealed, at P */
-	bool crossed; /* the SYNs did: both sides have connected */
+	unsigned came[KNOCK_FORS]; /* guests' PINGs: their SYNs came in */
+	bool crossed; /* both sides have connected: one SYN is enough for it */
 	unsigned opens; /* tries */
 	enum knock_end open_end; /* of the last try */
 	struct mono began, knock_at, opening_at, again_at, done_at;
@@ -193,8 +195,8 @@ struct mono knock_wake(const struct knock *k, struct mono now);
 /* ---- knock_told.c ---- */
 
 void knock_listens(struct knock *k, bool does, struct mono now);
-void knock_connected(struct knock *k, unsigned conn, const struct knock_tools *t,
-    struct mono now);
+void knock_connected(struct knock *k, unsigned conn,
+    const struct knock_tools *t, struct mono now);
 /* It failed, or it is over. from: who sent an ICMP error, or NULL. */
 void knock_failed(struct knock *k, unsigned conn, enum knock_end end,
     const struct stun_addr *from, struct mono now);
@@ -214,7 +216,11 @@ enum knock_end knock_met(
     const struct knock *k, unsigned first, struct mono now, int64_t *us);
 /* This side's endpoint: port 0, none. */
 struct stun_addr knock_own(const struct knock *k);
-enum knock_mapping { KNOCK_MAPPING_UNKNOWN, KNOCK_MAPPING_SAME, KNOCK_MAPPING_DEPENDS };
+enum knock_mapping {
+	KNOCK_MAPPING_UNKNOWN,
+	KNOCK_MAPPING_SAME,
+	KNOCK_MAPPING_DEPENDS
+};
 enum knock_mapping knock_mapping(const struct knock *k);
 
 /* ---- knock_why.c ---- */

@@ -234,8 +234,9 @@ on_guest(void *arg)
 		struct addr from = {.len = sizeof(from.u)};
 		struct knock_sock *s;
 		struct stun_addr who;
-		int conn, fd = accept4(f->listener.fd, &from.u.sa, &from.len,
-			      SOCK_NONBLOCK | SOCK_CLOEXEC);
+		int conn,
+		    fd = accept4(f->listener.fd, &from.u.sa, &from.len,
+			SOCK_NONBLOCK | SOCK_CLOEXEC);
 
 		if (fd == -1)
 			break;

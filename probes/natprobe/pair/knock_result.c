@@ -118,8 +118,7 @@ met_json(const struct knock *k, struct mono now)
 static json_t *
 own_json(const struct knock *k, const struct knock_verdict *v)
 {
-	static const char *const names[] = {
-	    [KNOCK_MAPPING_UNKNOWN] = "unknown",
+	static const char *const names[] = {[KNOCK_MAPPING_UNKNOWN] = "unknown",
 	    [KNOCK_MAPPING_SAME] = "same-for-servers",
 	    [KNOCK_MAPPING_DEPENDS] = "depends"};
 	json_t *still = k->still == KNOCK_SAME ? json_true()

@@ -35,8 +35,8 @@ knock_listens(struct knock *k, bool does, struct mono now)
 }
 
 void
-knock_connected(struct knock *k, unsigned i, const struct knock_tools *t,
-    struct mono now)
+knock_connected(
+    struct knock *k, unsigned i, const struct knock_tools *t, struct mono now)
 {
 	struct knock_conn *c = &k->v[i];
 
@@ -47,8 +47,8 @@ knock_connected(struct knock *k, unsigned i, const struct knock_tools *t,
 	if (i == KNOCK_AT_CONTROL ||
 	    (i >= KNOCK_AT_FIRST && i < KNOCK_AT_AGAIN &&
 		k->stage >= KNOCK_KNOCKED)) {
-		end_conn(c, i == KNOCK_AT_CONTROL ? KNOCK_FOREIGN : KNOCK_SILENT,
-		    now);
+		end_conn(c,
+		    i == KNOCK_AT_CONTROL ? KNOCK_FOREIGN : KNOCK_SILENT, now);
 		return;
 	}
 	c->state = KNOCK_UP;
@@ -161,8 +161,8 @@ take_answer(struct knock *k, unsigned i, const struct stun_addr *mapped,
 
 /* Takes what is whole at the beginning of the n bytes; returns how many. */
 static size_t
-take_stun(struct knock *k, unsigned i, const uint8_t *p, size_t n,
-    struct mono now)
+take_stun(
+    struct knock *k, unsigned i, const uint8_t *p, size_t n, struct mono now)
 {
 	struct knock_conn *c = &k->v[i];
 	struct stun_addr mapped = {.port = 0};
@@ -194,29 +194,26 @@ opened(struct knock *k, struct mono now)
 }
 
 static void
-take_ping(struct knock *k, unsigned i, const struct message *m,
-    struct mono now)
+take_ping(struct knock *k, unsigned i, const struct message *m, struct mono now)
 {
 	struct knock_conn *c = &k->v[i];
 
 	if (m->target >= KNOCK_FORS ||
 	    (i < KNOCK_AT_GUEST && i != KNOCK_AT_OPEN))
 		return;
-	if (k->came[m->target]++ == 0)
-		k->say_next = now;
 	c->ponging = m->serial;
 	c->pong_due = true;
-	if (i >= KNOCK_AT_GUEST)
+	if (i >= KNOCK_AT_GUEST) {
+		k->came[m->target]++;
 		c->at = MONO_NEVER;
-	else
+	} else
 		k->crossed = true;
 	if (m->target == KNOCK_FOR_OPEN)
 		opened(k, now);
 }
 
 static void
-take_pong(struct knock *k, unsigned i, const struct message *m,
-    struct mono now)
+take_pong(struct knock *k, unsigned i, const struct message *m, struct mono now)
 {
 	struct knock_conn *c = &k->v[i];
 

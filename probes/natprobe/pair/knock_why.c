@@ -53,6 +53,9 @@ knock_may_be(const struct stun_addr *named, const struct stun_addr *own)
 
 /* ---- this side's NAT ---- */
 
+/* Of the kernel's second SYN. */
+#define KNOCK_AGAIN_US INT64_C(900000)
+
 static bool
 same_ip(const struct stun_addr *a, const struct stun_addr *b)
 {
@@ -72,15 +75,15 @@ is_server(const struct knock *k, const struct stun_addr *a)
 static bool
 other_leaves(const struct knock *k)
 {
-	return (k->other.flags & KNOCK_LEAVES) != 0 || k->crossed ||
+	return (k->other.flags & KNOCK_LEAVES) != 0 ||
 	    k->other.again == KNOCK_IN || k->came[KNOCK_FOR_AGAIN] > 0 ||
 	    k->came[KNOCK_FOR_OPEN] > 0;
 }
 
 /* Why what the other side has met says nothing of this side's NAT. */
 static enum knock_why
-why_not(const struct knock *k, const struct knock_verdict *v,
-    enum knock_end met)
+why_not(
+    const struct knock *k, const struct knock_verdict *v, enum knock_end met)
 {
 	if (v->own.port == 0)
 		return KNOCK_WHY_NO_SERVER;
@@ -103,18 +106,29 @@ why_not(const struct knock *k, const struct knock_verdict *v,
 	return KNOCK_WHY_NONE;
 }
 
+/* Had this side sent to the other's address, by a mapping that then lived? An
+ * error may have ended it, but not if a later SYN of the same run worked, before
+ * the second SYN of those that knock again. */
+static bool
+has_sent(const struct knock *k)
+{
+	bool error = k->open_end == KNOCK_RESET || k->open_end == KNOCK_ICMP;
+	bool soon = mono_is_set(k->open_in_at) &&
+	    mono_diff_us(k->opening_at, k->open_in_at) < KNOCK_AGAIN_US;
+
+	return k->opens > 0 && (!error || soon);
+}
+
 /* Of a filter that keeps out who has not been sent to at all. */
 static enum knock_filter
 closer(const struct knock *k)
 {
-	bool sent = k->opens > 0 && k->open_end != KNOCK_RESET &&
-	    k->open_end != KNOCK_ICMP;
 	bool tried = k->other.again == KNOCK_RESET ||
 	    k->other.again == KNOCK_ICMP || k->other.again == KNOCK_SILENT;
 
 	if (k->other.again == KNOCK_IN || k->came[KNOCK_FOR_AGAIN] > 0)
 		return KNOCK_FILTER_AD;
-	if (sent && tried && (k->other.flags & KNOCK_ONE_ADDRESS) != 0 &&
+	if (has_sent(k) && tried && (k->other.flags & KNOCK_ONE_ADDRESS) != 0 &&
 	    knock_mapping(k) == KNOCK_MAPPING_SAME)
 		return KNOCK_FILTER_APD;
 	return KNOCK_FILTER_NOT_EI;
@@ -173,8 +187,7 @@ judge_open(const struct knock *k, struct knock_verdict *v)
 	if (mono_is_set(k->open_in_at) || k->other.open == KNOCK_IN) {
 		v->open = KNOCK_OPEN_WORKS;
 		if (mono_is_set(k->open_in_at))
-			v->open_us =
-			    mono_diff_us(k->opening_at, k->open_in_at);
+			v->open_us = mono_diff_us(k->opening_at, k->open_in_at);
 		if (c->end == KNOCK_IN)
 			v->rtt_us = c->rtt_us;
 		return;

@@ -73,8 +73,8 @@ ms(const json_t *o, const char *key)
 static void
 print_unknown(FILE *out, const char *name, const json_t *o)
 {
-	fprintf(out, "  %-18s unknown: %s\n", name,
-	    text_of(whys, str(o, "why")));
+	fprintf(
+	    out, "  %-18s unknown: %s\n", name, text_of(whys, str(o, "why")));
 }
 
 static void
@@ -99,8 +99,8 @@ print_unsolicited(FILE *out, const json_t *o)
 	    text_of(ends, str(o, "verdict")),
 	    is(o, "verdict", "silent") ? "for" : "after",
 	    ms(o, "after_ms") / 1000,
-	    json_is_true(early)	   ? ": too soon, RFC 5382 wants 6 s of silence, "
-				     "so that both sides can open"
+	    json_is_true(early) ? ": too soon, RFC 5382 wants 6 s of silence, "
+				  "so that both sides can open"
 		: json_is_null(early) ? "; the meeting was over before 6 s were"
 				      : ", as it should be");
 }

@@ -202,8 +202,7 @@ struct mono meet_wake(const struct meet *m, struct mono now);
  * of it is told to knock[v6], or by these two. */
 bool meet_tcp_next(
     struct meet *m, struct mono now, int *v6, struct knock_act *act);
-void meet_tcp_connected(
-    struct meet *m, int v6, unsigned conn, struct mono now);
+void meet_tcp_connected(struct meet *m, int v6, unsigned conn, struct mono now);
 void meet_tcp_input(struct meet *m, int v6, unsigned conn, const uint8_t *p,
     size_t n, struct mono now);
 

@@ -95,9 +95,8 @@ report_until(const struct meet *m)
 	struct mono whole = mono_add_us(m->call_at, MEET_WHOLE_US);
 	struct mono mine = mono_add_us(m->since, MEET_REPORT_US);
 
-	return m->has_report && meet_tcp_is_over(m)
-	    ? mono_earlier(whole, mine)
-	    : whole;
+	return m->has_report && meet_tcp_is_over(m) ? mono_earlier(whole, mine)
+						    : whole;
 }
 
 /* Why there is not even the relay. */
@@ -316,8 +315,8 @@ send_refusal(struct meet *m, struct meet_act *act)
 static void
 say_addresses(struct meet *m, enum message_type type, struct meet_act *act)
 {
-	struct message msg = {.type = type, .n = m->n_own,
-	    .features = m->tcp ? FEATURE_TCP : 0};
+	struct message msg = {
+	    .type = type, .n = m->n_own, .features = m->tcp ? FEATURE_TCP : 0};
 
 	memcpy(msg.candidates, m->own, sizeof(msg.candidates));
 	to_relay(m, &msg, act);

@@ -6,6 +6,8 @@
 
 /* From one side to the other through the relay, if that is not known. */
 #define LEAD_US INT64_C(20000)
+/* After the CALL nobody waits for a late error any more. */
+#define HOLD_US (MEET_WHOLE_US - INT64_C(900000))
 
 static struct knock_tools
 tools(struct meet *m)
@@ -46,12 +48,12 @@ void
 meet_tcp_advance(struct meet *m, struct mono now)
 {
 	struct knock_tools t = tools(m);
-	bool hold = m->phase < MEET_REPORT || m->best == -1;
+	bool hold = (m->phase < MEET_REPORT || m->best == -1) &&
+	    mono_diff_us(m->call_at, now) < HOLD_US;
 
 	if (m->phase >= MEET_PUNCH && m->phase < MEET_OVER)
 		for (int v6 = 0; v6 < 2; v6++)
-			knock_advance(
-			    &m->knock[v6], &t, hold, lead_us(m), now);
+			knock_advance(&m->knock[v6], &t, hold, lead_us(m), now);
 }
 
 bool
@@ -89,10 +91,14 @@ meet_tcp_say(struct meet *m, struct message *msg, struct mono now)
 struct mono
 meet_tcp_wake(const struct meet *m, struct mono now)
 {
+	struct mono at = mono_add_us(m->call_at, HOLD_US);
+
 	if (m->phase < MEET_PUNCH || m->phase == MEET_OVER)
 		return MONO_NEVER;
-	return mono_earlier(knock_wake(&m->knock[0], now),
-	    knock_wake(&m->knock[1], now));
+	if (mono_reached(at, now))
+		at = MONO_NEVER;
+	at = mono_earlier(at, knock_wake(&m->knock[0], now));
+	return mono_earlier(at, knock_wake(&m->knock[1], now));
 }
 
 /* ---- for the edge ---- */
