@@ -151,6 +151,7 @@ MEET_PURE := $(patsubst %,probes/natprobe/pair/%.o,code message meet meet_out me
 	knock knock_told knock_why) \
 	probes/natprobe/nat/draw.o
 UNIT_OBJS_meet_test     := $(MEET_PURE)
+UNIT_OBJS_knock_test    := $(MEET_PURE)
 UNIT_OBJS_relay_talk_test := $(patsubst %,probes/natprobe/relay/%.o,talk row)
 UNIT_OBJS_gateway_pcp_test := probes/natprobe/gateway/pcp.o
 UNIT_OBJS_gateway_ssdp_test := probes/natprobe/gateway/ssdp.o
