@@ -147,9 +147,11 @@ UNIT_OBJS_check_test    := stund/check.o \
 	$(patsubst %,stund/check_%.o,addr answer fault judge print probe uri)
 UNIT_OBJS_answer_test   := coordctl/answer.o
 UNIT_OBJS_pair_test     := stund/pair.o
-MEET_PURE := $(patsubst %,probes/natprobe/pair/%.o,code message meet meet_out meet_why) \
+MEET_PURE := $(patsubst %,probes/natprobe/pair/%.o,code message meet meet_out meet_tcp meet_why \
+	knock knock_told knock_why) \
 	probes/natprobe/nat/draw.o
 UNIT_OBJS_meet_test     := $(MEET_PURE)
+UNIT_OBJS_knock_test    := $(MEET_PURE)
 UNIT_OBJS_relay_talk_test := $(patsubst %,probes/natprobe/relay/%.o,talk row)
 UNIT_OBJS_gateway_pcp_test := probes/natprobe/gateway/pcp.o
 UNIT_OBJS_gateway_ssdp_test := probes/natprobe/gateway/ssdp.o

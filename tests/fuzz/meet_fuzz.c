@@ -3,8 +3,9 @@
  * sealed by one that has the keys, or not at all. What a side holds stays
  * within its bounds, it ends, and it never sends faster than it says.
  *
- * Input: a first byte, whose bits choose the role; then pieces: a byte for
- * the time that passes, one that says what comes, one for its length, bytes.
+ * Input: a first byte, whose bits choose the role, IPv6 and TCP; then pieces: a
+ * byte for the time that passes, one that says what comes, one for its length,
+ * bytes. With TCP those that tell of somebody who is gone tell of a connection.
  */
 #include <sodium.h>
 #include <stdlib.h>
@@ -52,6 +53,42 @@ seal(const struct meet *m, uint8_t out[static MESSAGE_MAX], const uint8_t *text,
 	return head + DERPBOX_OVERHEAD + n;
 }
 
+/* Something happens to a connection: the first byte says what, the second to
+ * which. */
+static void
+come_tcp(struct meet *m, bool sealed, const uint8_t *p, size_t n,
+    struct mono now)
+{
+	struct stun_addr from = {{[10] = 0xff, [11] = 0xff, [12] = 9}, 9};
+	struct knock *k = &m->knock[0];
+	uint8_t packet[2 + MESSAGE_MAX];
+	unsigned conn;
+
+	if (n < 2)
+		return;
+	conn = p[1] % KNOCK_CONNS;
+	switch (p[0] % 4) {
+	case 0:
+		meet_tcp_connected(m, 0, conn, now);
+		break;
+	case 1:
+		knock_failed(k, conn, KNOCK_RESET + p[0] / 4 % 3, &from, now);
+		break;
+	case 2:
+		(void)knock_guest(k, &from, now);
+		break;
+	default:
+		if (!sealed) {
+			meet_tcp_input(m, 0, conn, p + 2, n - 2, now);
+			break;
+		}
+		n = seal(m, packet + 2, p + 2, n - 2);
+		packet[0] = (uint8_t)(n >> 8);
+		packet[1] = (uint8_t)n;
+		meet_tcp_input(m, 0, conn, packet, n + 2, now);
+	}
+}
+
 static void
 come(struct meet *m, uint8_t how, const uint8_t *p, size_t n, struct mono now)
 {
@@ -61,6 +98,10 @@ come(struct meet *m, uint8_t how, const uint8_t *p, size_t n, struct mono now)
 	uint8_t packet[MESSAGE_MAX];
 	struct key pub;
 
+	if (m->tcp && (how & 6) == 6) {
+		come_tcp(m, (how & 1) != 0, p, n, now);
+		return;
+	}
 	key_public(&pub, &other);
 	if ((how & 1) != 0)
 		n = seal(m, packet, p, n);
@@ -82,9 +123,21 @@ static void
 drain(struct meet *m, struct mono now)
 {
 	struct meet_act act;
+	struct knock_act tcp;
 	unsigned n = 0;
+	int v6;
 
-	for (;;) {
+	while (meet_tcp_next(m, now, &v6, &tcp)) {
+		check(tcp.n <= sizeof(tcp.p) && ++n < 200);
+		if (tcp.kind == KNOCK_ACT_LISTEN)
+			knock_listens(&m->knock[v6], true, now);
+		check(tcp.kind != KNOCK_ACT_CONNECT || tcp.to.port >= 1024);
+	}
+	for (v6 = 0; v6 < 2; v6++) {
+		check(m->knock[v6].connects <= KNOCK_CONNECTS_MAX);
+		(void)knock_judge(&m->knock[v6]);
+	}
+	for (n = 0;;) {
 		meet_next(m, now, &act);
 		if (act.kind == MEET_NOTHING)
 			break;
@@ -120,6 +173,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 	(void)code_parse(&k, text);
 	o.role = (data[0] & 1) != 0 ? ROLE_PEER : ROLE_LISTENER;
 	key_public(&o.listener, &other);
+	o.tcp = (data[0] & 4) != 0;
 	o.bound[0] = server;
 	o.bound[1].port = (data[0] & 2) != 0 ? 9 : 0;
 	meet_init(&m, &o, now);

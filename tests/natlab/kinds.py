@@ -230,6 +230,9 @@ BLOCKS = {
     "udp-3478": "udp dport 3478 drop",
     "all-but-443": "tcp dport 443 accept\n        tcp sport 443 accept\n"
                    "        drop",
+    # Connections may be made to low ports alone.
+    "tcp-high": 'iifname != "wan" tcp dport > 4000 tcp flags & '
+                "(syn | ack) == syn drop",
     "ipv4": "meta nfproto ipv4 drop",
     "all": "drop",
 }

@@ -36,7 +36,7 @@ def check(net, kinds, i, j, derp_map, files):
     what = f"{kinds[i]}, then {kinds[j]}"
     said, _ = pairs.predict(files[f"a{i}"], files[f"b{j}"])
     called, listened = pairs.meet(net, f"a{i}", f"b{j}", derp_map,
-                                  "-family", "4")
+                                  "-family", "4", "-tcp=false")
     check_outcome(what, said, called, listened, met)
 
 

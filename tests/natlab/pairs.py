@@ -188,7 +188,8 @@ def all_pairs(kinds):
         def one(i, j):
             a, b = f"a{i}", f"b{j}"
             said, _ = predict(files[a], files[b])
-            (mine, _), _ = meet(net, a, b, derp_map, "-family", "4")
+            (mine, _), _ = meet(net, a, b, derp_map, "-family", "4",
+                                "-tcp=false")
             return (said["ipv4"]["outcome"], mine["outcome"],
                     network.ping(a, b)[0])
 

@@ -653,6 +653,74 @@ test_cut(void)
 	ok(true, "cut anywhere, it is refused");
 }
 
+/* ---- TCP ---- */
+
+static void
+test_knock_message(void)
+{
+	struct message m = {.version = MESSAGE_VERSION,
+			   .role = ROLE_PEER,
+			   .type = MESSAGE_KNOCK,
+			   .has_knock = {true, true}},
+		       got;
+	struct knock_said said = {
+	    3, 5, v4(198, 9, 5000), KNOCK_SILENT, KNOCK_RESET, KNOCK_IN, 1500};
+	struct key b = public_of(B);
+	uint8_t p[MESSAGE_MAX], cut[MESSAGE_MAX];
+	struct derpbox box;
+	struct key sender;
+	size_t n;
+
+	m.knock[0] = m.knock[1] = said;
+	m.knock[1].knock_ms = 6001;
+	n = by_c(&m, p);
+	derpbox_init(&box, &b, &privs[2]);
+	ok(message_open(&got, &box, p, n) && got.has_knock[0] &&
+		got.has_knock[1] && got.knock[1].knock_ms == 6001 &&
+		memcmp(&got.knock[0], &said, sizeof(said)) == 0,
+	    "what is said of TCP, sealed and opened");
+	for (size_t i = 0; i < n; i++) {
+		(void)by_c(&m, cut);
+		if (message_sender(&sender, cut, i) &&
+		    message_open(&got, &box, cut, i))
+			ok(false, "a cut message is refused");
+	}
+	m.knock[0].stage = 9;
+	(void)by_c(&m, p);
+	ok(message_open(&got, &box, p, n), "the words are not its business");
+}
+
+/* An earlier release says no features, and gets no word of TCP. */
+static void
+test_earlier(void)
+{
+	static const uint8_t text[] = {MESSAGE_VERSION, ROLE_LISTENER,
+	    MESSAGE_WELCOME, 1, CANDIDATE_STUN, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+	    0xff, 0xff, 198, 0, 0, 11, 15, 161};
+	static const uint8_t nonce[DERPBOX_NONCE_LEN] = {9};
+	const size_t head = 6 + KEY_LEN;
+	struct world *w = world_new();
+	uint8_t p[MESSAGE_MAX];
+	struct derpbox box;
+
+	begin_side(w, A, B);
+	w->m[A].tcp = true;
+	begin_side(w, B, B);
+	w->there[B] = false;
+	derpbox_init(&box, &w->m[A].pub, &privs[B]);
+	memcpy(p, "TS\xf0\x9f\x92\xac", 6);
+	memcpy(p + 6, w->m[B].pub.b, KEY_LEN);
+	derpbox_seal(&box, p + head, text, sizeof(text), nonce);
+	meet_relay_input(&w->m[A], &w->m[B].pub, p,
+	    head + DERPBOX_OVERHEAD + sizeof(text), w->now);
+	run(w, 500 * MS);
+	ok(w->m[A].phase >= MEET_PUNCH && w->m[A].n_targets == 1,
+	    "a WELCOME of an earlier release is taken");
+	ok(!w->m[A].knock[0].begun && w->m[A].peer_features == 0,
+	    "and TCP is not begun");
+	free(w);
+}
+
 int
 main(void)
 {
@@ -675,5 +743,7 @@ main(void)
 	test_better();
 	test_code();
 	test_cut();
+	test_knock_message();
+	test_earlier();
 	return tap_done();
 }

@@ -197,6 +197,7 @@ add_target(struct meet *m, enum candidate_kind kind, const struct stun_addr *a,
 static void
 take_addresses(struct meet *m, const struct message *msg, struct mono now)
 {
+	m->peer_features = msg->features;
 	for (size_t i = 0; i < msg->n; i++)
 		(void)add_target(
 		    m, msg->candidates[i].kind, &msg->candidates[i].addr, now);
@@ -208,6 +209,7 @@ meet_begin_punch(struct meet *m, struct mono now)
 	m->call_at = now;
 	for (size_t i = 0; i < m->n_targets; i++)
 		m->targets[i].next = now;
+	meet_tcp_begin(m, now);
 	meet_set_phase(m, MEET_PUNCH, now);
 }
 
@@ -325,6 +327,10 @@ take_talk(struct meet *m, const struct message *msg, struct mono now)
 	case MESSAGE_REPORT:
 		if (m->phase >= MEET_PUNCH)
 			take_report(m, msg, now);
+		break;
+	case MESSAGE_KNOCK:
+		if (m->phase >= MEET_PUNCH)
+			meet_tcp_take(m, msg, now);
 		break;
 	case MESSAGE_REFUSE:
 		take_refusal(m, msg);
@@ -521,6 +527,7 @@ meet_init(struct meet *m, const struct meet_options *o, struct mono now)
 {
 	memset(m, 0, sizeof(*m));
 	m->role = o->role;
+	m->tcp = o->tcp;
 	m->best = -1;
 	m->took_us = -1;
 	m->priv = o->priv;

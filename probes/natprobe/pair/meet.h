@@ -12,15 +12,13 @@
  *   PONG to where a PING came from, with that address
  *
  * then both measure the best path beside the relay, and tell each other which
- * PINGs came (REPORT), so that each can say why what failed did.
+ * PINGs came (REPORT), so that each can say why what failed did. Beside that
+ * they try TCP (knock.h).
  */
 #ifndef NATPROBE_PAIR_MEET_H
 #define NATPROBE_PAIR_MEET_H
 
-#include "probes/natprobe/nat/draw.h"
-#include "probes/natprobe/pair/message.h"
-#include "pure/limit.h"
-#include "pure/mono.h"
+#include "probes/natprobe/pair/knock.h"
 
 #define MEET_SEED_LEN DRAW_SEED_LEN
 enum { MEET_SERVERS = 8, MEET_ROW = 10 };
@@ -128,6 +126,9 @@ struct meet {
 	uint8_t peer_version; /* WHY_VERSION */
 	unsigned forged, strange; /* packets that were not taken */
 	unsigned packets_sent, relay_sent;
+	bool tcp; /* asked for */
+	uint8_t peer_features;
+	struct knock knock[2]; /* by family */
 	/* meet's own: */
 	struct draw draw;
 	struct meet_server servers[MEET_SERVERS * 2];
@@ -157,7 +158,8 @@ struct meet_options {
 	size_t n_servers; /* 2 * MEET_SERVERS at most */
 	const struct stun_addr *local; /* of interfaces; without ports */
 	size_t n_local;
-	unsigned rate; /* packets a second, UDP */
+	unsigned rate; /* packets a second, UDP, and TCP connections */
+	bool tcp;
 	uint8_t seed[MEET_SEED_LEN];
 };
 
@@ -193,6 +195,16 @@ struct meet_act {
 /* The next packet that is due; also moves on. NOTHING: until meet_wake. */
 void meet_next(struct meet *m, struct mono now, struct meet_act *act);
 struct mono meet_wake(const struct meet *m, struct mono now);
+
+/* ---- meet_tcp.c ---- */
+
+/* What is to be done over TCP, of which family; false: nothing now. What came
+ * of it is told to knock[v6], or by these two. */
+bool meet_tcp_next(
+    struct meet *m, struct mono now, int *v6, struct knock_act *act);
+void meet_tcp_connected(struct meet *m, int v6, unsigned conn, struct mono now);
+void meet_tcp_input(struct meet *m, int v6, unsigned conn, const uint8_t *p,
+    size_t n, struct mono now);
 
 /* ---- meet_why.c: what came of it ---- */
 

@@ -1,5 +1,5 @@
-/* meet_impl: what meet.c, which takes what comes, and meet_out.c, which says
- * what to send, share. */
+/* meet_impl: what meet.c, which takes what comes, meet_out.c, which says what
+ * to send, and meet_tcp.c share. */
 #ifndef NATPROBE_PAIR_MEET_IMPL_H
 #define NATPROBE_PAIR_MEET_IMPL_H
 
@@ -19,5 +19,14 @@ void meet_choose(struct meet *m);
 void meet_gathered(struct meet *m);
 void meet_begin_punch(struct meet *m, struct mono now);
 bool meet_same(const struct stun_addr *a, const struct stun_addr *b);
+
+/* meet_tcp.c */
+void meet_tcp_begin(struct meet *m, struct mono now);
+void meet_tcp_advance(struct meet *m, struct mono now);
+bool meet_tcp_is_over(const struct meet *m);
+void meet_tcp_take(struct meet *m, const struct message *msg, struct mono now);
+struct mono meet_tcp_talk_due(const struct meet *m);
+void meet_tcp_say(struct meet *m, struct message *msg, struct mono now);
+struct mono meet_tcp_wake(const struct meet *m, struct mono now);
 
 #endif

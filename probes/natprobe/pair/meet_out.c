@@ -81,6 +81,13 @@ advance_measure(struct meet *m, struct mono now)
 		meet_set_phase(m, MEET_REPORT, now);
 }
 
+/* Each knows what the other has found over UDP, or cannot any more. */
+static bool
+is_reported(const struct meet *m)
+{
+	return m->has_report && m->other_has_report && m->said_has;
+}
+
 /* The other side may still be trying. */
 static struct mono
 report_until(const struct meet *m)
@@ -88,7 +95,8 @@ report_until(const struct meet *m)
 	struct mono whole = mono_add_us(m->call_at, MEET_WHOLE_US);
 	struct mono mine = mono_add_us(m->since, MEET_REPORT_US);
 
-	return m->has_report ? mono_earlier(whole, mine) : whole;
+	return m->has_report && meet_tcp_is_over(m) ? mono_earlier(whole, mine)
+						    : whole;
 }
 
 /* Why there is not even the relay. */
@@ -128,7 +136,7 @@ advance(struct meet *m, struct mono now)
 		break;
 	case MEET_REPORT:
 		if (mono_reached(report_until(m), now) || !can_relay(m) ||
-		    (m->has_report && m->other_has_report && m->said_has))
+		    (is_reported(m) && meet_tcp_is_over(m)))
 			meet_over(m, why_not(m));
 		break;
 	case MEET_OVER:
@@ -307,7 +315,8 @@ send_refusal(struct meet *m, struct meet_act *act)
 static void
 say_addresses(struct meet *m, enum message_type type, struct meet_act *act)
 {
-	struct message msg = {.type = type, .n = m->n_own};
+	struct message msg = {
+	    .type = type, .n = m->n_own, .features = m->tcp ? FEATURE_TCP : 0};
 
 	memcpy(msg.candidates, m->own, sizeof(msg.candidates));
 	to_relay(m, &msg, act);
@@ -351,11 +360,21 @@ talk_due(const struct meet *m)
 	case MEET_PUNCH:
 		return m->role == ROLE_PEER ? m->talk_next : MONO_NEVER;
 	case MEET_INVITE:
-	case MEET_REPORT:
 		return m->talk_next;
+	case MEET_REPORT:
+		return is_reported(m) ? MONO_NEVER : m->talk_next;
 	default:
 		return MONO_NEVER;
 	}
+}
+
+static void
+say_tcp(struct meet *m, struct mono now, struct meet_act *act)
+{
+	struct message msg = {.n = 0};
+
+	meet_tcp_say(m, &msg, now);
+	to_relay(m, &msg, act);
 }
 
 static bool
@@ -367,6 +386,11 @@ next_relay(struct meet *m, struct mono now, struct meet_act *act)
 		return send_refusal(m, act);
 	if (can_relay(m) && row_due(m, &m->relayed, now)) {
 		ping_row(m, &m->relayed, TARGET_RELAY, now, act);
+		return true;
+	}
+	if (m->phase >= MEET_PUNCH && can_relay(m) &&
+	    mono_reached(meet_tcp_talk_due(m), now)) {
+		say_tcp(m, now, act);
 		return true;
 	}
 	if (!mono_reached(talk_due(m), now))
@@ -390,6 +414,7 @@ void
 meet_next(struct meet *m, struct mono now, struct meet_act *act)
 {
 	act->kind = MEET_NOTHING;
+	meet_tcp_advance(m, now);
 	advance(m, now);
 	if (m->phase == MEET_OVER)
 		return;
@@ -438,6 +463,9 @@ meet_wake(const struct meet *m, struct mono now)
 		return MONO_NEVER;
 	if (m->relay_up)
 		at = mono_earlier(at, talk_due(m));
+	if (can_relay(m) && m->phase >= MEET_PUNCH)
+		at = mono_earlier(at, meet_tcp_talk_due(m));
+	at = mono_earlier(at, meet_tcp_wake(m, now));
 	if (m->n_pongs > 0)
 		at = mono_earlier(at, now);
 	for (size_t i = 0; i < m->n_servers; i++)

@@ -17,6 +17,26 @@ put_addr(struct wr *w, const struct stun_addr *a)
 }
 
 static void
+put_knocks(struct wr *w, const struct message *m)
+{
+	wr_u8(w, (uint8_t)(m->has_knock[0] + m->has_knock[1]));
+	for (uint8_t v6 = 0; v6 < 2; v6++) {
+		const struct knock_said *k = &m->knock[v6];
+
+		if (!m->has_knock[v6])
+			continue;
+		wr_u8(w, v6);
+		wr_u8(w, k->stage);
+		wr_u8(w, k->flags);
+		put_addr(w, &k->addr);
+		wr_u8(w, k->knock);
+		wr_u16(w, k->knock_ms);
+		wr_u8(w, k->again);
+		wr_u8(w, k->open);
+	}
+}
+
+static void
 put_body(struct wr *w, const struct message *m)
 {
 	switch (m->type) {
@@ -29,6 +49,7 @@ put_body(struct wr *w, const struct message *m)
 			wr_u8(w, (uint8_t)m->candidates[i].kind);
 			put_addr(w, &m->candidates[i].addr);
 		}
+		wr_u8(w, m->features);
 		break;
 	case MESSAGE_PING:
 		wr_u32(w, m->serial);
@@ -48,6 +69,9 @@ put_body(struct wr *w, const struct message *m)
 		break;
 	case MESSAGE_REFUSE:
 		wr_u8(w, m->refusal);
+		break;
+	case MESSAGE_KNOCK:
+		put_knocks(w, m);
 		break;
 	}
 }
@@ -96,6 +120,34 @@ get_candidates(struct rd *r, struct message *m)
 		r->bad |= kind >= CANDIDATE_KINDS;
 		m->candidates[i].kind = (enum candidate_kind)kind;
 	}
+	if (rd_left(r) > 0)
+		m->features = rd_u8(r);
+}
+
+static void
+get_knocks(struct rd *r, struct message *m)
+{
+	uint8_t n = rd_u8(r), v6;
+
+	r->bad |= n > 2;
+	for (uint8_t i = 0; i < n && !r->bad; i++) {
+		struct knock_said *k;
+
+		v6 = rd_u8(r);
+		if (v6 > 1) {
+			r->bad = true;
+			return;
+		}
+		k = &m->knock[v6];
+		m->has_knock[v6] = true;
+		k->stage = rd_u8(r);
+		k->flags = rd_u8(r);
+		get_addr(r, &k->addr);
+		k->knock = rd_u8(r);
+		k->knock_ms = rd_u16(r);
+		k->again = rd_u8(r);
+		k->open = rd_u8(r);
+	}
 }
 
 static void
@@ -136,6 +188,9 @@ get_body(struct rd *r, struct message *m)
 		break;
 	case MESSAGE_REFUSE:
 		m->refusal = rd_u8(r);
+		break;
+	case MESSAGE_KNOCK:
+		get_knocks(r, m);
 		break;
 	default:
 		r->bad = true;

@@ -11,12 +11,18 @@
  *     text:   | version 1 | role 1 | type 1 | ...
  *     HELLO   nothing more
  *     WELCOME, CALL
- *             | n 1 | n times: kind 1, IP 16, port 2 |
+ *             | n 1 | n times: kind 1, IP 16, port 2 | features 1 |
  *     PING    | serial 4 | target 1 |
  *     PONG    | serial 4 | IP 16, port 2: where the PING came from |
  *     REPORT  | has the other's 1 | direct 1 | IP 16, port 2: of the path |
  *             | n 1 | n times: PINGs that came for target i, 2 |
  *     REFUSE  | reason 1 |
+ *     KNOCK   | n 1 | n times: family 1, stage 1, flags 1, IP 16, port 2,
+ *             |                knock 1, after it ms 2, again 1, open 1 |
+ *
+ * What follows a text that makes sense is skipped, and what is missing at the
+ * end of WELCOME and CALL is 0: earlier releases have no features. KNOCK is
+ * said to who has FEATURE_TCP alone.
  *
  * The box is one for both directions; the role says which one it is, so that
  * what is sent back to its sender is not taken. A key is drawn for each run.
@@ -57,8 +63,18 @@ enum message_type {
 	MESSAGE_PONG,
 	MESSAGE_REPORT,
 	MESSAGE_REFUSE,
+	MESSAGE_KNOCK,
 };
+enum { FEATURE_TCP = 1 };
 enum refusal { REFUSE_VERSION = 1, REFUSE_BUSY };
+
+/* What a side says of itself over TCP, of one family; knock.h has the words. */
+struct knock_said {
+	uint8_t stage, flags;
+	struct stun_addr addr; /* its endpoint outside; port 0: none */
+	uint8_t knock, again, open; /* what came of what it did */
+	uint16_t knock_ms; /* the answer came so late, or none in so long */
+};
 
 struct message {
 	uint8_t version; /* if it is another one, only role and type are set */
@@ -67,6 +83,7 @@ struct message {
 	/* WELCOME, CALL */
 	struct candidate candidates[CANDIDATES_MAX];
 	size_t n;
+	uint8_t features;
 	/* PING, PONG */
 	uint32_t serial;
 	uint8_t target;
@@ -75,6 +92,9 @@ struct message {
 	bool has, direct;
 	uint16_t got[TARGETS_MAX]; /* n of them */
 	uint8_t refusal; /* REFUSE */
+	/* KNOCK, by family: IPv4, IPv6 */
+	struct knock_said knock[2];
+	bool has_knock[2];
 };
 
 /* Seals it to out; returns its length. */

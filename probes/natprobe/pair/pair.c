@@ -33,6 +33,7 @@ struct pair {
 	struct pair_sock socks[2];
 	struct door door;
 	struct meet meet;
+	struct knock_net *tcp;
 	struct mono wait_until, retry_at;
 	bool said_key, said_here, interrupted;
 	const struct relay_node *node; /* the last one that was open */
@@ -302,6 +303,7 @@ go(void *arg)
 	struct meet_act act;
 
 	watch_phase(p, now);
+	knock_net_run(p->tcp);
 	for (;;) {
 		meet_next(&p->meet, now, &act);
 		if (act.kind == MEET_NOTHING)
@@ -323,6 +325,12 @@ go(void *arg)
 }
 
 static void
+on_tcp(void *arg)
+{
+	soon(arg);
+}
+
+static void
 on_signal(void *arg)
 {
 	struct pair *p = arg;
@@ -336,7 +344,8 @@ static void
 begin_meet(struct pair *p, const struct targets *t,
     const struct stun_addr bound[static 2])
 {
-	struct meet_options o = {.rate = (unsigned)p->conf->rate};
+	struct meet_options o = {
+	    .rate = (unsigned)p->conf->rate, .tcp = p->conf->tcp};
 	struct stun_addr servers[2 * MEET_SERVERS], local[CANDIDATES_MAX / 2];
 	struct mono now = loop_now(p->loop);
 
@@ -375,6 +384,9 @@ begin(struct pair *p, const struct targets *t, const struct relay_nodes *nodes)
 	    open_socket(p, 1, &bound[1]) == -1)
 		return -1;
 	begin_meet(p, t, bound);
+	p->tcp = knock_net_new(p->loop, &p->meet, on_tcp, p);
+	if (p->tcp == NULL)
+		return -1;
 	if (door_init(&p->door, p->loop, nodes, p->conf->family, &p->meet.priv,
 		on_door, on_event, p) == -1)
 		return -1;
@@ -387,6 +399,7 @@ static void
 end(struct pair *p)
 {
 	door_clear(&p->door);
+	knock_net_free(p->tcp);
 	for (int v6 = 0; v6 < 2; v6++) {
 		watch_free(p->socks[v6].watch);
 		if (p->socks[v6].pair != NULL && p->socks[v6].fd != -1)
@@ -415,6 +428,8 @@ pair_run(const struct natprobe_conf *c, const struct targets *t,
 				       : statuses[meet_outcome(&p.meet)];
 		json_object_set_new(
 		    result, "pair", pair_result(&p.meet, p.node, p.door.why));
+		json_object_set_new(json_object_get(result, "pair"), "tcp",
+		    knock_result(&p.meet, loop_now(p.loop)));
 		json_object_set_new(
 		    result, "complete", json_boolean(!p.interrupted));
 	}
@@ -439,6 +454,12 @@ pair_dry_print(const struct natprobe_conf *c, const struct targets *t,
 	    "tells or sends from\n",
 	    meet_packets_max(servers, TARGETS_MAX), MESSAGE_MAX, (int)c->rate,
 	    servers, TARGETS_MAX);
+	if (c->tcp)
+		fprintf(out,
+		    "  over TCP, per family, %d connections at most: to %d of "
+		    "those servers' hosts, and to one address and port that "
+		    "the other place tells\n",
+		    KNOCK_CONNECTS_MAX, KNOCK_SERVERS);
 	for (size_t i = 0; i < nodes->n; i++)
 		fprintf(out, "  at %s port %u\n", nodes->v[i].host,
 		    nodes->v[i].port);

@@ -5,6 +5,9 @@
  *   message.h  message.c, code.c: what is said, and the KEY, PURE
  *   meet.h     meet.c, meet_out.c: the two sides as state machines, PURE;
  *              meet_why.c: what came of it, PURE
+ *   knock.h    what they do over TCP: its map, PURE; knock_net.c has the
+ *              sockets, knock_result.c and knock_words.c what was found;
+ *              meet_tcp.c makes it a part of the meeting, PURE
  *   door.c     the connection to a relay
  *   own.c      this host's addresses
  *   pair.c     sockets, time, signals: does what meet says
@@ -79,15 +82,29 @@ void door_clear(struct door *d);
  * Tailscale's own interface. Returns how many. */
 size_t own_addresses(struct stun_addr *v, size_t max);
 
-/* ---- result.c ---- */
+/* ---- knock_net.c ---- */
+
+/* Does what m says over TCP; calls changed when it has told m something. NULL:
+ * memory is short. */
+struct knock_net;
+struct knock_net *knock_net_new(
+    struct loop *l, struct meet *m, loop_fn *changed, void *arg);
+void knock_net_run(struct knock_net *n);
+void knock_net_free(struct knock_net *n);
+
+/* ---- result.c, knock_result.c ---- */
 
 /* The object "pair"; NULL if memory is short. node: the relay, or NULL;
  * no_relay: why there is none. */
 json_t *pair_result(
     const struct meet *m, const struct relay_node *node, const char *no_relay);
+/* Its "tcp", at the end. */
+json_t *knock_result(const struct meet *m, struct mono now);
 
-/* ---- words.c ---- */
+/* ---- words.c, knock_words.c ---- */
 
 void words_print_pair(const json_t *result, FILE *out);
+/* tcp: of the object "pair". */
+void words_print_knock(const json_t *tcp, FILE *out);
 
 #endif

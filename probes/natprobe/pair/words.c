@@ -141,6 +141,7 @@ words_print_pair(const json_t *result, FILE *out)
 	print_latency(
 	    out, "round trip, relay", get(get(p, "latency"), "relay"));
 	json_array_foreach(get(p, "candidates"), i, c) print_candidate(out, c);
+	words_print_knock(get(p, "tcp"), out);
 	if (json_is_object(other) &&
 	    json_is_true(get(other, "direct")) !=
 		(strcmp(str(p, "outcome"), "direct") == 0))
