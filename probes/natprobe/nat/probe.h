@@ -3,6 +3,7 @@
  * asked, in which order, and what the answers mean. PURE. Files:
  *
  *   draw.c     random bytes from a seed
+ *   ports.c    local ports that no earlier run has had
  *   label.c    what a request is for, in its transaction id
  *   engine.c   sends the questions in time, takes the answers in
  *   plan*.c    the questions of each test (RFC 5780 section 4, and more)
@@ -13,6 +14,7 @@
 #define NATPROBE_PROBE_H
 
 #include "probes/natprobe/nat/engine.h"
+#include "probes/natprobe/nat/ports.h"
 #include "probes/natprobe/nat/verdict.h"
 
 #define PROBE_SERVERS 8
@@ -32,7 +34,7 @@ enum {
 	FILTER_EACH = 3,
 	POISON_UNITS = 3,
 	ALLOC_UNITS = 40,
-	ALLOC_ROW = 8, /* further ones, with consecutive local ports */
+	ALLOC_ROW = PORTS_ROW, /* further ones, with consecutive local ports */
 	HAIRPIN_UNITS = 3,
 	REFRESH_EACH = 2,
 };
