@@ -114,7 +114,8 @@ static void
 plan_filter_control(
     struct probe *p, enum filter_kind kind, bool response_port, struct mono now)
 {
-	unsigned unit = FILTER_CONTROLS + kind * 2 + !response_port;
+	unsigned unit =
+	    FILTER_CONTROLS + kind * FILTER_CONTROLS_EACH + !response_port;
 	uint16_t s = sock(p), open;
 	struct ask q = question(TEST_FILTER, unit, FILTER_OPEN, s, ASK_NONE);
 
@@ -140,6 +141,14 @@ plan_filter(struct probe *p, struct mono now)
 		plan_filter_control(p, (enum filter_kind)k, true, now);
 		plan_filter_control(p, (enum filter_kind)k, false, now);
 	}
+}
+
+void
+plan_filter_again(struct probe *p, enum filter_kind kind, struct mono now)
+{
+	for (unsigned u = 0; u < FILTER_EACH; u++)
+		plan_filter_unit(
+		    p, FILTER_AGAIN + kind * FILTER_EACH + u, kind, now);
 }
 
 /*
