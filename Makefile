@@ -177,7 +177,7 @@ $(NATEMU): $(patsubst %.c,$(O)/%.o,$(wildcard tests/natlab/natemu*.c)) \
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(RUN_LIBS) -lpcap
 natemu: $(NATEMU)
-NATPROBE_PURE := $(patsubst %,probes/natprobe/nat/%.o,draw label engine oddity plan plan_life \
+NATPROBE_PURE := $(patsubst %,probes/natprobe/nat/%.o,draw ports label engine oddity plan plan_life \
 	probe judge judge_mapping judge_filter judge_alloc judge_life \
 	judge_hairpin judge_server)
 TCP_PURE := $(patsubst %,probes/natprobe/tcp/%.o,calls told plan judge) $(NATPROBE_PURE)
@@ -187,6 +187,7 @@ SIM_OBJS_natprobe_test   := tests/sim/natworld.o $(NATPROBE_PURE) \
 	$(NATCORE_OBJS)
 UNIT_OBJS_natprobe_live_test := $(patsubst %,probes/natprobe/live/%.o,view words) \
 	$(NATPROBE_PURE)
+UNIT_OBJS_natprobe_ports_test := probes/natprobe/nat/ports.o
 UNIT_OBJS_natprobe_limit_test := probes/natprobe/limit.o
 UNIT_OBJS_gateway_hops_test := $(patsubst %,probes/natprobe/gateway/%.o,hops nats) \
 	$(NATPROBE_PURE)

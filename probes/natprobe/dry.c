@@ -34,6 +34,8 @@ plan_all(struct probe *p, struct mono now)
 	}
 	plan_mapping(p, now);
 	plan_filter(p, now);
+	for (unsigned k = 0; k < FILTER_KINDS; k++)
+		plan_filter_again(p, (enum filter_kind)k, now);
 	plan_poison(p, now);
 	plan_alloc(p, now);
 	if (p->options.local_ips > 1)

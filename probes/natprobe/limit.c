@@ -7,10 +7,11 @@
 /*
  * A question is sent four times within 1.75 s, and given up after three round
  * trips more, of a second each at the worst. In no phase do more than four
- * follow each other, and there are the phases discover, main, hairpin.
+ * follow each other, and two in that which asks about filters again; and there
+ * are the phases discover, main, filter, hairpin.
  */
 #define QUESTION_US (1750000 + 3 * SECOND_US)
-#define IN_LINE	    (1 + 4)
+#define IN_LINE	    (1 + 4 + 2)
 #define HAIRPIN	    2
 
 /* A ladder ends with its last rung, or 10 % above the last that was alive;

@@ -9,6 +9,7 @@
  *   limit.c     how long a run takes at the most
  *   nat/        the questions to STUN servers, PURE; probe.h is their map
  *   net.c       their sockets: does what nat/probe says
+ *   bind.c      fresh local ports for all sockets
  *   relay/      beside it: the relays; relay.h is a map
  *   gateway/    beside it: the router, and the way; gateway.h is a map
  *   tcp/        beside it: the same questions over TCP; tcp.h is a map
@@ -147,6 +148,13 @@ void net_stop(struct net *n);
 bool net_local(const struct stun_addr *server, struct stun_addr *local);
 /* The prefix length of the interface that has that address; 0: none has. */
 uint8_t net_prefix(const struct stun_addr *local);
+
+/* bind.c. Binds to a port that no run on this host has had for a quarter of an
+ * hour (nat/ports.h) and puts it into a; row: PORTS_ROW from it on are such.
+ * -1 with errno. */
+int bind_fresh(int fd, struct addr *a, bool row);
+/* How long all of them must be kept yet, for that to hold for later runs. */
+int64_t bind_keep_us(void);
 
 /* dry.c. What a run over one family would send at the most. */
 void dry_print(

@@ -15,8 +15,6 @@
 #include "run/loop.h"
 
 #define DATAGRAM_MAX 2048
-/* Random local ports are tried this often until one is free. */
-#define BIND_TRIES 20
 
 struct net_sock {
 	struct net *net;
@@ -198,18 +196,6 @@ on_readable(void *arg)
 }
 
 static int
-bind_random(int fd, struct addr *a, struct engine *e)
-{
-	int r = -1;
-
-	for (int i = 0; i < BIND_TRIES && r == -1; i++) {
-		addr_set_port(a, draw_port(&e->draw));
-		r = bind(fd, &a->u.sa, a->len);
-	}
-	return r;
-}
-
-static int
 open_fd(struct net *n, const struct sock *s, struct stun_addr *local)
 {
 	struct probe *p = n->probe;
@@ -229,7 +215,7 @@ open_fd(struct net *n, const struct sock *s, struct stun_addr *local)
 	want_errors(fd, addr_is_v4(&a));
 	addr_set_port(&a, s->port);
 	r = s->port != 0 ? bind(fd, &a.u.sa, a.len)
-			 : bind_random(fd, &a, &p->engine);
+			 : bind_fresh(fd, &a, s->row);
 	if (r == -1) {
 		close(fd);
 		return -1;

@@ -11,6 +11,9 @@
 
 #include "probes/natprobe/run.h"
 
+/* Four runs at once take ports that the clock reaches so much later. */
+#define KEEP_MAX_US INT64_C(10000000)
+
 /* A ladder has a socket per rung. */
 static void
 allow_sockets(void)
@@ -298,9 +301,27 @@ say_unreachable(const struct natprobe *n)
 		    "natprobe: no way to any server: is the network up?\n");
 }
 
+/* After all is said: until the clock is past the ports. A person who ends a
+ * run does not wait. */
+static void
+keep_ports(const struct natprobe *n)
+{
+	int64_t us = bind_keep_us();
+	struct timespec t;
+
+	if (n->cut == CUT_INTERRUPTED)
+		return;
+	if (us > KEEP_MAX_US)
+		us = KEEP_MAX_US;
+	t = (struct timespec){us / 1000000, us % 1000000 * 1000};
+	nanosleep(&t, NULL);
+}
+
 int
 run_send(struct natprobe *n)
 {
+	int status;
+
 	allow_sockets();
 	if (run_output(n) == -1 || begin(n) == -1)
 		return STATUS_USAGE;
@@ -313,7 +334,9 @@ run_send(struct natprobe *n)
 	if (n->cut == CUT_NOT && targets_wanted(&n->targets) && !n->used[0] &&
 	    !n->used[1])
 		say_unreachable(n);
-	return run_tell(n,
+	status = run_tell(n,
 	    n->capture != NULL ? capture_end(n->capture, n->cut == CUT_NOT)
 			       : (int64_t)time(NULL));
+	keep_ports(n);
+	return status;
 }

@@ -228,6 +228,21 @@ test_effects(void)
 	ok(same_again(&o, 0), "UDP blocked");
 }
 
+/* A socket that had another's port: what is asked again then. */
+static void
+test_again(void)
+{
+	struct nat_config c = config(NAT_EI, NAT_APD);
+	struct natworld_options o = options(&c);
+	unsigned runs = 0, same = 0;
+
+	for (o.reused = 1; o.reused <= 20; o.reused++) {
+		runs++;
+		same += same_again(&o, 0);
+	}
+	eq_int(same, runs, "each socket with a port that is not fresh");
+}
+
 static void
 test_life(void)
 {
@@ -352,6 +367,7 @@ main(void)
 {
 	test_kinds();
 	test_effects();
+	test_again();
 	test_life();
 	test_interrupted();
 	test_without_note();

@@ -23,6 +23,7 @@ struct natworld {
 	const struct natworld_options *o;
 	struct probe *probe;
 	struct nat *nat;
+	struct ports ports;
 	struct stunsrv_site site;
 	struct flying *flying; /* in the order of time */
 	struct mono now;
@@ -387,7 +388,9 @@ open_sock(struct natworld *w, uint16_t sock)
 	    v4(10, 0, 2, s->local_ip == 0 ? 15 : 16, s->port);
 
 	while (s->port == 0) {
-		local.port = draw_port(&e->draw);
+		local.port =
+		    ports_draw(&w->ports, s->row ? PORTS_ROWS : PORTS_ONE,
+			(int64_t)w->o->seed * 977 + w->now.us / 1000, local.ip);
 		if (!port_is_taken(e, &local))
 			break;
 	}

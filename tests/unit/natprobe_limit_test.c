@@ -10,7 +10,7 @@ main(void)
 	struct probe_options o = {.rate = 100, .ttl_max_s = 200};
 	int64_t plain = limit_family_us(1000, &o);
 
-	eq_int(plain, 10 * SECOND + 5 * (1750000 + 3 * SECOND),
+	eq_int(plain, 10 * SECOND + 7 * (1750000 + 3 * SECOND),
 	    "packets at their rate, and questions in line");
 	o.rate = 10;
 	eq_int(limit_family_us(1000, &o), plain + 90 * SECOND, "a lower rate");

@@ -187,6 +187,11 @@ test_words(void)
 	live_words(&w, &f, now);
 	eq_str(w.text, "mapping unknown, filtering unknown, ports unknown",
 	    "what is known so far");
+	ask(&p, TEST_MAPPING, 0, PLACE_PP, ASK_ASKED, 1, now);
+	ask(&p, TEST_FILTER, 0, FILTER_ASK, ASK_SILENT, 0, now);
+	live_words(&w, &f, now);
+	eq_str(w.text, "mapping asking, filtering unknown, ports unknown",
+	    "what is asked for, and what stays unknown");
 	p.phase = PHASE_LIFE;
 	ask(&p, TEST_LIFE, LIFE_EXCHANGE << 8 | 3, LIFE_CHECK, ASK_ANSWERED, 0,
 	    now);

@@ -30,6 +30,8 @@ struct way {
 	bool drops_out, drops_in; /* fragments */
 	bool no_padding; /* the server knows none */
 	bool dead;
+	unsigned answers; /* so many, then no more; 0: all */
+	unsigned padded; /* the same of those with PADDING */
 	unsigned lost; /* of 100 packets, each way */
 	int64_t trip_us;
 };
@@ -45,6 +47,7 @@ struct world {
 	const struct way *way;
 	struct mtu m;
 	struct flight queue[QUEUE];
+	unsigned answered, padded;
 	unsigned seed, told; /* told: by ICMP to the server, which cuts */
 	struct mono now;
 };
@@ -119,6 +122,26 @@ go_back(struct world *w, const uint8_t *p, size_t n)
 		come(w, p, n, 0);
 }
 
+/* As a server that limits its clients. */
+static bool
+is_limited(struct world *w, const void *p, size_t n)
+{
+	const struct way *y = w->way;
+	struct stun_attr a;
+	struct stun_msg m;
+	struct rd r;
+
+	if (y->answers != 0 && w->answered++ >= y->answers)
+		return true;
+	if (y->padded == 0 || stun_parse(&m, p, n) != STUN_FORM_OK)
+		return false;
+	r = stun_attrs(&m);
+	while (stun_attr_next(&m, &r, &a))
+		if (a.type == STUN_PADDING)
+			return w->padded++ >= y->padded - 1;
+	return false;
+}
+
 static void
 go_out(struct world *w, const struct mtu_send *s)
 {
@@ -140,6 +163,8 @@ go_out(struct world *w, const struct mtu_send *s)
 		return;
 	}
 	if (!s->whole && (y->drops_out || is_lost(w)))
+		return;
+	if (is_limited(w, s->p, s->len))
 		return;
 	n = answer(y, s->p, s->len, reply);
 	if (n > 0)
@@ -228,9 +253,48 @@ static const struct {
 	MTU_FULL, 1500, 0, 1500, 0, ANSWER_UNKNOWN, ANSWER_UNKNOWN, ANSWER_YES},
     {{.name = "a server without PADDING", .no_padding = true}, MTU_FULL,
 	MTU_UNKNOWN, 1500, 0, 0, 0, ANSWER_YES, ANSWER_UNKNOWN, ANSWER_UNKNOWN},
+    {{.name = "a server that stops at once", .answers = 1}, MTU_UNKNOWN,
+	MTU_AS_OUT, 164, 0, 164, 0, ANSWER_UNKNOWN, ANSWER_UNKNOWN,
+	ANSWER_UNKNOWN},
+    {{.name = "one that stops soon", .answers = 2}, MTU_FULL, MTU_UNKNOWN, 1500,
+	0, 164, 0, ANSWER_UNKNOWN, ANSWER_UNKNOWN, ANSWER_UNKNOWN},
+    {{.name = "one that limits PADDING", .padded = 2}, MTU_FULL, MTU_FULL, 1500,
+	0, 1500, 0, ANSWER_YES, ANSWER_UNKNOWN, ANSWER_YES},
+    {{.name = "one that is silent about PADDING", .padded = 1}, MTU_FULL,
+	MTU_UNKNOWN, 1500, 0, 164, 0, ANSWER_YES, ANSWER_UNKNOWN,
+	ANSWER_UNKNOWN},
     {{.name = "nobody", .dead = true}, MTU_UNKNOWN, MTU_UNKNOWN, 0, 0, 0, 0,
 	ANSWER_UNKNOWN, ANSWER_UNKNOWN, ANSWER_UNKNOWN},
 };
+
+static void
+check_reasons(struct world *w)
+{
+	static const struct {
+		struct way way;
+		const char *out, *in, *frag_in;
+	} all[] = {
+	    {{.name = "stops at once", .answers = 1},
+		"server-stopped-answering", "", "server-stopped-answering"},
+	    {{.name = "limits PADDING", .padded = 2}, "", "",
+		"server-stopped-answering"},
+	    {{.name = "silent about PADDING", .padded = 1}, "",
+		"padding-not-answered", "padding-not-answered"},
+	};
+
+	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+		struct way y = all[i].way;
+		struct mtu_verdict v;
+
+		y.trip_us = 50000;
+		run(w, &y, 1, &v);
+		sure(strcmp(v.out.why, all[i].out) == 0 &&
+			strcmp(v.in.why, all[i].in) == 0 &&
+			strcmp(v.why_in, all[i].frag_in) == 0,
+		    "%s: \"%s\", \"%s\", \"%s\"", y.name, v.out.why, v.in.why,
+		    v.why_in);
+	}
+}
 
 static void
 check_ways(struct world *w, int64_t trip_us)
@@ -357,6 +421,7 @@ main(void)
 
 	check_ways(w, 1000);
 	check_ways(w, 50000);
+	check_reasons(w);
 	check_loss(w);
 	check_odd(w);
 	free(w);

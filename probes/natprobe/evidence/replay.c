@@ -196,6 +196,8 @@ phase_of(struct label label)
 	switch (label.test) {
 	case TEST_DISCOVER:
 		return PHASE_DISCOVER;
+	case TEST_FILTER:
+		return label.unit < FILTER_AGAIN ? PHASE_MAIN : PHASE_FILTER;
 	case TEST_COOKIE:
 		return label.unit == 0 ? PHASE_LIFE : PHASE_REFRESH;
 	case TEST_LIFE:

@@ -6,10 +6,7 @@
 
 #include "probes/natprobe/gateway/asker.h"
 
-#define PORT_TRIES 20
-#define PORT_MIN   40000
-#define PORT_RANGE 20000
-#define LOOK_US	   50000 /* between two looks whether the probe is so far */
+#define LOOK_US 50000 /* between two looks whether the probe is so far */
 
 static void go(void *arg);
 
@@ -20,11 +17,9 @@ asker_socket(const struct addr *local, uint16_t *port)
 	int fd = socket(
 	    a.u.sa.sa_family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 
-	for (int i = 0; fd != -1 && i < PORT_TRIES; i++) {
-		*port = (uint16_t)(PORT_MIN + randombytes_uniform(PORT_RANGE));
-		addr_set_port(&a, *port);
-		if (bind(fd, &a.u.sa, a.len) == 0)
-			return fd;
+	if (fd != -1 && bind_fresh(fd, &a, false) == 0) {
+		*port = addr_port(&a);
+		return fd;
 	}
 	if (fd != -1)
 		close(fd);

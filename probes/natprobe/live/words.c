@@ -24,17 +24,41 @@ servers_alive(const struct probe *p)
 	return n;
 }
 
-static void
-verdicts_words(char text[static LIVE_TEXT_MAX], const struct verdicts *v)
+static bool
+is_asked(const struct probe *p, uint8_t test)
 {
+	for (size_t i = 0; i < p->engine.n_asks; i++)
+		if (p->engine.asks[i].label.test == test &&
+		    !ask_over(&p->engine.asks[i]))
+			return true;
+	return false;
+}
+
+/* What is not known is not unknown as long as it is asked for. */
+static const char *
+word_of(const struct live_family *f, uint8_t test, enum reason why,
+    const char *verdict)
+{
+	return why != REASON_NONE && is_asked(f->probe, test) ? "asking"
+							      : verdict;
+}
+
+static void
+verdicts_words(char text[static LIVE_TEXT_MAX], const struct live_family *f)
+{
+	const struct verdicts *v = &f->verdicts;
+
 	if (v->udp == ANSWER_NO)
 		snprintf(text, LIVE_TEXT_MAX, "no server answers over UDP");
 	else
 		snprintf(text, LIVE_TEXT_MAX,
 		    "mapping %s, filtering %s, ports %s",
-		    behaviour_name(v->mapping.kind),
-		    behaviour_name(v->filter.kind),
-		    assignment_name(v->alloc.kind));
+		    word_of(f, TEST_MAPPING, v->mapping.why,
+			behaviour_name(v->mapping.kind)),
+		    word_of(f, TEST_FILTER, v->filter.why,
+			behaviour_name(v->filter.kind)),
+		    word_of(f, TEST_ALLOC, v->alloc.why,
+			assignment_name(v->alloc.kind)));
 }
 
 /* ---- the ladder ---- */
@@ -149,6 +173,6 @@ live_words(struct live_words *w, struct live_family *f, struct mono now)
 	}
 	if (f->phase == PHASE_MAIN)
 		judge(f->probe, &f->verdicts);
-	verdicts_words(w->text, &f->verdicts);
+	verdicts_words(w->text, f);
 	ladder_words(w, f, now);
 }

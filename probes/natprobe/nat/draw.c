@@ -14,14 +14,3 @@ draw_bytes(struct draw *d, uint8_t *p, size_t n)
 	wr_u64(&w, d->n++);
 	crypto_stream_chacha20(p, n, nonce, d->seed);
 }
-
-uint16_t
-draw_port(struct draw *d)
-{
-	uint8_t b[2];
-	struct rd r;
-
-	draw_bytes(d, b, sizeof(b));
-	rd_init(&r, b, sizeof(b));
-	return (uint16_t)(32768 + rd_u16(&r) % 32000);
-}

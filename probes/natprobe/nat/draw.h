@@ -1,5 +1,5 @@
 /*
- * draw: random bytes and ports from a seed, the same again from the same. PURE.
+ * draw: random bytes from a seed, the same again from the same. PURE.
  */
 #ifndef NATPROBE_DRAW_H
 #define NATPROBE_DRAW_H
@@ -15,9 +15,5 @@ struct draw {
 };
 
 void draw_bytes(struct draw *d, uint8_t *p, size_t n);
-
-/* A local port, from 32768 on. The highest are left to the system, and there
- * are some after it for ports in a row. */
-uint16_t draw_port(struct draw *d);
 
 #endif

@@ -57,9 +57,24 @@ engine_sock(struct engine *e, bool v6, uint16_t port, uint8_t local_ip)
 		return ASK_NONE;
 	}
 	e->socks = s;
-	s[e->n_socks] =
-	    (struct sock){.v6 = v6, .port = port, .local_ip = local_ip};
+	s[e->n_socks] = (struct sock){
+	    .v6 = v6, .port = port, .local_ip = local_ip, .beside = ASK_NONE};
 	return (uint16_t)e->n_socks++;
+}
+
+uint16_t
+engine_sock_beside(
+    struct engine *e, uint16_t beside, uint8_t plus, uint8_t local_ip)
+{
+	uint16_t i = ASK_NONE;
+
+	if (beside != ASK_NONE)
+		i = engine_sock(e, e->socks[beside].v6, 0, local_ip);
+	if (i != ASK_NONE) {
+		e->socks[i].beside = beside;
+		e->socks[i].plus = plus;
+	}
+	return i;
 }
 
 uint16_t
@@ -89,7 +104,6 @@ engine_ask(struct engine *e, const struct ask *q, struct mono now)
 	return (uint16_t)e->n_asks++;
 }
 
-/* The highest ports are left to the system; eight in a row are free. */
 /* ---- what depends on what ---- */
 
 static bool
@@ -311,6 +325,18 @@ only_gives_up(const struct ask *a)
 	return a->sends >= a->sends_max;
 }
 
+/* Which port it wants, if another has it to say. */
+static void
+look_beside(struct engine *e, struct sock *s)
+{
+	const struct sock *other = &e->socks[s->beside];
+
+	if (other->state == SOCK_OPEN)
+		s->port = (uint16_t)(other->local.port + s->plus);
+	else
+		s->state = SOCK_FAILED;
+}
+
 /* Whether an ask that is due makes an act; if not, it is over now. */
 static bool
 step(struct engine *e, struct ask *a, struct mono now, struct act *act)
@@ -322,6 +348,8 @@ step(struct engine *e, struct ask *a, struct mono now, struct act *act)
 		engine_give_up(e, i, now);
 		return false;
 	}
+	if (s->state == SOCK_NEW && s->beside != ASK_NONE)
+		look_beside(e, s);
 	if (s->state == SOCK_FAILED) {
 		finish(e, i, ASK_SKIPPED, now);
 		return false;

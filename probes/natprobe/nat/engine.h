@@ -27,6 +27,10 @@ struct sock {
 	enum sock_state { SOCK_NEW, SOCK_OPEN, SOCK_FAILED } state;
 	bool v6;
 	uint16_t port; /* wanted; 0: any */
+	bool row; /* the first of PORTS_ROW in a row */
+	/* Or: the port of that earlier socket, and so many more. */
+	uint16_t beside; /* ASK_NONE: not so */
+	uint8_t plus;
 	uint8_t local_ip; /* which of this host's addresses; 0: the first */
 	struct stun_addr local; /* what it got */
 };
@@ -83,6 +87,9 @@ void engine_clear(struct engine *e);
 uint16_t engine_sock(
     struct engine *e, bool v6, uint16_t port, uint8_t local_ip);
 uint16_t engine_ask(struct engine *e, const struct ask *q, struct mono now);
+/* Its port is to be that of the socket `beside`, plus so many. */
+uint16_t engine_sock_beside(
+    struct engine *e, uint16_t beside, uint8_t plus, uint8_t local_ip);
 
 /* Gives an ask up, and all that come after it. */
 void engine_skip(struct engine *e, uint16_t ask, struct mono now);

@@ -12,10 +12,11 @@ unit_ask(const struct probe *p, unsigned unit)
 }
 
 static void
-count(const struct probe *p, struct verdict_filter *v, bool *refused)
+count_from(const struct probe *p, unsigned first, struct verdict_filter *v,
+    bool *refused)
 {
-	for (unsigned u = 0; u < FILTER_CONTROLS; u++) {
-		const struct ask *a = unit_ask(p, u);
+	for (unsigned u = 0; u < FILTER_KINDS * FILTER_EACH; u++) {
+		const struct ask *a = unit_ask(p, first + u);
 
 		if (a == NULL || !ask_tells(a))
 			continue;
@@ -31,9 +32,9 @@ control(const struct probe *p, unsigned kind, struct verdict_filter *v)
 {
 	bool good = false;
 
-	for (unsigned i = 0; i < 2; i++) {
-		const struct ask *a =
-		    unit_ask(p, FILTER_CONTROLS + kind * 2 + i);
+	for (unsigned i = 0; i < FILTER_CONTROLS_EACH; i++) {
+		const struct ask *a = unit_ask(
+		    p, FILTER_CONTROLS + kind * FILTER_CONTROLS_EACH + i);
 
 		if (a == NULL || !ask_tells(a))
 			continue;
@@ -72,24 +73,36 @@ allow_for_pool(const struct probe *p, bool good[FILTER_KINDS])
 	good[FILTER_IP] |= place_answers(p, PLACE_AP);
 }
 
-/* More than half: a single socket may have the port of an earlier run, whose
- * mapping still lives and lets in what that one has asked for. */
+/*
+ * A single socket may have a port that another program had not long ago, whose
+ * mapping still lives and lets in what that one has asked for. So it needs
+ * more than half; and of as many as there are when they were asked again, all
+ * but one.
+ */
+static bool
+is_sure(const struct verdict_filter *v, unsigned kind)
+{
+	return v->tried[kind] >= 2 * FILTER_EACH - 1;
+}
+
 static bool
 passes(const struct verdict_filter *v, unsigned kind)
 {
+	if (is_sure(v, kind))
+		return v->passed[kind] + 1 >= v->tried[kind];
 	return v->passed[kind] * 2 > v->tried[kind];
 }
 
 static bool
 silent(const struct verdict_filter *v, unsigned kind)
 {
-	return v->tried[kind] > 0 && v->passed[kind] == 0;
+	return v->tried[kind] > 0 && v->passed[kind] <= is_sure(v, kind);
 }
 
 static bool
 disagrees(const struct verdict_filter *v, unsigned kind)
 {
-	return v->passed[kind] > 0 && !passes(v, kind);
+	return v->passed[kind] > 0 && !passes(v, kind) && !silent(v, kind);
 }
 
 /* Silence of a kind counts if its control passed. */
@@ -122,7 +135,8 @@ judge_filter(const struct probe *p)
 	struct verdict_filter v = {.kind = BEHAVIOUR_UNKNOWN};
 	bool good[FILTER_KINDS], refused = false;
 
-	count(p, &v, &refused);
+	count_from(p, 0, &v, &refused);
+	count_from(p, FILTER_AGAIN, &v, &refused);
 	for (unsigned k = 0; k < FILTER_KINDS; k++)
 		good[k] = control(p, k, &v);
 	allow_for_pool(p, good);

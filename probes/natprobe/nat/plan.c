@@ -114,7 +114,8 @@ static void
 plan_filter_control(
     struct probe *p, enum filter_kind kind, bool response_port, struct mono now)
 {
-	unsigned unit = FILTER_CONTROLS + kind * 2 + !response_port;
+	unsigned unit =
+	    FILTER_CONTROLS + kind * FILTER_CONTROLS_EACH + !response_port;
 	uint16_t s = sock(p), open;
 	struct ask q = question(TEST_FILTER, unit, FILTER_OPEN, s, ASK_NONE);
 
@@ -140,6 +141,14 @@ plan_filter(struct probe *p, struct mono now)
 		plan_filter_control(p, (enum filter_kind)k, true, now);
 		plan_filter_control(p, (enum filter_kind)k, false, now);
 	}
+}
+
+void
+plan_filter_again(struct probe *p, enum filter_kind kind, struct mono now)
+{
+	for (unsigned u = 0; u < FILTER_EACH; u++)
+		plan_filter_unit(
+		    p, FILTER_AGAIN + kind * FILTER_EACH + u, kind, now);
 }
 
 /*
@@ -175,17 +184,23 @@ plan_poison(struct probe *p, struct mono now)
 void
 plan_alloc(struct probe *p, struct mono now)
 {
-	uint16_t row = draw_port(&p->engine.draw);
+	uint16_t row = ASK_NONE;
 
 	for (unsigned u = 0; u < ALLOC_UNITS + ALLOC_ROW; u++) {
-		uint16_t port =
-		    u < ALLOC_UNITS ? 0 : (uint16_t)(row + u - ALLOC_UNITS);
-		uint16_t s = engine_sock(&p->engine, p->options.v6, port, 0);
+		uint16_t s = u <= ALLOC_UNITS
+		    ? sock(p)
+		    : engine_sock_beside(
+			  &p->engine, row, (uint8_t)(u - ALLOC_UNITS), 0);
 		struct ask q = question(TEST_ALLOC, u, 0, s, ASK_NONE);
 
 		q.to = p->places[PLACE_PP];
 		q.tailnode = p->servers[p->primary].tailnode_only;
 		engine_ask(&p->engine, &q, now);
+		if (u != ALLOC_UNITS)
+			continue;
+		row = s;
+		if (s != ASK_NONE)
+			p->engine.socks[s].row = true;
 	}
 }
 
@@ -196,9 +211,8 @@ plan_alloc(struct probe *p, struct mono now)
 void
 plan_collision(struct probe *p, struct mono now)
 {
-	uint16_t port = draw_port(&p->engine.draw);
-	uint16_t a = engine_sock(&p->engine, p->options.v6, port, 0);
-	uint16_t b = engine_sock(&p->engine, p->options.v6, port, 1);
+	uint16_t a = sock(p);
+	uint16_t b = engine_sock_beside(&p->engine, a, 0, 1);
 	struct ask q = question(TEST_COLLISION, 0, 0, a, ASK_NONE);
 	uint16_t before;
 

@@ -138,6 +138,18 @@ begin_main(struct probe *p, struct mono now)
 }
 
 static void
+begin_filter(struct probe *p, struct mono now)
+{
+	struct verdict_filter v = judge_filter(p);
+
+	if (p->primary == -1 || !p->has_place[PLACE_AA])
+		return;
+	for (unsigned k = 0; k < FILTER_KINDS; k++)
+		if (v.passed[k] > 0 && v.passed[k] < v.tried[k])
+			plan_filter_again(p, (enum filter_kind)k, now);
+}
+
+static void
 begin_refresh(struct probe *p, struct mono now)
 {
 	struct verdict_life v;
@@ -155,6 +167,9 @@ begin(struct probe *p, struct mono now)
 	switch (p->phase) {
 	case PHASE_MAIN:
 		begin_main(p, now);
+		break;
+	case PHASE_FILTER:
+		begin_filter(p, now);
 		break;
 	case PHASE_LIFE:
 		if (p->options.lifetime && p->primary != -1)

@@ -3,16 +3,18 @@
  * asked, in which order, and what the answers mean. PURE. Files:
  *
  *   draw.c     random bytes from a seed
+ *   ports.c    local ports that no earlier run has had
  *   label.c    what a request is for, in its transaction id
  *   engine.c   sends the questions in time, takes the answers in
  *   plan*.c    the questions of each test (RFC 5780 section 4, and more)
- *   probe.c    the phases of a run: discover, main, lifetime, hairpin
+ *   probe.c    the phases of a run: discover, main, filter, lifetime, hairpin
  *   judge_*.c  from the answers to verdicts
  */
 #ifndef NATPROBE_PROBE_H
 #define NATPROBE_PROBE_H
 
 #include "probes/natprobe/nat/engine.h"
+#include "probes/natprobe/nat/ports.h"
 #include "probes/natprobe/nat/verdict.h"
 
 #define PROBE_SERVERS 8
@@ -32,7 +34,7 @@ enum {
 	FILTER_EACH = 3,
 	POISON_UNITS = 3,
 	ALLOC_UNITS = 40,
-	ALLOC_ROW = 8, /* further ones, with consecutive local ports */
+	ALLOC_ROW = PORTS_ROW, /* further ones, with consecutive local ports */
 	HAIRPIN_UNITS = 3,
 	REFRESH_EACH = 2,
 };
@@ -46,7 +48,10 @@ enum filter_kind {
 };
 enum filter_step { FILTER_OPEN, FILTER_ASK };
 /* The controls: the way from there is open, so an answer must come. */
-#define FILTER_CONTROLS (FILTER_KINDS * FILTER_EACH)
+#define FILTER_CONTROLS	     (FILTER_KINDS * FILTER_EACH)
+#define FILTER_CONTROLS_EACH 2
+/* As many again of each kind, once, where sockets disagree. */
+#define FILTER_AGAIN (FILTER_CONTROLS + FILTER_KINDS * FILTER_CONTROLS_EACH)
 
 enum poison_step { POISON_EARLY, POISON_ALTERNATE, POISON_PRIMARY };
 
@@ -83,6 +88,7 @@ struct probe_options {
 enum phase {
 	PHASE_DISCOVER,
 	PHASE_MAIN,
+	PHASE_FILTER, /* again, if need be */
 	PHASE_LIFE,
 	PHASE_REFRESH,
 	PHASE_HAIRPIN,
@@ -118,6 +124,7 @@ void probe_stop(struct probe *p);
 void plan_discover(struct probe *p, struct mono now);
 void plan_mapping(struct probe *p, struct mono now);
 void plan_filter(struct probe *p, struct mono now);
+void plan_filter_again(struct probe *p, enum filter_kind kind, struct mono now);
 void plan_poison(struct probe *p, struct mono now);
 void plan_alloc(struct probe *p, struct mono now);
 void plan_collision(struct probe *p, struct mono now);

@@ -179,7 +179,7 @@ open_socket(struct pair *p, int v6, struct stun_addr *bound)
 		setsockopt(
 		    s->fd, IPPROTO_IP, IP_RECVERR, &(int){1}, sizeof(int));
 	if (!addr_parse(&a, v6 ? "::" : "0.0.0.0", 0) ||
-	    bind(s->fd, &a.u.sa, a.len) == -1 ||
+	    bind_fresh(s->fd, &a, false) == -1 ||
 	    getsockname(s->fd, &a.u.sa, &a.len) == -1)
 		return -1;
 	stun_of(bound, &a);

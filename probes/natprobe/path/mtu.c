@@ -10,6 +10,9 @@
 #define AT_ONCE		5
 #define HELLO_SENDS	3
 #define FRAGMENTS_SENDS 5
+#define CONTROL_SENDS	4
+/* The time that they need; then they are asked though more is to be found. */
+#define CONTROL_US INT64_C(800000)
 /* From one send to the next, and from the last to the belief in silence. */
 #define AGAIN_US   INT64_C(150000)
 #define BELIEVE_US INT64_C(250000)
@@ -49,6 +52,8 @@ add(struct mtu *m, enum mtu_kind kind, uint16_t size, struct mono now)
 	    .kind = kind, .size = size, .sends_max = SENDS, .due = now};
 	if (kind == MTU_HELLO)
 		t->sends_max = HELLO_SENDS;
+	if (kind == MTU_CONTROL_OUT || kind == MTU_CONTROL_IN)
+		t->sends_max = CONTROL_SENDS;
 	/* Each fragment may get lost. */
 	if (kind >= MTU_FRAGMENTS_OUT)
 		t->sends_max = FRAGMENTS_SENDS;
@@ -262,6 +267,45 @@ fragments_wait(const struct mtu *m)
 	return false;
 }
 
+static struct mtu_try *
+first_of(struct mtu *m, enum mtu_kind kind)
+{
+	for (size_t i = 0; i < m->n; i++)
+		if (m->tries[i].kind == kind)
+			return &m->tries[i];
+	return NULL;
+}
+
+static bool
+any_silent(const struct mtu *m, enum mtu_kind kind)
+{
+	for (size_t i = 0; i < m->n; i++)
+		if (m->tries[i].kind == kind && m->tries[i].state == MTU_SILENT)
+			return true;
+	return false;
+}
+
+/* False: it is not needed, or over. */
+static bool
+control(struct mtu *m, enum mtu_kind kind, enum mtu_kind whole,
+    enum mtu_kind fragments, struct mono now)
+{
+	const struct mtu_try *t = first_of(m, kind);
+
+	if (t == NULL && (any_silent(m, whole) || any_silent(m, fragments)))
+		t = add(m, kind, (uint16_t)(HELLO_LEN + mtu_headers(m)), now);
+	return t != NULL && !is_over(t);
+}
+
+static bool
+controls(struct mtu *m, struct mono now)
+{
+	bool out = control(m, MTU_CONTROL_OUT, MTU_OUT, MTU_FRAGMENTS_OUT, now);
+	bool in = control(m, MTU_CONTROL_IN, MTU_IN, MTU_FRAGMENTS_IN, now);
+
+	return out || in;
+}
+
 static void
 choose_server(struct mtu *m, int server, struct mono now)
 {
@@ -306,9 +350,11 @@ advance(struct mtu *m, struct mono now)
 		advance_hello(m, now);
 		return;
 	}
+	if (mono_reached(mono_add_us(m->began, MTU_LIMIT_US - CONTROL_US), now))
+		controls(m, now);
 	out = search_out(m, now);
 	in = search_in(m, now);
-	m->over = !out && !in && !fragments_wait(m);
+	m->over = !out && !in && !fragments_wait(m) && !controls(m, now);
 }
 
 /* ---- sends ---- */
@@ -318,7 +364,8 @@ write_request(struct mtu *m, const struct mtu_try *t)
 {
 	static const uint8_t zeros[MTU_DATAGRAM];
 	size_t len = (size_t)(t->size - mtu_headers(m));
-	bool padding = t->kind == MTU_IN || t->kind == MTU_FRAGMENTS_IN;
+	bool padding = t->kind == MTU_IN || t->kind == MTU_FRAGMENTS_IN ||
+	    t->kind == MTU_CONTROL_IN;
 	struct wr w;
 
 	wr_init(&w, m->packet, len);
@@ -341,6 +388,9 @@ patience_us(const struct mtu *m, const struct mtu_try *t)
 static void
 send_try(struct mtu *m, struct mtu_try *t, struct mono now, struct mtu_send *s)
 {
+	if (t->sends == 0)
+		t->first_sent = now;
+	t->last_sent = now;
 	t->sends++;
 	t->due = mono_add_us(now,
 	    t->sends >= t->sends_max	       ? patience_us(m, t)

@@ -33,6 +33,9 @@ enum mtu_kind {
 	MTU_HELLO, /* small: which server answers */
 	MTU_OUT, /* whole, with a small answer */
 	MTU_IN, /* whole, with an answer of its size */
+	/* Small, asked last: that silence before was not the server's. */
+	MTU_CONTROL_OUT,
+	MTU_CONTROL_IN, /* with PADDING */
 	MTU_WHOLE, /* MTU_DATAGRAM whole: needs a path of jumbo frames */
 	MTU_FRAGMENTS_OUT, /* MTU_DATAGRAM in fragments */
 	MTU_FRAGMENTS_IN, /* and its answer, too */
@@ -56,6 +59,7 @@ struct mtu_try {
 	uint8_t server; /* MTU_HELLO */
 	uint8_t sends, sends_max;
 	struct stun_txid txid;
+	struct mono first_sent, last_sent;
 	struct mono due; /* of the next send, or of giving up */
 };
 

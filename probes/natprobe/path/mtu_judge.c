@@ -36,11 +36,53 @@ set(struct mtu_way *w, enum mtu_word word, unsigned passes, unsigned fails)
 	    .why = ""};
 }
 
+/* Also where time is up and it was asked in vain more than once. */
+static bool
+is_silent(const struct mtu *m, enum mtu_kind control)
+{
+	for (size_t i = 0; i < m->n; i++)
+		if (m->tries[i].kind == control &&
+		    m->tries[i].state != MTU_PASSED && m->tries[i].sends > 1)
+			return true;
+	return false;
+}
+
+/* Silence says nothing if a small question like it was not answered after it.
+ * "" if it was. */
+static const char *
+doubt_silence(const struct mtu *m, const struct mtu_try *t)
+{
+	bool in = t->kind == MTU_IN || t->kind == MTU_FRAGMENTS_IN;
+	enum mtu_kind control = in ? MTU_CONTROL_IN : MTU_CONTROL_OUT;
+
+	for (size_t i = 0; i < m->n; i++)
+		if (m->tries[i].kind == control &&
+		    m->tries[i].state == MTU_PASSED &&
+		    mono_reached(t->last_sent, m->tries[i].first_sent))
+			return "";
+	if (!is_silent(m, control))
+		return reason_name(REASON_LOSS);
+	if (in && !has(m, MTU_IN, MTU_PASSED) &&
+	    !has(m, MTU_IN, MTU_CAME_IN_PIECES) &&
+	    !has(m, MTU_FRAGMENTS_IN, MTU_PASSED) &&
+	    !is_silent(m, MTU_CONTROL_OUT))
+		return "padding-not-answered";
+	return "server-stopped-answering";
+}
+
 /* Silence above what passes. */
 static void
 judge_silence(const struct mtu *m, struct mtu_way *w, struct mtu_range r)
 {
-	if (r.top != -1 && m->tries[r.top].state == MTU_SILENT)
+	const struct mtu_try *top = r.top == -1 ? NULL : &m->tries[r.top];
+	const char *why = "";
+
+	if (top != NULL && top->state == MTU_SILENT)
+		why = doubt_silence(m, top);
+	if (*why != '\0') {
+		set(w, MTU_UNKNOWN, r.lo, 0);
+		w->why = why;
+	} else if (top != NULL && top->state == MTU_SILENT)
 		set(w, MTU_BLACK_HOLE, r.lo, r.hi);
 	else {
 		set(w, MTU_UNKNOWN, r.lo, r.top == -1 ? 0 : r.hi);
@@ -90,6 +132,11 @@ judge_in(const struct mtu *m, const struct mtu_way *out, struct mtu_way *w)
 static enum answer
 fragments(const struct mtu *m, enum mtu_kind kind, const char **why)
 {
+	const struct mtu_try *t = NULL;
+
+	for (size_t i = 0; i < m->n; i++)
+		if (m->tries[i].kind == kind)
+			t = &m->tries[i];
 	*why = "";
 	if (has(m, MTU_WHOLE, MTU_PASSED))
 		*why = "passes-whole";
@@ -100,6 +147,9 @@ fragments(const struct mtu *m, enum mtu_kind kind, const char **why)
 	else if (has(m, kind, MTU_WAITS))
 		*why = reason_name(REASON_LOSS);
 	else
+		*why =
+		    t == NULL ? reason_name(REASON_LOSS) : doubt_silence(m, t);
+	if (**why == '\0')
 		return ANSWER_NO;
 	return ANSWER_UNKNOWN;
 }

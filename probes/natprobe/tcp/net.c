@@ -20,8 +20,6 @@
 #define READ_MAX 4096
 /* So that a flood does not keep the loop from its timers. */
 #define READS_A_TURN 4
-/* Random local ports are tried this often until one is free. */
-#define BIND_TRIES 20
 
 struct tcp_sock {
 	struct tcp_net *net; /* lent */
@@ -134,14 +132,10 @@ sock_close(struct tcp_sock *s, bool abort)
 /* The first of a port must be the only one that has it; then it lets others
  * in. */
 static int
-bind_own(int fd, struct addr *a, struct calls *c)
+bind_own(int fd, struct addr *a)
 {
-	int r = -1;
+	int r = bind_fresh(fd, a, false);
 
-	for (int i = 0; i < BIND_TRIES && r == -1; i++) {
-		addr_set_port(a, draw_port(&c->draw));
-		r = bind(fd, &a->u.sa, a->len);
-	}
 	if (r == 0)
 		r = setsockopt(
 		    fd, SOL_SOCKET, SO_REUSEADDR, &(int){1}, sizeof(int));
@@ -183,7 +177,7 @@ open_fd(struct tcp_net *n, const struct call *k, struct stun_addr *local)
 	    a.u.sa.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (fd == -1)
 		return -1;
-	r = own ? bind_own(fd, &a, &n->calls) : bind_shared(fd, &a);
+	r = own ? bind_own(fd, &a) : bind_shared(fd, &a);
 	if (r == -1) {
 		close(fd);
 		return -1;
