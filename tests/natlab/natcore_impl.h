@@ -158,7 +158,6 @@ struct table {
 
 bool table_init(struct table *t);
 void table_clear(struct table *t);
-void table_expire(struct nat *n);
 void table_flush(struct nat *n);
 
 struct session *session_find(const struct table *t, uint8_t protocol,
@@ -189,12 +188,17 @@ struct mapping *mapping_new_own(struct nat *n, uint8_t protocol,
 void mapping_free(struct nat *n, struct mapping *m);
 struct session *session_new(
     struct nat *n, struct mapping *m, const struct end *remote);
-/* Notes that a packet passed, and moves the times that it refreshes. */
-void session_passed(struct nat *n, struct session *s, enum nat_side from);
+void session_free(struct table *t, struct session *s);
 bool filter_admits(
     const struct nat *n, const struct mapping *m, const struct end *remote);
 
 bool end_equal(const struct end *a, const struct end *b);
+
+/* ---- natcore_life.c: how long ---- */
+
+/* Notes that a packet passed, and moves the times that it refreshes. */
+void session_passed(struct nat *n, struct session *s, enum nat_side from);
+void table_expire(struct nat *n);
 
 /* ---- natcore_port.c: addresses and ports for new mappings ---- */
 
