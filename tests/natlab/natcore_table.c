@@ -105,28 +105,34 @@ rule_matches(enum nat_dependence rule, const struct end *a, const struct end *b)
 	return true;
 }
 
-static bool
-is_degraded(const struct nat *n)
+bool
+table_is_degraded(const struct nat *n)
 {
 	return n->config.degrade_after != 0 &&
 	    n->table.count >= n->config.degrade_after;
 }
 
-/* The rule for new mappings of that protocol's family. */
+/* There are as many as there may be, and all that come are for one remote. */
+static bool
+is_over(const struct nat *n)
+{
+	return n->config.full == NAT_FULL_EDM &&
+	    n->table.count >= n->config.limit;
+}
+
+/* The rule for mappings of that protocol's family. */
 static enum nat_dependence
 rule_now(const struct nat *n, const struct end *in)
 {
 	if (!ip_is_v4(&in->ip) || n->config.mapping == NAT_NONE)
 		return NAT_NONE;
-	return is_degraded(n) ? NAT_APD : n->config.mapping;
+	return table_is_degraded(n) ? NAT_APD : n->config.mapping;
 }
 
-struct mapping *
-mapping_find(const struct nat *n, uint8_t protocol, const struct end *in,
-    const struct end *remote)
+static struct mapping *
+find_by_rule(const struct table *t, uint8_t protocol, enum nat_dependence rule,
+    const struct end *in, const struct end *remote)
 {
-	const struct table *t = &n->table;
-	enum nat_dependence rule = rule_now(n, in);
 	struct mapping *m;
 
 	LIST_FOREACH (m, &t->by_in[bucket(protocol, in, NULL)], by_in)
@@ -135,6 +141,18 @@ mapping_find(const struct nat *n, uint8_t protocol, const struct end *in,
 		    rule_matches(rule, &m->remote, remote))
 			return m;
 	return NULL;
+}
+
+struct mapping *
+mapping_find(const struct nat *n, uint8_t protocol, const struct end *in,
+    const struct end *remote)
+{
+	enum nat_dependence rule = rule_now(n, in);
+	struct mapping *m = find_by_rule(&n->table, protocol, rule, in, remote);
+
+	if (m == NULL && rule != NAT_NONE && is_over(n))
+		m = find_by_rule(&n->table, protocol, NAT_APD, in, remote);
+	return m;
 }
 
 bool
@@ -311,6 +329,8 @@ room_make(struct nat *n)
 
 	if (t->count < n->config.limit) /* at most NAT_MAPPINGS_MAX */
 		return true;
+	if (n->config.full == NAT_FULL_EDM)
+		return t->count < NAT_MAPPINGS_MAX;
 	if (n->config.full != NAT_FULL_EVICT || TAILQ_EMPTY(&t->by_use))
 		return false;
 	mapping_free(n, TAILQ_FIRST(&t->by_use));
@@ -368,7 +388,8 @@ mapping_new(struct nat *n, uint8_t protocol, const struct end *in,
 	struct host *h;
 
 	/* There is one already, which clashes at this remote alone. */
-	if (mapping_find(n, protocol, in, remote) != NULL)
+	if (mapping_find(n, protocol, in, remote) != NULL ||
+	    (new.rule != NAT_NONE &&is_over(n)))
 		new.rule = NAT_APD;
 
 	if (!room_make(n)) {
