@@ -11,8 +11,8 @@ addresses_read(const char *knob, struct ip ips[static NAT_EXTERNAL_MAX],
 	size_t n = json_array_size(v);
 
 	if (!json_is_array(v) || n > NAT_EXTERNAL_MAX)
-		return knob_wrong(error, knob, v,
-		    "want a list of at most 16 IPv4 addresses");
+		return knob_wrong(
+		    error, knob, v, "want a list of at most 16 IPv4 addresses");
 	for (size_t i = 0; i < n; i++)
 		if (!knob_address(&ips[i], json_array_get(v, i), 4))
 			return knob_wrong(error, knob, json_array_get(v, i),
