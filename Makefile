@@ -184,7 +184,8 @@ TCP_PURE := $(patsubst %,probes/natprobe/tcp/%.o,calls told plan judge) $(NATPRO
 UNIT_OBJS_natprobe_tcp_test := $(TCP_PURE)
 UNIT_OBJS_natprobe_engine_test := $(patsubst %,probes/natprobe/nat/%.o,draw label engine oddity)
 SIM_OBJS_natprobe_test   := tests/sim/natworld.o $(NATPROBE_PURE) \
-	$(NATCORE_OBJS)
+	$(NATCORE_OBJS) tests/sim/natkit.o
+SIM_OBJS_natprobe_grid_test := $(SIM_OBJS_natprobe_test)
 UNIT_OBJS_natprobe_live_test := $(patsubst %,probes/natprobe/live/%.o,view words) \
 	$(NATPROBE_PURE)
 UNIT_OBJS_natprobe_ports_test := probes/natprobe/nat/ports.o

@@ -44,6 +44,19 @@ rng_seed(struct nat *n)
 	n->lines[NAT_OUTSIDE].rng = rng_next(&seed);
 }
 
+/* Those that are new are so far away; others go on. */
+static void
+events_arm(struct nat *n, const struct nat_config *old)
+{
+	const struct nat_config *c = &n->config;
+
+	if (c->reboot_at != old->reboot_at)
+		n->reboot_due = c->reboot_at == 0 ? 0 : n->v + c->reboot_at;
+	if (c->renumber_at != old->renumber_at)
+		n->renumber_due =
+		    c->renumber_at == 0 ? 0 : n->v + c->renumber_at;
+}
+
 struct nat *
 nat_new(
     const struct nat_config *c, struct mono now, nat_emit_fn *emit, void *arg)
@@ -52,11 +65,12 @@ nat_new(
 
 	if (n == NULL)
 		return NULL;
+	n->clock_us = n->v = SECOND; /* zero means "never" */
 	n->config = *c;
+	events_arm(n, &(struct nat_config){.reboot_at = 0});
 	n->emit = emit;
 	n->arg = arg;
 	n->now = n->clock_mono = now;
-	n->clock_us = n->v = SECOND; /* zero means "never" */
 	TAILQ_INIT(&n->lines[NAT_INSIDE].queue);
 	TAILQ_INIT(&n->lines[NAT_OUTSIDE].queue);
 	rng_seed(n);
@@ -101,16 +115,35 @@ renumber(struct nat *n)
 	}
 }
 
+static void
+events_run(struct nat *n)
+{
+	struct nat_config *c = &n->config;
+
+	if (n->reboot_due != 0 && n->v >= n->reboot_due) {
+		n->reboot_due = c->reboot_at = 0;
+		nat_flush(n);
+	}
+	if (n->renumber_due != 0 && n->v >= n->renumber_due) {
+		n->renumber_due = c->renumber_at = 0;
+		memcpy(c->external, c->renumber_to, sizeof(c->external));
+		c->external_count = c->renumber_count;
+		renumber(n);
+	}
+}
+
 void
 nat_configure(struct nat *n, const struct nat_config *c, struct mono now)
 {
 	bool reseed = c->seed != n->config.seed;
+	const struct nat_config old = n->config;
 
 	clock_set(n, now);
 	table_expire(n);
 	n->clock_mono = now;
 	n->clock_us = n->v;
 	n->config = *c;
+	events_arm(n, &old);
 	if (reseed)
 		rng_seed(n);
 	renumber(n);
@@ -177,6 +210,7 @@ nat_run(struct nat *n, struct mono now)
 {
 	clock_set(n, now);
 	table_expire(n);
+	events_run(n);
 	line_run(n);
 	waiting_run(n);
 }
@@ -201,12 +235,22 @@ nat_input(struct nat *n, enum nat_side from, const uint8_t *packet, size_t len,
 		frag_packet(n, from, &k);
 }
 
+/* Of two times, each 0 for never. */
+static int64_t
+earlier(int64_t a, int64_t b)
+{
+	return a == 0 || (b != 0 && b < a) ? b : a;
+}
+
 struct mono
 nat_deadline(const struct nat *n)
 {
-	int64_t due = waiting_due(n);
+	int64_t due =
+	    earlier(waiting_due(n), earlier(n->reboot_due, n->renumber_due));
 	struct mono at = MONO_NEVER;
 
+	if (n->config.tcp_rst_on_expire && n->table.earliest != INT64_MAX)
+		due = earlier(due, n->table.earliest);
 	if (due != 0)
 		at = mono_add_us(n->clock_mono,
 		    (int64_t)((double)(due - n->clock_us) / n->config.speed) +

@@ -22,6 +22,7 @@
 #define NAT_DELAYED_MAX	 4096 /* packets under way, in each direction */
 #define NAT_FRAG_MAX	 16 /* fragmented datagrams under way */
 #define NAT_WAITING_MAX	 64 /* SYNs that may get an error later */
+#define NAT_PORT_MAP_MAX 64 /* internal endpoints with a port of their own */
 #define NAT_ERROR_MAX	 160 /* room for a message about a wrong knob */
 
 /* What of the remote endpoint makes a difference: RFC 4787 sections 4.1
@@ -65,8 +66,14 @@ enum nat_hairpin {
 	NAT_HAIRPIN_INTERNAL /* they come from the internal one */
 };
 
-/* Which direction makes a UDP mapping live on (section 4.3). */
-enum nat_refresh { NAT_REFRESH_OUT, NAT_REFRESH_IN, NAT_REFRESH_BOTH };
+/* Which direction makes a UDP mapping live on (section 4.3). NONE: it lives
+ * once as long as it lives. */
+enum nat_refresh {
+	NAT_REFRESH_OUT,
+	NAT_REFRESH_IN,
+	NAT_REFRESH_BOTH,
+	NAT_REFRESH_NONE
+};
 
 /* What a refresh makes live on: all of the mapping, or the session with that
  * remote endpoint alone. */
@@ -100,7 +107,9 @@ enum nat_tcp_midstream {
 	NAT_MIDSTREAM_CREATE
 };
 
-enum nat_full { NAT_FULL_DROP, NAT_FULL_EVICT };
+/* When there are nat_config.limit mappings. EDM: new ones are made, but each
+ * for one remote endpoint. */
+enum nat_full { NAT_FULL_DROP, NAT_FULL_EVICT, NAT_FULL_EDM };
 
 enum nat_frags {
 	NAT_FRAGS_PASS, /* in any order; others wait for the first */
@@ -122,6 +131,14 @@ struct nat_line {
 	int64_t jitter_us; /* up to this much more; the order is kept */
 	int64_t reorder_us; /* how late a reordered packet is */
 	double loss, reorder, dup;
+	unsigned rate_kbit; /* kbit/s; 0: no limit */
+	int64_t queue_us; /* what waits longer for the rate is dropped */
+};
+
+/* An internal endpoint that always has the same external port. */
+struct nat_fixed {
+	struct ip ip;
+	uint16_t inside, outside;
 };
 
 /* Times are in microseconds of the NAT's clock, which runs `speed` times as
@@ -135,32 +152,42 @@ struct nat_config {
 	enum nat_ports ports, ports_fallback;
 	enum nat_overload overload;
 	unsigned port_min, port_max, port_step;
-	unsigned block_size;
+	unsigned port_start; /* of SEQUENTIAL; 0: port_min */
+	unsigned block_size, block_align; /* 0: its size */
+	struct nat_fixed port_map[NAT_PORT_MAP_MAX];
+	unsigned port_map_count;
 	bool port_classes; /* ports below 1024 stay there, REQ-3a */
 	bool parity; /* even stays even, REQ-4 */
 	bool contiguity; /* neighbours of a host stay neighbours */
 	enum nat_pooling pooling;
 	enum nat_hairpin hairpin;
+	bool hairpin_same_host; /* to none but who sends */
+	bool hairpin_fragments;
 
 	int64_t ttl_single; /* UDP until something came back */
 	int64_t ttl_exchange; /* and then */
 	int64_t ttl_stream, stream_after; /* and at that age; 0: never */
+	unsigned stream_packets; /* and with so many packets */
 	int64_t ttl_filter; /* what a remote may send; 0: as the above */
 	int64_t ttl_icmp;
 	int64_t tick; /* state goes only at multiples of this; 0: at once */
 	enum nat_refresh refresh;
 	enum nat_scope scope;
+	bool refresh_icmp; /* by an error from outside, too */
+	bool refresh_error; /* and from inside: against RFC 7857 7.1 */
 
 	int64_t tcp_ttl_syn, tcp_ttl_open, tcp_ttl_closing;
 	enum nat_tcp_unsolicited tcp_unsolicited;
 	enum nat_tcp_cross tcp_cross;
 	enum nat_tcp_midstream tcp_midstream;
+	bool tcp_rst_on_expire; /* both ends are told */
 
 	unsigned limit; /* mappings in all */
 	enum nat_full full;
 	unsigned host_limit; /* mappings of a host; 0: no limit */
 	unsigned degrade_after; /* from so many on, new ones are made by
-				   address and port; 0: never */
+				   address and port, and all live half as
+				   long; 0: never */
 	enum nat_unsolicited unsolicited;
 	bool ping; /* external addresses answer echo requests */
 
@@ -170,6 +197,12 @@ struct nat_config {
 	unsigned mtu_out, mtu_in;
 	bool ptb; /* says so when a packet is too big */
 	struct nat_line line_out, line_in;
+
+	/* So long after they were set; 0: never. Once: they are 0 then. */
+	int64_t reboot_at; /* forgets all mappings */
+	int64_t renumber_at; /* external addresses are these, then */
+	struct ip renumber_to[NAT_EXTERNAL_MAX];
+	unsigned renumber_count;
 	double speed;
 	uint64_t seed;
 };
@@ -235,8 +268,9 @@ void nat_input(struct nat *n, enum nat_side from, const uint8_t *packet,
 void nat_run(struct nat *n, struct mono now);
 struct mono nat_deadline(const struct nat *n);
 
-/* New knobs; what is mapped stays, apart from external addresses that are
- * gone. Times that run already are not changed. */
+/* New knobs, made from what nat_config says after nat_run at that time. What
+ * is mapped stays, apart from external addresses that are gone. Times that run
+ * already are not changed. */
 void nat_configure(struct nat *n, const struct nat_config *c, struct mono now);
 const struct nat_config *nat_config(const struct nat *n);
 /* Forgets all mappings, as after a restart. What is on the lines arrives. */

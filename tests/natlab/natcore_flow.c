@@ -158,6 +158,9 @@ flow_in(struct nat *n, struct packet *k, const struct end *hairpin)
 			flow_unsolicited(n, k, why);
 		return;
 	}
+	if (hairpin != NULL && n->config.hairpin_same_host &&
+	    ip_compare(&m->in.ip, &hairpin->ip) != 0)
+		return nat_drop(n, NAT_DROP_HAIRPIN);
 	s = session_find(&n->table, k->protocol, &m->in, &remote);
 	elsewhere = s != NULL && s->mapping != m;
 	if (k->protocol == PROTO_TCP && !elsewhere)

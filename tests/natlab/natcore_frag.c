@@ -226,6 +226,9 @@ frag_packet(struct nat *n, enum nat_side from, struct packet *k)
 {
 	if (!packet_is_fragment(k))
 		return flow_packet(n, from, k);
+	if (from == NAT_INSIDE && !n->config.hairpin_fragments &&
+	    ip_is_external(n, &k->dst.ip))
+		return nat_drop(n, NAT_DROP_FRAGMENT);
 	switch (n->config.frags) {
 	case NAT_FRAGS_DROP:
 		return nat_drop(n, NAT_DROP_FRAGMENT);

@@ -20,7 +20,7 @@ error_in(struct nat *n, struct packet *k, struct packet *q)
 {
 	struct end out, remote;
 	struct mapping *m;
-	const struct session *s;
+	struct session *s;
 
 	quote_ends(q, &out, &remote, NAT_OUTSIDE);
 	m = mapping_pick(&n->table, q->protocol, &out, &remote);
@@ -35,6 +35,8 @@ error_in(struct nat *n, struct packet *k, struct packet *q)
 			packet_quote_set_src(k, q, &m->in);
 	}
 	n->counters[NAT_COUNT_ERRORS]++;
+	if (n->config.refresh_icmp)
+		session_refresh(n, s);
 	nat_send(n, NAT_INSIDE, k);
 	if (n->config.icmp_kills)
 		mapping_free(n, m);
@@ -45,12 +47,14 @@ static void
 error_out(struct nat *n, struct packet *k, struct packet *q)
 {
 	struct end in, remote;
-	const struct session *s;
+	struct session *s;
 
 	quote_ends(q, &in, &remote, NAT_INSIDE);
 	s = session_find(&n->table, q->protocol, &in, &remote);
 	if (s == NULL)
 		return nat_drop(n, NAT_DROP_ICMP);
+	if (n->config.refresh_error)
+		session_refresh(n, s);
 	if (s->mapping->rule != NAT_NONE) {
 		packet_set_src(k, &s->mapping->out);
 		if (n->config.icmp_errors == NAT_ERRORS_TRANSLATE)

@@ -39,6 +39,7 @@ struct packet {
 	size_t head; /* bytes of the IP header, extensions and all */
 	bool has_ports; /* the fields below were there to be read */
 	uint8_t tcp_flags, icmp_type, icmp_code;
+	uint32_t tcp_ack; /* not of a quote */
 	bool dont_fragment, more_fragments;
 	unsigned frag_at; /* bytes before this fragment */
 	uint32_t frag_id;
@@ -82,6 +83,9 @@ struct icmp_kind icmp_kind_of(bool v4, enum icmp_what what, unsigned mtu);
 size_t make_error(uint8_t out[static MADE_MAX], const struct packet *k,
     const struct ip *from, const struct icmp_kind *kind);
 size_t make_rst(uint8_t out[static MADE_MAX], const struct packet *k);
+/* The same to one end of a connection, which wants that number next. */
+size_t make_rst_of(uint8_t out[static MADE_MAX], const struct end *src,
+    const struct end *dst, uint32_t seq);
 /* Turns an echo request into its reply. */
 void packet_turn_echo(struct packet *k);
 /* Writes the fragment of an IPv4 packet that begins at byte `at` of what is
@@ -96,6 +100,8 @@ void packet_make_whole(uint8_t *p, size_t n);
 
 struct tcp {
 	bool syn_out, syn_in, fin_out, fin_in, rst;
+	bool acked[2]; /* by the side that has */
+	uint32_t wants[2]; /* and which sequence number it wants next */
 };
 
 /* The remote endpoints that a mapping has to do with. */
@@ -105,6 +111,7 @@ struct session {
 	struct end remote;
 	int64_t made, expires;
 	int64_t filter_expires; /* if there is a ttl_filter */
+	unsigned packets;
 	bool opened; /* from inside: only this opens the filter */
 	bool replied;
 	struct tcp tcp;
@@ -130,6 +137,7 @@ struct mapping {
 	enum nat_dependence rule; /* for which remotes it is used */
 	struct end in, out, remote; /* remote: the first one */
 	int64_t made, expires;
+	unsigned packets;
 	int64_t order; /* of outbound use: the last one is the greatest */
 	bool replied;
 };
@@ -148,7 +156,7 @@ struct table {
 	struct host_list free_hosts, used_hosts;
 	struct mapping_queue by_use; /* least recently used first */
 	unsigned count;
-	int64_t earliest; /* nothing expires before */
+	int64_t earliest; /* nothing expires before; INT64_MAX: nothing does */
 	int64_t order;
 	unsigned next_external; /* for round robin, and new hosts */
 	uint16_t last_port[NAT_EXTERNAL_MAX]; /* for sequential ports */
@@ -158,11 +166,12 @@ struct table {
 
 bool table_init(struct table *t);
 void table_clear(struct table *t);
-void table_expire(struct nat *n);
 void table_flush(struct nat *n);
 
 struct session *session_find(const struct table *t, uint8_t protocol,
     const struct end *in, const struct end *remote);
+/* There are more mappings than it takes with ease. */
+bool table_is_degraded(const struct nat *n);
 /* The mapping that the rule says for a packet to that remote, or NULL. */
 struct mapping *mapping_find(const struct nat *n, uint8_t protocol,
     const struct end *in, const struct end *remote);
@@ -189,12 +198,19 @@ struct mapping *mapping_new_own(struct nat *n, uint8_t protocol,
 void mapping_free(struct nat *n, struct mapping *m);
 struct session *session_new(
     struct nat *n, struct mapping *m, const struct end *remote);
-/* Notes that a packet passed, and moves the times that it refreshes. */
-void session_passed(struct nat *n, struct session *s, enum nat_side from);
+void session_free(struct table *t, struct session *s);
 bool filter_admits(
     const struct nat *n, const struct mapping *m, const struct end *remote);
 
 bool end_equal(const struct end *a, const struct end *b);
+
+/* ---- natcore_life.c: how long ---- */
+
+/* Notes that a packet passed, and moves the times that it refreshes. */
+void session_passed(struct nat *n, struct session *s, enum nat_side from);
+/* Moves them for a packet that is none of the session's own. */
+void session_refresh(struct nat *n, struct session *s);
+void table_expire(struct nat *n);
 
 /* ---- natcore_port.c: addresses and ports for new mappings ---- */
 
@@ -212,6 +228,8 @@ enum tcp_verdict tcp_inbound(
     const struct nat *n, const struct session *s, const struct packet *k);
 void tcp_passed(struct session *s, const struct packet *k, enum nat_side from);
 int64_t tcp_ttl(const struct nat_config *c, const struct tcp *tcp);
+/* The session ends by its age: tells both ends, if that is a knob. */
+void tcp_expired(struct nat *n, const struct session *s);
 
 /* SYNs that get an error later, unless a session comes (RFC 5382 REQ-4). */
 struct waiting {
@@ -267,11 +285,30 @@ struct line {
 	struct delayed_queue queue; /* by due */
 	unsigned count;
 	struct mono last; /* due of the last one in order */
+	struct mono busy; /* until then the rate is used up */
 	uint64_t rng;
 };
 void line_send(struct nat *n, enum nat_side to, const uint8_t *p, size_t len);
 void line_run(struct nat *n);
 void line_clear(struct line *l);
+
+/* ---- natcore_list.c: knobs that are lists ---- */
+
+/* Each false, with a line in error, where the list is wrong. */
+bool addresses_read(const char *knob, struct ip ips[static NAT_EXTERNAL_MAX],
+    unsigned *count, const json_t *v, char error[static NAT_ERROR_MAX]);
+bool port_map_read(const char *knob, struct nat_config *c, const json_t *v,
+    char error[static NAT_ERROR_MAX]);
+json_t *addresses_write(const struct ip *ips, unsigned count);
+json_t *port_map_write(const struct nat_config *c);
+
+/* ---- natcore_knobs.c ---- */
+
+/* "knob: value: what would be right"; false. */
+bool knob_wrong(char error[static NAT_ERROR_MAX], const char *knob,
+    const json_t *v, const char *want);
+/* False if it is none of that family, 4 or 6. */
+bool knob_address(struct ip *a, const json_t *v, int family);
 
 /* ---- natcore.c ---- */
 
@@ -287,6 +324,7 @@ struct nat {
 	struct mono now, clock_mono; /* the clock stood at clock_us then */
 	int64_t clock_us;
 	int64_t v; /* its time now */
+	int64_t reboot_due, renumber_due; /* 0: never */
 	nat_emit_fn *emit;
 	void *arg;
 };

@@ -18,7 +18,9 @@ enum kind {
 	KIND_SPEED,
 	KIND_SEED,
 	KIND_ADDRESS,
-	KIND_EXTERNAL
+	KIND_EXTERNAL,
+	KIND_RENUMBER,
+	KIND_PORT_MAP
 };
 
 struct knob {
@@ -42,7 +44,7 @@ static const char *const pooling_names[] = {
 static const char *const hairpin_names[] = {
     "none", "external-source", "internal-source", NULL};
 static const char *const refresh_names[] = {
-    "outbound", "inbound", "both", NULL};
+    "outbound", "inbound", "both", "none", NULL};
 static const char *const scope_names[] = {"mapping", "session", NULL};
 static const char *const unsolicited_names[] = {
     "drop", "icmp-unreach", "create-state", NULL};
@@ -51,7 +53,8 @@ static const char *const tcp_unsolicited_names[] = {
 static const char *const cross_names[] = {"accept", "drop", "rst", NULL};
 static const char *const midstream_names[] = {
     "drop", "rst", "create-state", NULL};
-static const char *const full_names[] = {"drop", "evict-oldest", NULL};
+static const char *const full_names[] = {
+    "drop", "evict-oldest", "switch-to-edm", NULL};
 static const char *const frags_names[] = {
     "pass", "in-order", "reassemble", "drop", "drop-non-first", NULL};
 static const char *const errors_names[] = {
@@ -87,11 +90,13 @@ static const char *const errors_names[] = {
 	    MS("jitter_" dir "_ms", f.jitter_us),                         \
 	    MS("reorder_" dir "_ms", f.reorder_us),                       \
 	    SHARE("loss_" dir, f.loss), SHARE("reorder_" dir, f.reorder), \
-	    SHARE("dup_" dir, f.dup)
+	    SHARE("dup_" dir, f.dup),                                     \
+	    COUNT("rate_" dir "_kbit", f.rate_kbit, 0, 10000000),         \
+	    MS("queue_" dir "_ms", f.queue_us)
 
 /* clang-format off */
 static const struct knob knobs[] = {
-	{"external", KIND_EXTERNAL, AT(external), NULL, 0, 0},
+	{"external", KIND_EXTERNAL, 0, NULL, 0, 0},
 	{"inside_address", KIND_ADDRESS, AT(inside4), NULL, 4, 0},
 	{"inside_address6", KIND_ADDRESS, AT(inside6), NULL, 6, 0},
 	CHOICE("mapping", mapping, dependence_names),
@@ -102,27 +107,36 @@ static const struct knob knobs[] = {
 	COUNT("port_min", port_min, 1, 65535),
 	COUNT("port_max", port_max, 1, 65535),
 	COUNT("port_step", port_step, 1, 1024),
+	COUNT("port_start", port_start, 0, 65535),
 	COUNT("block_size", block_size, 1, 32768),
+	COUNT("block_align", block_align, 0, 32768),
+	{"port_map", KIND_PORT_MAP, 0, NULL, 0, 0},
 	BOOL("port_classes", port_classes),
 	BOOL("parity", parity),
 	BOOL("contiguity", contiguity),
 	CHOICE("pooling", pooling, pooling_names),
 	CHOICE("hairpin", hairpin, hairpin_names),
+	BOOL("hairpin_same_host", hairpin_same_host),
+	BOOL("hairpin_fragments", hairpin_fragments),
 	SECONDS("ttl_single", ttl_single, 0.001),
 	SECONDS("ttl_exchange", ttl_exchange, 0.001),
 	SECONDS("ttl_stream", ttl_stream, 0),
 	SECONDS("stream_after", stream_after, 0),
+	COUNT("stream_packets", stream_packets, 0, 1000000),
 	SECONDS("ttl_filter", ttl_filter, 0),
 	SECONDS("ttl_icmp", ttl_icmp, 0.001),
 	SECONDS("tick", tick, 0),
 	CHOICE("refresh", refresh, refresh_names),
 	CHOICE("refresh_scope", scope, scope_names),
+	BOOL("refresh_icmp", refresh_icmp),
+	BOOL("refresh_error", refresh_error),
 	SECONDS("tcp_ttl_syn", tcp_ttl_syn, 0.001),
 	SECONDS("tcp_ttl_open", tcp_ttl_open, 0.001),
 	SECONDS("tcp_ttl_closing", tcp_ttl_closing, 0.001),
 	CHOICE("tcp_unsolicited", tcp_unsolicited, tcp_unsolicited_names),
 	CHOICE("tcp_simultaneous_open", tcp_cross, cross_names),
 	CHOICE("tcp_midstream", tcp_midstream, midstream_names),
+	BOOL("tcp_rst_on_expire", tcp_rst_on_expire),
 	COUNT("limit", limit, 1, NAT_MAPPINGS_MAX),
 	CHOICE("on_full", full, full_names),
 	COUNT("host_limit", host_limit, 0, NAT_MAPPINGS_MAX),
@@ -137,6 +151,9 @@ static const struct knob knobs[] = {
 	BOOL("ptb", ptb),
 	LINE("out", line_out),
 	LINE("in", line_in),
+	SECONDS("reboot_at", reboot_at, 0),
+	SECONDS("renumber_at", renumber_at, 0),
+	{"renumber_to", KIND_RENUMBER, 0, NULL, 0, 0},
 	{"speed", KIND_SPEED, AT(speed), NULL, 0.001, 100000},
 	{"seed", KIND_SEED, AT(seed), NULL, 0, 0},
 };
@@ -153,6 +170,7 @@ nat_config_default(void)
 	    .port_max = 65535,
 	    .port_step = 1,
 	    .block_size = 64,
+	    .hairpin_fragments = true,
 	    .ttl_single = 300 * SECOND,
 	    .ttl_exchange = 300 * SECOND,
 	    .ttl_icmp = 60 * SECOND,
@@ -167,6 +185,8 @@ nat_config_default(void)
 	    .ptb = true,
 	    .line_out.reorder_us = 20000,
 	    .line_in.reorder_us = 20000,
+	    .line_out.queue_us = 500000,
+	    .line_in.queue_us = 500000,
 	    .speed = 1,
 	    .seed = 1,
 	};
@@ -174,9 +194,8 @@ nat_config_default(void)
 
 /* ---- reading ---- */
 
-/* "knob: value: what would be right"; false. */
-static bool
-wrong(char error[static NAT_ERROR_MAX], const char *knob, const json_t *v,
+bool
+knob_wrong(char error[static NAT_ERROR_MAX], const char *knob, const json_t *v,
     const char *want)
 {
 	char *text =
@@ -212,33 +231,16 @@ read_choice(const struct knob *k, int *field, const json_t *v,
 	for (int j = 0; i < 0 && k->names[j] != NULL; j++)
 		at += (size_t)snprintf(want + at, sizeof(want) - at, "%s%s",
 		    j > 0 ? ", " : "", k->names[j]);
-	return i >= 0 || wrong(error, k->name, v, want);
+	return i >= 0 || knob_wrong(error, k->name, v, want);
 }
 
-static bool
-read_address(struct ip *a, const json_t *v, double family)
+bool
+knob_address(struct ip *a, const json_t *v, int family)
 {
 	const char *text = json_string_value(v);
 
 	return text != NULL && ip_parse(a, text, strlen(text)) &&
 	    ip_is_v4(a) == (family == 4);
-}
-
-static bool
-read_external(
-    struct nat_config *c, const json_t *v, char error[static NAT_ERROR_MAX])
-{
-	size_t count = json_array_size(v);
-
-	if (!json_is_array(v) || count > NAT_EXTERNAL_MAX)
-		return wrong(error, "external", v,
-		    "want a list of at most 16 IPv4 addresses");
-	for (size_t i = 0; i < count; i++)
-		if (!read_address(&c->external[i], json_array_get(v, i), 4))
-			return wrong(error, "external", json_array_get(v, i),
-			    "want an IPv4 address");
-	c->external_count = (unsigned)count;
-	return true;
 }
 
 static bool
@@ -256,7 +258,7 @@ read_number(const struct knob *k, void *field, const json_t *v,
 			: k->kind == KIND_MS	  ? "milliseconds"
 						  : "a number",
 		    k->min, k->max);
-		return wrong(error, k->name, v, want);
+		return knob_wrong(error, k->name, v, want);
 	}
 	switch (k->kind) {
 	case KIND_COUNT:
@@ -286,18 +288,24 @@ read_knob(struct nat_config *c, const struct knob *k, const json_t *v,
 	case KIND_BOOL:
 		*(bool *)field = json_is_true(v);
 		return json_is_boolean(v) ||
-		    wrong(error, k->name, v, "want true or false");
+		    knob_wrong(error, k->name, v, "want true or false");
 	case KIND_SEED:
 		*(uint64_t *)field = (uint64_t)json_integer_value(v);
 		return json_is_integer(v) ||
-		    wrong(error, k->name, v, "want a whole number");
+		    knob_wrong(error, k->name, v, "want a whole number");
 	case KIND_ADDRESS:
-		return read_address(field, v, k->min) ||
-		    wrong(error, k->name, v,
+		return knob_address(field, v, (int)k->min) ||
+		    knob_wrong(error, k->name, v,
 			k->min == 4 ? "want an IPv4 address"
 				    : "want an IPv6 address");
 	case KIND_EXTERNAL:
-		return read_external(c, v, error);
+		return addresses_read(
+		    k->name, c->external, &c->external_count, v, error);
+	case KIND_RENUMBER:
+		return addresses_read(
+		    k->name, c->renumber_to, &c->renumber_count, v, error);
+	case KIND_PORT_MAP:
+		return port_map_read(k->name, c, v, error);
 	case KIND_COUNT:
 	case KIND_SECONDS:
 	case KIND_MS:
@@ -316,6 +324,11 @@ config_check(const struct nat_config *c, char error[static NAT_ERROR_MAX])
 
 	if (c->port_min > c->port_max)
 		what = "port_min: is greater than port_max";
+	else if (c->port_start != 0 &&
+	    (c->port_start < c->port_min || c->port_start > c->port_max))
+		what = "port_start: want 0, or one from port_min to port_max";
+	else if (c->renumber_at != 0 && c->renumber_count == 0)
+		what = "renumber_at: only with renumber_to";
 	else if (c->ports == NAT_PORTS_BLOCK && c->pooling != NAT_POOL_PAIRED)
 		what = "ports: block: only with pooling paired";
 	else if (c->filtering == NAT_NONE && c->mapping != NAT_NONE)
@@ -334,7 +347,7 @@ nat_config_read(struct nat_config *c, const json_t *object,
 	void *iter;
 
 	if (!json_is_object(object))
-		return wrong(error, "knobs", object, "want an object");
+		return knob_wrong(error, "knobs", object, "want an object");
 	iter = json_object_iter((json_t *)(uintptr_t)object);
 	for (; iter != NULL;
 	     iter = json_object_iter_next((json_t *)(uintptr_t)object, iter)) {
@@ -345,7 +358,8 @@ nat_config_read(struct nat_config *c, const json_t *object,
 		while (i < KNOBS && strcmp(knobs[i].name, name) != 0)
 			i++;
 		if (i == KNOBS)
-			return wrong(error, name, v, "there is no such knob");
+			return knob_wrong(
+			    error, name, v, "there is no such knob");
 		if (!read_knob(c, &knobs[i], v, error))
 			return false;
 	}
@@ -360,18 +374,6 @@ write_address(const struct ip *a)
 	char text[IP_TEXT_MAX];
 
 	return json_string(ip_text(a, text));
-}
-
-static json_t *
-write_external(const struct nat_config *c)
-{
-	json_t *list = json_array();
-
-	for (unsigned i = 0; i < c->external_count; i++)
-		if (json_array_append_new(
-			list, write_address(&c->external[i])) == -1)
-			break;
-	return list;
 }
 
 static json_t *
@@ -399,9 +401,13 @@ write_knob(const struct nat_config *c, const struct knob *k)
 	case KIND_ADDRESS:
 		return write_address(field);
 	case KIND_EXTERNAL:
+		return addresses_write(c->external, c->external_count);
+	case KIND_RENUMBER:
+		return addresses_write(c->renumber_to, c->renumber_count);
+	case KIND_PORT_MAP:
 		break;
 	}
-	return write_external(c);
+	return port_map_write(c);
 }
 
 json_t *

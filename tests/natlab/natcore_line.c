@@ -1,7 +1,7 @@
 /*
  * natcore_line: what happens to packets on the way: they are late, in another
- * order, lost or doubled. Real time, and random numbers of its own, so that
- * the ports a NAT chooses do not depend on it.
+ * order, lost or doubled, or too many. Real time, and random numbers of its
+ * own, so that the ports a NAT chooses do not depend on it.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -52,15 +52,34 @@ line_insert(struct line *l, struct delayed *d)
 	l->count++;
 }
 
+/* When its last bit is on the line; false if the queue before it is too
+ * long. */
+static bool
+line_rate(struct nat *n, struct line *l, const struct nat_line *c, size_t len,
+    struct mono *sent)
+{
+	struct mono from = n->now;
+
+	*sent = from;
+	if (c->rate_kbit == 0)
+		return true;
+	if (l->busy.us > from.us)
+		from = l->busy;
+	if (mono_diff_us(n->now, from) > c->queue_us)
+		return false;
+	*sent = l->busy = mono_add_us(from, (int64_t)len * 8000 / c->rate_kbit);
+	return true;
+}
+
 static struct mono
-line_due(struct nat *n, struct line *l, const struct nat_line *c)
+line_due(struct line *l, const struct nat_line *c, struct mono sent)
 {
 	int64_t delay = c->delay_us;
 	struct mono due;
 
 	if (c->jitter_us > 0)
 		delay += rng_below(&l->rng, (unsigned)c->jitter_us + 1);
-	due = mono_add_us(n->now, delay);
+	due = mono_add_us(sent, delay);
 	if (rng_happens(&l->rng, c->reorder))
 		return mono_add_us(due, c->reorder_us); /* is overtaken */
 	if (due.us < l->last.us)
@@ -75,9 +94,12 @@ line_put(struct nat *n, enum nat_side to, const uint8_t *p, size_t len)
 	struct line *l = &n->lines[to];
 	const struct nat_line *c =
 	    to == NAT_OUTSIDE ? &n->config.line_out : &n->config.line_in;
-	struct mono due = line_due(n, l, c);
+	struct mono due;
 	struct delayed *d;
 
+	if (!line_rate(n, l, c, len, &due))
+		return nat_drop(n, NAT_DROP_QUEUE);
+	due = line_due(l, c, due);
 	if (due.us <= n->now.us) {
 		n->emit(n->arg, to, p, len);
 		return;

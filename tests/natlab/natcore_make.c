@@ -133,12 +133,31 @@ make_error(uint8_t out[static MADE_MAX], const struct packet *k,
 	return wr_len(&w);
 }
 
+static size_t
+rst_write(uint8_t out[static MADE_MAX], const struct end *src,
+    const struct end *dst, uint32_t seq, uint32_t ack, uint8_t flags)
+{
+	bool v4 = ip_is_v4(&src->ip);
+	struct wr w;
+
+	wr_init(&w, out, MADE_MAX);
+	head_write(&w, v4, PROTO_TCP, 20, &src->ip, &dst->ip);
+	wr_u16(&w, src->port);
+	wr_u16(&w, dst->port);
+	wr_u32(&w, seq);
+	wr_u32(&w, ack);
+	wr_u8(&w, 5 << 4);
+	wr_u8(&w, flags);
+	wr_zero(&w, 6);
+	upper_sum_set(out, wr_len(&w), v4, PROTO_TCP, 16);
+	return wr_len(&w);
+}
+
 /* RFC 9293 section 3.10.7.1: a reset for a segment that found nobody. */
 size_t
 make_rst(uint8_t out[static MADE_MAX], const struct packet *k)
 {
 	struct rd r;
-	struct wr w;
 	uint32_t seq, ack, len;
 	unsigned offset;
 
@@ -152,17 +171,17 @@ make_rst(uint8_t out[static MADE_MAX], const struct packet *k)
 	len += (k->tcp_flags & TCP_SYN ? 1u : 0u) +
 	    (k->tcp_flags & TCP_FIN ? 1u : 0u);
 
-	wr_init(&w, out, MADE_MAX);
-	head_write(&w, k->v4, PROTO_TCP, 20, &k->dst.ip, &k->src.ip);
-	wr_u16(&w, k->dst.port);
-	wr_u16(&w, k->src.port);
-	wr_u32(&w, k->tcp_flags & TCP_ACK ? ack : 0);
-	wr_u32(&w, k->tcp_flags & TCP_ACK ? 0 : seq + len);
-	wr_u8(&w, 5 << 4);
-	wr_u8(&w, k->tcp_flags & TCP_ACK ? TCP_RST : TCP_RST | TCP_ACK);
-	wr_zero(&w, 6);
-	upper_sum_set(out, wr_len(&w), k->v4, PROTO_TCP, 16);
-	return wr_len(&w);
+	if (k->tcp_flags & TCP_ACK)
+		return rst_write(out, &k->dst, &k->src, ack, 0, TCP_RST);
+	return rst_write(
+	    out, &k->dst, &k->src, 0, seq + len, TCP_RST | TCP_ACK);
+}
+
+size_t
+make_rst_of(uint8_t out[static MADE_MAX], const struct end *src,
+    const struct end *dst, uint32_t seq)
+{
+	return rst_write(out, src, dst, seq, 0, TCP_RST);
 }
 
 void

@@ -54,7 +54,8 @@ read_upper(struct packet *k)
 		rd_skip(&r, 4); /* a quote has these 8 bytes at least */
 		k->has_ports = !r.bad;
 		if (k->protocol == PROTO_TCP && !k->quoted) {
-			rd_skip(&r, 5);
+			k->tcp_ack = rd_u32(&r);
+			rd_skip(&r, 1);
 			k->tcp_flags = rd_u8(&r);
 			k->has_ports = rd_left(&r) >= 6;
 		}

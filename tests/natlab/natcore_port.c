@@ -16,13 +16,25 @@ struct wish {
 	unsigned min, max;
 };
 
+/* That no other endpoint may have, since one always has it. */
+static bool
+port_is_reserved(const struct wish *w, unsigned port)
+{
+	const struct nat_config *c = &w->n->config;
+
+	for (unsigned i = 0; i < c->port_map_count; i++)
+		if (c->port_map[i].outside == port)
+			return w->protocol != PROTO_ICMP;
+	return false;
+}
+
 static bool
 port_is_usable(const struct wish *w, unsigned port)
 {
 	const struct nat_config *c = &w->n->config;
 	struct mapping *m;
 
-	if (port < w->min || port > w->max)
+	if (port < w->min || port > w->max || port_is_reserved(w, port))
 		return false;
 	w->out->port = (uint16_t)port;
 	if (mapping_clashes(w->n, w->protocol, w->in, w->out, w->remote))
@@ -83,7 +95,9 @@ port_sequential(const struct wish *w)
 {
 	struct nat *n = w->n;
 	uint16_t *last = &n->table.last_port[w->host->external];
-	unsigned from = *last == 0 ? w->min : *last + n->config.port_step;
+	unsigned from = *last != 0	? *last + n->config.port_step
+	    : n->config.port_start != 0 ? n->config.port_start
+					: w->min;
 
 	if (!port_after(w, from, n->config.port_step))
 		return false;
@@ -117,16 +131,23 @@ block_is_free(const struct wish *w, unsigned first)
 	return true;
 }
 
-/* Aligned: a block begins at a multiple of its size. */
+static unsigned
+align_up(unsigned port, unsigned align)
+{
+	return (port + align - 1) / align * align;
+}
+
 static bool
 block_get(struct wish *w)
 {
 	unsigned size = w->n->config.block_size;
-	unsigned first = (w->min + size - 1) / size * size;
+	unsigned align = w->n->config.block_align;
+	unsigned first = align_up(w->min, align == 0 ? size : align);
 
 	if (w->host->block == 0) {
 		while (first + size - 1 <= w->max && !block_is_free(w, first))
-			first += size;
+			first =
+			    align_up(first + size, align == 0 ? size : align);
 		if (first + size - 1 > w->max)
 			return false;
 		w->host->block = w->host->block_next = first;
@@ -162,6 +183,35 @@ port_contiguous(const struct wish *w)
 			return true;
 	}
 	return false;
+}
+
+/* What it has for one remote, it has for all. */
+static bool
+port_fixed(const struct wish *w, uint16_t port)
+{
+	const struct mapping *m;
+
+	w->out->port = port;
+	m = mapping_at(&w->n->table, w->protocol, w->out);
+	for (; m != NULL; m = LIST_NEXT(m, by_out))
+		if (mapping_has_out(m, w->protocol, w->out) &&
+		    !end_equal(&m->in, w->in))
+			return false;
+	return true;
+}
+
+/* NULL: it has none of its own. */
+static const struct nat_fixed *
+fixed_find(const struct wish *w)
+{
+	const struct nat_config *c = &w->n->config;
+
+	for (unsigned i = 0; i < c->port_map_count; i++)
+		if (w->protocol != PROTO_ICMP &&
+		    c->port_map[i].inside == w->in->port &&
+		    ip_compare(&c->port_map[i].ip, &w->in->ip) == 0)
+			return &c->port_map[i];
+	return NULL;
 }
 
 static bool
@@ -207,6 +257,7 @@ port_choose(struct nat *n, struct host *h, uint8_t protocol,
 	    .in = in,
 	    .remote = remote,
 	    .out = out};
+	const struct nat_fixed *fixed = fixed_find(&w);
 
 	if (n->config.mapping == NAT_NONE || !ip_is_v4(&in->ip)) {
 		*out = *in;
@@ -216,6 +267,8 @@ port_choose(struct nat *n, struct host *h, uint8_t protocol,
 		return false;
 	h->external = external_choose(n, h);
 	out->ip = n->config.external[h->external];
+	if (fixed != NULL)
+		return port_fixed(&w, fixed->outside);
 	range_set(&w);
 	if (n->config.contiguity && port_contiguous(&w))
 		return true;

@@ -1,7 +1,7 @@
 /*
  * natcore_table: mappings, the sessions of each with remote endpoints, and
- * the internal hosts they belong to; how long they live, and what a filter
- * admits. All memory is taken at the start.
+ * the internal hosts they belong to; and what a filter admits. All memory is
+ * taken at the start. How long they live is in natcore_life.c.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -105,28 +105,34 @@ rule_matches(enum nat_dependence rule, const struct end *a, const struct end *b)
 	return true;
 }
 
-static bool
-is_degraded(const struct nat *n)
+bool
+table_is_degraded(const struct nat *n)
 {
 	return n->config.degrade_after != 0 &&
 	    n->table.count >= n->config.degrade_after;
 }
 
-/* The rule for new mappings of that protocol's family. */
+/* There are as many as there may be, and all that come are for one remote. */
+static bool
+is_over(const struct nat *n)
+{
+	return n->config.full == NAT_FULL_EDM &&
+	    n->table.count >= n->config.limit;
+}
+
+/* The rule for mappings of that protocol's family. */
 static enum nat_dependence
 rule_now(const struct nat *n, const struct end *in)
 {
 	if (!ip_is_v4(&in->ip) || n->config.mapping == NAT_NONE)
 		return NAT_NONE;
-	return is_degraded(n) ? NAT_APD : n->config.mapping;
+	return table_is_degraded(n) ? NAT_APD : n->config.mapping;
 }
 
-struct mapping *
-mapping_find(const struct nat *n, uint8_t protocol, const struct end *in,
-    const struct end *remote)
+static struct mapping *
+find_by_rule(const struct table *t, uint8_t protocol, enum nat_dependence rule,
+    const struct end *in, const struct end *remote)
 {
-	const struct table *t = &n->table;
-	enum nat_dependence rule = rule_now(n, in);
 	struct mapping *m;
 
 	LIST_FOREACH (m, &t->by_in[bucket(protocol, in, NULL)], by_in)
@@ -135,6 +141,18 @@ mapping_find(const struct nat *n, uint8_t protocol, const struct end *in,
 		    rule_matches(rule, &m->remote, remote))
 			return m;
 	return NULL;
+}
+
+struct mapping *
+mapping_find(const struct nat *n, uint8_t protocol, const struct end *in,
+    const struct end *remote)
+{
+	enum nat_dependence rule = rule_now(n, in);
+	struct mapping *m = find_by_rule(&n->table, protocol, rule, in, remote);
+
+	if (m == NULL && rule != NAT_NONE && is_over(n))
+		m = find_by_rule(&n->table, protocol, NAT_APD, in, remote);
+	return m;
 }
 
 bool
@@ -264,7 +282,7 @@ host_take(struct table *t)
 	return h;
 }
 
-static void
+void
 session_free(struct table *t, struct session *s)
 {
 	LIST_REMOVE(s, by_pair);
@@ -311,6 +329,8 @@ room_make(struct nat *n)
 
 	if (t->count < n->config.limit) /* at most NAT_MAPPINGS_MAX */
 		return true;
+	if (n->config.full == NAT_FULL_EDM)
+		return t->count < NAT_MAPPINGS_MAX;
 	if (n->config.full != NAT_FULL_EVICT || TAILQ_EMPTY(&t->by_use))
 		return false;
 	mapping_free(n, TAILQ_FIRST(&t->by_use));
@@ -368,7 +388,8 @@ mapping_new(struct nat *n, uint8_t protocol, const struct end *in,
 	struct host *h;
 
 	/* There is one already, which clashes at this remote alone. */
-	if (mapping_find(n, protocol, in, remote) != NULL)
+	if (mapping_find(n, protocol, in, remote) != NULL ||
+	    (new.rule != NAT_NONE &&is_over(n)))
 		new.rule = NAT_APD;
 
 	if (!room_make(n)) {
@@ -421,133 +442,4 @@ session_new(struct nat *n, struct mapping *m, const struct end *remote)
 	    &t->by_pair[bucket(m->protocol, &m->in, remote)], s, by_pair);
 	LIST_INSERT_HEAD(&m->sessions, s, of_mapping);
 	return s;
-}
-
-/* ---- time ---- */
-
-static int64_t
-udp_ttl(const struct nat *n, const struct session *s)
-{
-	const struct nat_config *c = &n->config;
-	bool whole = c->scope == NAT_SCOPE_MAPPING;
-	int64_t made = whole ? s->mapping->made : s->made;
-
-	if (s->mapping->own ||
-	    !(whole ? s->mapping->replied : s->opened && s->replied))
-		return c->ttl_single;
-	if (c->ttl_stream != 0 && n->v - made >= c->stream_after)
-		return c->ttl_stream;
-	return c->ttl_exchange;
-}
-
-/* When what would end at t really ends. */
-static int64_t
-tick_after(const struct nat *n, int64_t t)
-{
-	int64_t tick = n->config.tick;
-
-	return tick == 0 ? t : (t + tick - 1) / tick * tick;
-}
-
-static bool
-refreshes(const struct nat *n, const struct mapping *m, enum nat_side from)
-{
-	switch (
-	    m->protocol == PROTO_UDP ? n->config.refresh : NAT_REFRESH_BOTH) {
-	case NAT_REFRESH_OUT:
-		return from == NAT_INSIDE;
-	case NAT_REFRESH_IN:
-		return from == NAT_OUTSIDE;
-	case NAT_REFRESH_BOTH:
-		break;
-	}
-	return true;
-}
-
-/* All of a UDP mapping lives as long as its last refresh says, if that is the
- * scope; otherwise each session for itself, the mapping as the last of them. */
-static void
-mapping_refresh(struct nat *n, struct session *s, int64_t until)
-{
-	struct mapping *m = s->mapping;
-	struct session *other;
-
-	m->expires = s->expires = until;
-	LIST_FOREACH (other, &m->sessions, of_mapping) {
-		if (m->protocol == PROTO_UDP &&
-		    n->config.scope == NAT_SCOPE_MAPPING)
-			other->expires = until;
-		else if (other->expires > m->expires)
-			m->expires = other->expires;
-		if (other->expires < n->table.earliest)
-			n->table.earliest = other->expires;
-	}
-}
-
-/* Notes who has sent; true if this starts the session's time, or that of all
- * of the mapping, whatever refreshes it later. */
-static bool
-session_note(struct nat *n, struct session *s, enum nat_side from)
-{
-	struct mapping *m = s->mapping;
-	bool starts = m->expires == 0;
-
-	if (from == NAT_OUTSIDE) {
-		s->replied = m->replied = true;
-		return starts;
-	}
-	if (!s->opened)
-		s->filter_expires = tick_after(n, n->v + n->config.ttl_filter);
-	if (!s->opened && n->config.scope == NAT_SCOPE_SESSION)
-		starts = true;
-	s->opened = true;
-	m->order = ++n->table.order;
-	return starts;
-}
-
-void
-session_passed(struct nat *n, struct session *s, enum nat_side from)
-{
-	struct mapping *m = s->mapping;
-	bool starts = session_note(n, s, from);
-	int64_t ttl;
-
-	TAILQ_REMOVE(&n->table.by_use, m, by_use);
-	TAILQ_INSERT_TAIL(&n->table.by_use, m, by_use);
-	if (!starts && !refreshes(n, m, from))
-		return;
-	ttl = m->protocol == PROTO_UDP ? udp_ttl(n, s)
-	    : m->protocol == PROTO_TCP ? tcp_ttl(&n->config, &s->tcp)
-				       : n->config.ttl_icmp;
-	s->filter_expires = tick_after(n, n->v + n->config.ttl_filter);
-	mapping_refresh(n, s, tick_after(n, n->v + ttl));
-}
-
-void
-table_expire(struct nat *n)
-{
-	struct table *t = &n->table;
-	struct mapping *m, *next_m;
-	struct session *s, *next_s;
-
-	if (n->v < t->earliest)
-		return;
-	t->earliest = INT64_MAX;
-	for (m = TAILQ_FIRST(&t->by_use); m != NULL; m = next_m) {
-		next_m = TAILQ_NEXT(m, by_use);
-		if (n->v >= m->expires) {
-			mapping_free(n, m);
-			n->counters[NAT_COUNT_EXPIRED]++;
-			continue;
-		}
-		for (s = LIST_FIRST(&m->sessions); s != NULL; s = next_s) {
-			next_s = LIST_NEXT(s, of_mapping);
-			if (n->v >= s->expires)
-				session_free(t, s);
-			else if (s->expires < t->earliest)
-				t->earliest = s->expires;
-		}
-		if (m->expires < t->earliest)
-			t->earliest = m->expires;
-	}
 }

@@ -67,6 +67,10 @@ tcp_passed(struct session *s, const struct packet *k, enum nat_side from)
 		t->syn_out = t->syn_in = true; /* taken up midstream */
 	if (k->tcp_flags & TCP_FIN)
 		*(from == NAT_INSIDE ? &t->fin_out : &t->fin_in) = true;
+	if (k->tcp_flags & TCP_ACK) {
+		t->acked[from] = true;
+		t->wants[from] = k->tcp_ack;
+	}
 	/* Whoever forged the reset, the connection may go on. */
 	t->rst = k->tcp_flags & TCP_RST;
 }
@@ -77,6 +81,25 @@ tcp_ttl(const struct nat_config *c, const struct tcp *t)
 	if (is_closing(t))
 		return c->tcp_ttl_closing;
 	return t->syn_out && t->syn_in ? c->tcp_ttl_open : c->tcp_ttl_syn;
+}
+
+void
+tcp_expired(struct nat *n, const struct session *s)
+{
+	const struct mapping *m = s->mapping;
+	uint8_t out[MADE_MAX];
+
+	if (m->protocol != PROTO_TCP || !n->config.tcp_rst_on_expire ||
+	    is_closing(&s->tcp) || !s->tcp.acked[NAT_INSIDE] ||
+	    !s->tcp.acked[NAT_OUTSIDE])
+		return;
+	nat_answer(n, NAT_INSIDE, out,
+	    make_rst_of(out, &s->remote, &m->in, s->tcp.wants[NAT_INSIDE]));
+	/* The other end of a hairpin has a session of its own. */
+	if (!ip_is_external(n, &s->remote.ip))
+		nat_answer(n, NAT_OUTSIDE, out,
+		    make_rst_of(
+			out, &m->out, &s->remote, s->tcp.wants[NAT_OUTSIDE]));
 }
 
 /* ---- SYNs that wait ---- */

@@ -101,9 +101,11 @@ do_knobs(struct natemu *e, const json_t *command)
 static json_t *
 do_set(struct natemu *e, const json_t *command)
 {
-	struct nat_config c = *nat_config(e->nat);
+	struct nat_config c;
 	char error[NAT_ERROR_MAX];
 
+	nat_run(e->nat, loop_now(e->loop));
+	c = *nat_config(e->nat);
 	if (!nat_config_read(&c, json_object_get(command, "knobs"), error))
 		return answer_error(error);
 	nat_configure(e->nat, &c, loop_now(e->loop));

@@ -180,6 +180,35 @@ static const struct nat_case mtu[] = {
 	"in big S6:1 a6:5000 = out icmp 2/0 G6>S6 (udp S6:1>a6:5000)"},
 };
 
+/* Two fragments from inside to an external address. */
+static void
+hairpin_parts(const char *knobs, int want, const char *what)
+{
+	struct pair e = {box_ip("b"), box_ip("E"), 6000, 5000};
+
+	parts_init(knobs);
+	t.size = make_udp(t.whole, &e, 2000);
+	t.n[0] = cut(t.whole, t.size, 0, PART, t.part[0]);
+	t.n[1] = cut(t.whole, t.size, PART, PART, t.part[1]);
+	box_send(&t.box, NAT_INSIDE, t.part[0], t.n[0]);
+	box_send(&t.box, NAT_INSIDE, t.part[1], t.n[1]);
+	eq_int((int64_t)t.box.count, want, what);
+	box_clear(&t.box);
+}
+
+static void
+test_hairpin(void)
+{
+	hairpin_parts(
+	    "'hairpin': 'external-source'", 2, "hairpins may be fragments");
+	hairpin_parts("'hairpin': 'external-source', 'hairpin_fragments': "
+		      "false",
+	    0, "hairpin_fragments: or not");
+	parts_init("'hairpin_fragments': false");
+	send_parts("01", "11", "which is nothing to others");
+	box_clear(&t.box);
+}
+
 static void
 test_dont_fragment(void)
 {
@@ -339,6 +368,7 @@ main(void)
 	test_fragments();
 	test_reassembly();
 	nat_cases(mtu);
+	test_hairpin();
 	test_dont_fragment();
 	test_malformed();
 	test_zero_sum();

@@ -407,8 +407,10 @@ box_clear(struct box *b)
 void
 box_knobs(struct box *b, const char *knobs)
 {
-	struct nat_config c = *nat_config(b->nat);
+	struct nat_config c;
 
+	nat_run(b->nat, b->now);
+	c = *nat_config(b->nat);
 	knobs_apply(&c, knobs);
 	nat_configure(b->nat, &c, b->now);
 }

@@ -124,6 +124,48 @@ test_disorder(void)
 	box_clear(&b);
 }
 
+/* 30 bytes of a packet each ms are 240 kbit/s. */
+static void
+test_rate(void)
+{
+	int order[2 * PACKETS];
+	int64_t last = 0, least = INT64_MAX;
+	size_t n;
+
+	stream("'rate_out_kbit': 120, 'queue_out_ms': 60000", 1, order);
+	eq_int((int64_t)b.count, PACKETS, "rate: with a long queue all come");
+	ok(in_order(order, b.count), "in order");
+	for (size_t i = 0; i < b.count; i++) {
+		if (i > 0 && b.got[i].at.us - last < least)
+			least = b.got[i].at.us - last;
+		last = b.got[i].at.us;
+	}
+	eq_int(least, 2000, "2 ms from each to the next");
+	eq_int(last, 1000000 + PACKETS * 2000, "of 1 ms when they were sent");
+	box_clear(&b);
+
+	stream("'rate_out_kbit': 120, 'queue_out_ms': 20, 'delay_out_ms': 5", 1,
+	    order);
+	n = b.count;
+	ok(n > PACKETS / 2 && n < PACKETS / 2 + 15,
+	    "what is too much for the queue is dropped");
+	eq_int((int64_t)nat_counter(b.nat, NAT_DROP_QUEUE),
+	    (int64_t)(PACKETS - n), "and counted");
+	last = 0;
+	for (size_t i = 0; i < n; i++) {
+		int64_t late = b.got[i].at.us - 1000000 - 1000 * order[i];
+
+		last = late > last ? late : last;
+	}
+	ok(last > 25000 && last <= 27000,
+	    "the others wait no longer than that, and the delay");
+	box_clear(&b);
+
+	stream("'rate_in_kbit': 1", 1, order);
+	eq_int((int64_t)b.count, PACKETS, "each direction has its own");
+	box_clear(&b);
+}
+
 static void
 test_queue(void)
 {
@@ -175,6 +217,21 @@ static const struct {
 	"external: \"fd00::1\": want an IPv4 address"},
     {"{\"inside_address6\": \"10.0.0.1\"}",
 	"inside_address6: \"10.0.0.1\": want an IPv6 address"},
+    {"{\"port_start\": 80}",
+	"port_start: want 0, or one from port_min to port_max"},
+    {"{\"renumber_at\": 5}", "renumber_at: only with renumber_to"},
+    {"{\"renumber_to\": [\"fd00::1\"]}",
+	"renumber_to: \"fd00::1\": want an IPv4 address"},
+    {"{\"port_map\": 1}", "port_map: 1: want a list of at most 64 objects"},
+    {"{\"port_map\": [{\"ip\": \"10.0.0.1\", \"inside\": 0, "
+     "\"outside\": 9}]}",
+	"port_map: {\"inside\":0,\"ip\":\"10.0.0.1\",\"outside\":9}: want ip, "
+	"inside and outside: IPv4 and ports"},
+    {"{\"port_map\": [{\"ip\": \"10.0.0.1\", \"inside\": 1, "
+     "\"outside\": 9}, {\"ip\": \"10.0.0.2\", \"inside\": 2, "
+     "\"outside\": 9}]}",
+	"port_map: {\"inside\":2,\"ip\":\"10.0.0.2\",\"outside\":9}: want each "
+	"outside once"},
     {"{\"ports\": \"block\", \"pooling\": \"arbitrary\"}",
 	"ports: block: only with pooling paired"},
 };
@@ -204,7 +261,9 @@ test_knobs(void)
 	o = json_loads(
 	    "{\"external\": [\"192.0.2.1\"], \"mapping\": \"none\", "
 	    "\"ports_fallback\": \"sequential\", \"ttl_filter\": 7.5,"
-	    " \"loss_in\": 0.125, \"delay_out_ms\": 2.5}",
+	    " \"loss_in\": 0.125, \"delay_out_ms\": 2.5,"
+	    " \"port_map\": [{\"ip\": \"10.0.0.1\", \"inside\": 5,"
+	    " \"outside\": 6}], \"renumber_to\": [\"192.0.2.2\"]}",
 	    0, NULL);
 	ok(nat_config_read(&c, o, error), "good knobs");
 	json_decref(o);
@@ -231,6 +290,7 @@ main(void)
 	test_delay();
 	test_loss();
 	test_disorder();
+	test_rate();
 	test_queue();
 	test_knobs();
 	return tap_done();

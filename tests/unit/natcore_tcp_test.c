@@ -68,6 +68,58 @@ static const struct nat_case tcp[] = {
 	"wait 5\n"
 	"in ack S:80 E:2000 = -\n"
 	"in ack T:80 E:2000 = a:5000"},
+    {"tcp_rst_on_expire: both ends are told",
+	SEQ "'tcp_rst_on_expire': true, 'tcp_ttl_open': 10",
+	"out syn a:5000 S:80 = E:2000\n"
+	"in synack S:80 E:2000 = a:5000\n"
+	"out ack a:5000 S:80 = E:2000\n"
+	"hear 9.9 = -\n"
+	"hear 0.2 = in tcp 04 S:80>a:5000 & out tcp 04 E:2000>S:80\n"
+	"hear 99 = -\n"
+	"in ack S:80 E:2000 = -"},
+    {"tcp_rst_on_expire: of one connection of several",
+	SEQ "'tcp_rst_on_expire': true, 'tcp_ttl_open': 10",
+	"out syn a:5000 S:80 = E:2000\n"
+	"in synack S:80 E:2000 = a:5000\n"
+	"out ack a:5000 S:80 = E:2000\n"
+	"out syn a:5000 T:80 = E:2000\n"
+	"in synack T:80 E:2000 = a:5000\n"
+	"out ack a:5000 T:80 = E:2000\n"
+	"wait 9\n"
+	"in ack T:80 E:2000 = a:5000\n"
+	"hear 2 = in tcp 04 S:80>a:5000 & out tcp 04 E:2000>S:80\n"
+	"hear 8 = in tcp 04 T:80>a:5000 & out tcp 04 E:2000>T:80"},
+    {"tcp_rst_on_expire: not if it never was open, nor if it is closed",
+	SEQ "'tcp_rst_on_expire': true, 'tcp_ttl_syn': 10, "
+	    "'tcp_ttl_closing': 10",
+	"out syn a:5000 S:80 = E:2000\n"
+	"hear 11 = -\n"
+	"out syn a:5000 S:80 = E:2001\n"
+	"in synack S:80 E:2001 = a:5000\n"
+	"out fin a:5000 S:80 = E:2001\n"
+	"in fin S:80 E:2001 = a:5000\n"
+	"hear 11 = -"},
+    {"tcp_rst_on_expire: nor otherwise", SEQ "'tcp_ttl_open': 10",
+	"out syn a:5000 S:80 = E:2000\n"
+	"in synack S:80 E:2000 = a:5000\n"
+	"out ack a:5000 S:80 = E:2000\n"
+	"hear 20 = -"},
+    {"tcp_rst_on_expire: a hairpin's ends, each once",
+	SEQ "'tcp_rst_on_expire': true, 'tcp_ttl_open': 10, "
+	    "'hairpin': 'external-source'",
+	"out udp a:1 S:1 = E:2000\n"
+	"out syn a:5000 S:80 = E:2001\n"
+	"out syn b:5000 E:2001 = in tcp 02 E:2002>a:5000\n"
+	"out synack a:5000 E:2002 = in tcp 12 E:2001>b:5000\n"
+	"out ack b:5000 E:2001 = in tcp 10 E:2002>a:5000\n"
+	"hear 11 = in tcp 04 E:2001>b:5000 & in tcp 04 E:2002>a:5000"},
+    {"tcp_rst_on_expire: in IPv6",
+	"'tcp_rst_on_expire': true, "
+	"'tcp_ttl_open': 10",
+	"out syn a6:5000 S6:80 = a6:5000\n"
+	"in synack S6:80 a6:5000 = a6:5000\n"
+	"out ack a6:5000 S6:80 = a6:5000\n"
+	"hear 11 = in tcp 04 S6:80>a6:5000 & out tcp 04 a6:5000>S6:80"},
     {"tcp_midstream drop", "'tcp_midstream': 'drop'",
 	"out ack a:5000 S:80 = -"},
     {"tcp_midstream rst", "'tcp_midstream': 'rst'",
@@ -213,11 +265,38 @@ test_short_quote(void)
 	box_clear(&b);
 }
 
+/* RFC 5961 section 3.2: a reset counts if its number is just the next. */
+static void
+test_rst_number(void)
+{
+	static struct box b;
+	struct pair e = {box_ip("a"), box_ip("S"), 5000, 80};
+	struct pair back = {box_ip("S"), box_ip("E"), 80, 5000};
+	uint8_t p[64];
+
+	box_init(&b, "'tcp_rst_on_expire': true, 'tcp_ttl_open': 10");
+	box_send(&b, NAT_INSIDE, p, make_tcp(p, &e, 2));
+	box_send(&b, NAT_OUTSIDE, p, make_tcp(p, &back, 18));
+	make_tcp(p, &e, 16);
+	memcpy(p + 28, "\1\2\3\4", 4);
+	box_send(&b, NAT_INSIDE, p, 40);
+	make_tcp(p, &back, 16);
+	memcpy(p + 28, "\5\6\7\10", 4);
+	box_send(&b, NAT_OUTSIDE, p, 40);
+	b.count = 0;
+	box_wait(&b, 11);
+	eq_int((int64_t)b.count, 2, "tcp_rst_on_expire: two resets");
+	eq_mem(b.got[0].p + 24, "\1\2\3\4", 4, "with what the inside wants");
+	eq_mem(b.got[1].p + 24, "\5\6\7\10", 4, "and what the outside does");
+	box_clear(&b);
+}
+
 int
 main(void)
 {
 	nat_cases(tcp);
 	nat_cases(icmp);
+	test_rst_number();
 	test_short_quote();
 	return tap_done();
 }

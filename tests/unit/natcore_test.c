@@ -160,6 +160,47 @@ static const struct nat_case ports[] = {
 	"out udp a:5002 S:1 = E:2001\n"
 	"out udp a:5003 S:1 = E:2003\n"
 	"out udp a:5004 S:1 = -"},
+    {"ports sequential from a start, around",
+	"'ports': 'sequential', 'port_min': 2000, 'port_max': 2003, "
+	"'port_start': 2002",
+	"out udp a:5000 S:1 = E:2002\n"
+	"out udp a:5001 S:1 = E:2003\n"
+	"out udp a:5002 S:1 = E:2000\n"
+	"out udp a:5003 S:1 = E:2001\n"
+	"out udp a:5004 S:1 = -"},
+    {"ports sequential from a start, by steps",
+	"'ports': 'sequential', 'port_start': 40000, 'port_step': 7",
+	"out udp a:5000 S:1 = E:40000\n"
+	"out udp b:5000 S:1 = E:40007\n"
+	"out udp a:5001 S:1 = E:40014\n"
+	"flush\n"
+	"out udp a:5000 S:1 = E:40000"},
+    {"port_map: an endpoint that has it always has that port",
+	"'ports': 'sequential', 'port_min': 2000, 'port_map': ["
+	"{'ip': '10.0.0.1', 'inside': 5000, 'outside': 2001},"
+	"{'ip': '10.0.0.2', 'inside': 5000, 'outside': 700}]",
+	"out udp b:5001 S:1 = E:2000\n"
+	"out udp b:5002 S:1 = E:2002\n"
+	"out udp a:5000 S:1 = E:2001\n"
+	"out syn a:5000 S:1 = E:2001\n"
+	"out udp b:5000 S:1 = E:700\n"
+	"flush\n"
+	"out udp a:5000 S:1 = E:2001\n"
+	"in udp S:1 E:2001 = a:5000"},
+    {"port_map: also if the mapping depends on the remote",
+	"'mapping': '" APD "', 'filtering': '" APD "', 'port_map': ["
+	"{'ip': '10.0.0.1', 'inside': 5000, 'outside': 700}]",
+	"out udp a:5000 S:1 = E:700\n"
+	"out udp a:5000 T:1 = E:700\n"
+	"in udp S:1 E:700 = a:5000\n"
+	"in udp T:1 E:700 = a:5000\n"
+	"in udp T:2 E:700 = -"},
+    {"port_map: what somebody else has got before is not taken away", "",
+	"out udp b:7000 S:1 = E:7000\n"
+	"knobs 'port_map': [{'ip': '10.0.0.1', 'inside': 5000, "
+	"'outside': 7000}]\n"
+	"out udp a:5000 S:1 = -\n"
+	"in udp S:1 E:7000 = b:7000"},
     {"sequential ports are not used again at once",
 	"'ports': 'sequential', 'port_min': 2000, 'ttl_single': 1",
 	"out udp a:5000 S:1 = E:2000\n"
@@ -178,6 +219,13 @@ static const struct nat_case ports[] = {
 	"out udp a:5003 S:1 = E:1031\n"
 	"out udp a:5004 S:1 = -\n"
 	"out udp b:5001 S:1 = E:1033"},
+    {"ports block: where blocks begin",
+	"'ports': 'block', 'block_size': 4, 'block_align': 10, "
+	"'port_min': 1025, 'port_max': 1044",
+	"out udp a:5000 S:1 = E:1030\n"
+	"out udp b:5000 S:1 = E:1040\n"
+	"out udp c:5000 S:1 = -\n"
+	"out udp a:5001 S:1 = E:1031"},
     {"a block is free when its host's last mapping is gone",
 	"'ports': 'block', 'block_size': 4, 'port_max': 1027, "
 	"'ttl_single': 1",
@@ -271,6 +319,11 @@ static const struct nat_case hairpin[] = {
 	"out udp b:2000 E:5000 = -\n"
 	"out udp a:5000 E:2000 = in udp E:5000>b:2000\n"
 	"out udp b:2000 E:5000 = in udp E:2000>a:5000"},
+    {"hairpin_same_host: to none but who sends",
+	"'hairpin': 'external-source', 'hairpin_same_host': true",
+	"out udp a:5000 S:1 = E:5000\n"
+	"out udp b:2000 E:5000 = -\n"
+	"out udp a:5001 E:5000 = in udp E:5001>a:5000"},
     {"hairpin of TCP", "'hairpin': 'external-source'",
 	"out syn a:5000 S:1 = E:5000\n"
 	"out syn b:2000 E:5000 = in tcp 02 E:2000>a:5000\n"
@@ -292,6 +345,21 @@ static const struct nat_case limits[] = {
 	"out udp a:5002 S:1 = E:5002\n"
 	"in udp S:1 E:5001 = -\n"
 	"in udp S:1 E:5000 = a:5000"},
+    {"limit, full: switch to mappings for one remote each",
+	"'limit': 2, 'on_full': 'switch-to-edm', 'ports': 'sequential', "
+	"'ttl_single': 10, 'ttl_exchange': 10",
+	"out udp a:5000 S:1 = E:1024\n"
+	"out udp a:5001 S:1 = E:1025\n"
+	"out udp b:5000 S:1 = E:1026\n"
+	"out udp b:5000 T:1 = E:1027\n"
+	"out udp b:5000 S:1 = E:1026\n"
+	"out udp a:5000 T:1 = E:1024\n"
+	"in udp T:1 E:1027 = b:5000\n"
+	"wait 9\n"
+	"out udp a:5000 S:1 = E:1024\n"
+	"wait 2\n"
+	"out udp b:5000 U:1 = E:1028\n"
+	"out udp b:5000 U:2 = E:1028"},
     {"a dead mapping counts no more", "'limit': 1, 'ttl_single': 10",
 	"out udp a:5000 S:1 = E:5000\n"
 	"wait 9.999999\n"
@@ -315,6 +383,54 @@ static const struct nat_case limits[] = {
 	"wait 11\n"
 	"out udp a:5000 S:1 = E:1028\n"
 	"out udp a:5000 T:1 = E:1028"},
+};
+
+static const struct nat_case events[] = {
+    {"reboot_at: all mappings are gone, once",
+	"'ports': 'sequential', 'reboot_at': 10, 'speed': 2",
+	"wait 3\n"
+	"out udp a:5000 S:1 = E:1024\n"
+	"out udp a:5001 S:1 = E:1025\n"
+	"wait 1.999999\n"
+	"in udp S:1 E:1024 = a:5000\n"
+	"wait 0.000001\n"
+	"in udp S:1 E:1024 = -\n"
+	"out udp a:5001 S:1 = E:1024\n"
+	"wait 7\n"
+	"in udp S:1 E:1024 = a:5001"},
+    {"reboot_at, set later, counts from then on", "'ports': 'sequential'",
+	"out udp a:5000 S:1 = E:1024\n"
+	"wait 100\n"
+	"knobs 'reboot_at': 10\n"
+	"wait 9.9\n"
+	"knobs 'ttl_icmp': 7\n"
+	"in udp S:1 E:1024 = a:5000\n"
+	"wait 0.1\n"
+	"in udp S:1 E:1024 = -\n"
+	"out udp a:5000 S:1 = E:1024\n"
+	"knobs 'reboot_at': 10\n"
+	"wait 10\n"
+	"in udp S:1 E:1024 = -"},
+    {"reboot_at: not, if it is taken back",
+	"'ports': 'sequential', 'reboot_at': 10",
+	"out udp a:5000 S:1 = E:1024\n"
+	"knobs 'reboot_at': 0\n"
+	"wait 11\n"
+	"in udp S:1 E:1024 = a:5000"},
+    {"renumber_at: other external addresses",
+	"'external': ['198.51.100.1', '198.51.100.2'], "
+	"'pooling': 'round-robin', 'renumber_at': 10, "
+	"'renumber_to': ['198.51.100.2']",
+	"out udp a:5000 S:1 = E:5000\n"
+	"out udp a:5001 S:1 = F:5001\n"
+	"wait 9.9\n"
+	"in udp S:1 E:5000 = a:5000\n"
+	"wait 0.1\n"
+	"in udp S:1 E:5000 = -\n"
+	"in udp S:1 F:5001 = a:5001\n"
+	"out udp a:5000 S:1 = F:5000\n"
+	"knobs 'ttl_icmp': 7\n"
+	"out udp a:5002 S:1 = F:5002"},
 };
 
 static const struct nat_case unsolicited[] = {
@@ -401,6 +517,7 @@ main(void)
 	nat_cases(pools);
 	nat_cases(hairpin);
 	nat_cases(limits);
+	nat_cases(events);
 	nat_cases(unsolicited);
 	nat_cases(six);
 	return tap_done();

@@ -37,6 +37,40 @@ static const struct nat_case lifetimes[] = {
 	"out udp a:5000 S:1 = E:2001\n"
 	"wait 24.9\n"
 	"in udp S:1 E:2001 = a:5000"},
+    {"stream_packets: and with so many packets, of both directions",
+	SEQ "'ttl_single': 10, 'ttl_exchange': 10, 'ttl_stream': 25, "
+	    "'stream_packets': 4",
+	"out udp a:5000 S:1 = E:2000\n"
+	"in udp S:1 E:2000 = a:5000\n"
+	"out udp a:5000 S:1 = E:2000\n"
+	"wait 10\n"
+	"in udp S:1 E:2000 = -\n"
+	"out udp a:5000 S:1 = E:2001\n"
+	"in udp S:1 E:2001 = a:5000\n"
+	"out udp a:5000 S:1 = E:2001\n"
+	"out udp a:5000 S:1 = E:2001\n"
+	"wait 24.9\n"
+	"in udp S:1 E:2001 = a:5000"},
+    {"stream_packets and stream_after: both",
+	SEQ "'ttl_single': 10, 'ttl_exchange': 10, 'ttl_stream': 25, "
+	    "'stream_packets': 3, 'stream_after': 2",
+	"out udp a:5000 S:1 = E:2000\n"
+	"in udp S:1 E:2000 = a:5000\n"
+	"out udp a:5000 S:1 = E:2000\n"
+	"wait 10\n"
+	"in udp S:1 E:2000 = -"},
+    {"stream_packets: of a session, if that is the scope",
+	SEQ "'ttl_single': 10, 'ttl_exchange': 10, 'ttl_stream': 25, "
+	    "'stream_packets': 3, 'refresh_scope': 'session', "
+	    "'filtering': '" APD "'",
+	"out udp a:5000 S:1 = E:2000\n"
+	"out udp a:5000 T:1 = E:2000\n"
+	"in udp S:1 E:2000 = a:5000\n"
+	"in udp T:1 E:2000 = a:5000\n"
+	"in udp T:1 E:2000 = a:5000\n"
+	"wait 10\n"
+	"in udp S:1 E:2000 = -\n"
+	"in udp T:1 E:2000 = a:5000"},
     {"speed: all of that runs faster", SEQ "'ttl_single': 30, 'speed': 100",
 	"out udp a:5000 S:1 = E:2000\n"
 	"wait 0.29\n"
@@ -114,6 +148,16 @@ static const struct nat_case refresh[] = {
 	"in udp S:1 E:2000 = a:5000\n"
 	"wait 10\n"
 	"in udp S:1 E:2000 = -"},
+    {"refresh none: it lives once",
+	SEQ "'refresh': 'none', 'ttl_single': 10, 'ttl_exchange': 20",
+	"out udp a:5000 S:1 = E:2000\n"
+	"in udp S:1 E:2000 = a:5000\n"
+	"wait 6\n"
+	"out udp a:5000 S:1 = E:2000\n"
+	"in udp S:1 E:2000 = a:5000\n"
+	"wait 4\n"
+	"in udp S:1 E:2000 = -\n"
+	"out udp a:5000 S:1 = E:2001"},
     {"what is filtered refreshes nothing",
 	SEQ "'ttl_single': 10, 'filtering': '" APD "'",
 	"out udp a:5000 S:1 = E:2000\n"
@@ -127,6 +171,35 @@ static const struct nat_case refresh[] = {
 	"in unreach S E:2000>S:1 = in icmp 3/3 S>a (udp a:5000>S:1)\n"
 	"wait 4\n"
 	"out udp a:5000 S:1 = E:2001"},
+    {"refresh_icmp: but for those from outside, if they do",
+	SEQ "'ttl_single': 10, 'refresh_icmp': true",
+	"out udp a:5000 S:1 = E:2000\n"
+	"wait 6\n"
+	"in unreach S E:2000>S:1 = in icmp 3/3 S>a (udp a:5000>S:1)\n"
+	"wait 9.9\n"
+	"out unreach a S:1>a:5000 = out icmp 3/3 E>S (udp S:1>E:2000)\n"
+	"wait 0.1\n"
+	"in udp S:1 E:2000 = -"},
+    {"refresh_error: but for those from inside, if they do",
+	SEQ "'ttl_single': 10, 'refresh_error': true",
+	"out udp a:5000 S:1 = E:2000\n"
+	"wait 6\n"
+	"out unreach a S:1>a:5000 = out icmp 3/3 E>S (udp S:1>E:2000)\n"
+	"wait 9.9\n"
+	"in unreach S E:2000>S:1 = in icmp 3/3 S>a (udp a:5000>S:1)\n"
+	"wait 0.1\n"
+	"in udp S:1 E:2000 = -"},
+    {"degrade_after: what is refreshed under load lives half as long",
+	SEQ "'ttl_single': 10, 'tcp_ttl_syn': 20, 'degrade_after': 3",
+	"out udp a:5000 S:1 = E:2000\n"
+	"out udp a:5001 S:1 = E:2001\n"
+	"out udp a:5002 S:1 = E:2002\n"
+	"out syn a:5003 S:1 = E:2003\n"
+	"wait 5\n"
+	"in udp S:1 E:2002 = -\n"
+	"in udp S:1 E:2000 = a:5000\n"
+	"wait 5\n"
+	"in synack S:1 E:2003 = -"},
     {"scope mapping: one remote keeps the others' filters open",
 	SEQ "'refresh_scope': 'mapping', 'ttl_single': 10, "
 	    "'ttl_exchange': 10, 'filtering': '" APD "'",

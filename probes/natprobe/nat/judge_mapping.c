@@ -306,7 +306,9 @@ judge_poison(const struct probe *p, const struct verdict_mapping *m)
 	const struct ask *aa, *pp;
 
 	if (m->kind != BEHAVIOUR_EI) {
-		v.why = m->kind == BEHAVIOUR_NONE ? REASON_NO_NAT : REASON_NONE;
+		v.why = m->kind == BEHAVIOUR_NONE  ? REASON_NO_NAT
+		    : m->kind == BEHAVIOUR_UNKNOWN ? m->why
+						   : REASON_NONE;
 		v.poisonable =
 		    m->kind == BEHAVIOUR_UNKNOWN ? ANSWER_UNKNOWN : ANSWER_NO;
 		return v;
