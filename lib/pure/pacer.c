@@ -20,43 +20,59 @@ pacer_longer_us(const struct pacer *p, int64_t us)
 	return p == NULL || p->rate >= p->usual ? us : us * p->usual / p->rate;
 }
 
-/* Moves the first free slot on, from now on at the earliest. */
+/* Where the slot is by now. */
 static struct mono
-take(struct pacer *p, unsigned slots, struct mono now)
+slot_of(const struct pace *p)
 {
-	struct mono at = p->next.us > now.us ? p->next : now;
+	return mono_is_set(p->slot)
+	    ? mono_add_us(p->slot, p->pacer->moved_us - p->moved_us)
+	    : MONO_NEVER;
+}
 
-	p->next = mono_add_us(at, slots * p->gap_us);
-	return at;
+static bool
+is_good(const struct pace *p, struct mono now)
+{
+	return mono_is_set(p->slot) &&
+	    mono_diff_us(slot_of(p), now) <= PACER_LATE_US;
 }
 
 bool
 pace_ready(struct pace *p, struct mono now)
 {
-	if (p->pacer == NULL)
+	struct pacer *all = p->pacer;
+
+	if (all == NULL)
 		return true;
-	if (!mono_is_set(p->slot) || mono_diff_us(p->slot, now) > PACER_LATE_US)
-		p->slot = take(p->pacer, 1, now);
-	return mono_reached(p->slot, now);
+	if (!is_good(p, now)) {
+		p->slot = all->next.us > now.us ? all->next : now;
+		p->moved_us = all->moved_us;
+		all->next = mono_add_us(p->slot, all->gap_us);
+	}
+	return mono_reached(slot_of(p), now);
 }
 
 void
 pace_sent(struct pace *p, unsigned packets, struct mono now)
 {
-	if (p->pacer == NULL || packets == 0)
+	struct pacer *all = p->pacer;
+
+	if (all == NULL || packets == 0)
 		return;
-	p->pacer->sent += packets;
-	if (mono_reached(p->slot, now) &&
-	    mono_diff_us(p->slot, now) <= PACER_LATE_US) {
+	all->sent += packets;
+	if (is_good(p, now) && mono_reached(slot_of(p), now)) {
 		p->slot = MONO_NEVER;
 		packets--;
 	}
-	if (packets > 0)
-		take(p->pacer, packets, now);
+	if (all->next.us < now.us)
+		all->next = now;
+	all->next = mono_add_us(all->next, packets * all->gap_us);
+	all->moved_us += packets * all->gap_us;
 }
 
 struct mono
 pace_wake(const struct pace *p, struct mono due)
 {
-	return mono_is_set(due) && p->slot.us > due.us ? p->slot : due;
+	struct mono slot = p->pacer == NULL ? MONO_NEVER : slot_of(p);
+
+	return mono_is_set(due) && slot.us > due.us ? slot : due;
 }

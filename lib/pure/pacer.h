@@ -9,7 +9,7 @@
  *
  * In any span of time t there are at most t * rate packets, and one more, and
  * as many as PACER_LATE_US holds; beyond that only those that were sent
- * without a slot, and so many slots later are left out for them.
+ * without a slot last, and for these all slots move back.
  */
 #ifndef PURE_PACER_H
 #define PURE_PACER_H
@@ -26,13 +26,15 @@ struct pacer {
 	unsigned rate, usual; /* per second */
 	int64_t gap_us;
 	struct mono next; /* the first free slot */
+	int64_t moved_us; /* all slots together, so far */
 	uint64_t sent;
 };
 
 /* A part. A pacer of NULL never holds it up. */
 struct pace {
 	struct pacer *pacer; /* lent */
-	struct mono slot; /* MONO_NEVER: none is booked */
+	struct mono slot; /* as it was booked; MONO_NEVER: none is */
+	int64_t moved_us; /* the pacer's, at that time */
 };
 
 /* rate, usual: packets per second, at least 1. usual: what the program's

@@ -169,6 +169,7 @@ asker_start(struct asker *a, struct loop *l, const struct probe *probe,
 	a->used = true;
 	randombytes_buf(seed, sizeof(seed));
 	engine_init(&a->engine, seed, rate, loop_now(l));
+	a->engine.pace.pacer = probe->options.pacer;
 	timer_set(a->timer, mono_add_us(loop_now(l), 1));
 	return true;
 }

@@ -19,6 +19,7 @@ probe_init(struct probe *p, const struct probe_options *options,
 	for (size_t i = 0; i < n && i < PROBE_SERVERS; i++)
 		p->servers[p->n_servers++].addr = servers[i];
 	engine_init(&p->engine, seed, options->rate, now);
+	p->engine.pace.pacer = options->pacer;
 	plan_discover(p, now);
 }
 

@@ -77,7 +77,8 @@ struct probe_options {
 	uint8_t local_ips; /* 2 or more: the collision test can be done */
 	unsigned ttl_max_s;
 	unsigned ttl_resolution_s;
-	unsigned rate; /* sends per second */
+	unsigned rate; /* sends per second, of this probe alone */
+	struct pacer *pacer; /* lent; of all that sends beside; or NULL */
 };
 
 enum phase {
