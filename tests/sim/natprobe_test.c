@@ -303,6 +303,23 @@ test_slow_liar(void)
 	probe_clear(&p);
 }
 
+/* One that answers when it had been given up is not asked any more. */
+static void
+test_given_up(void)
+{
+	struct nat_config c = config(NAT_EI, NAT_APD, NAT_PORTS_RANDOM);
+	struct natworld_options o = options(&c);
+	struct probe p;
+
+	o.n_more = 1;
+	o.more[0] = LIE_LATE;
+	natworld_run(&p, &o, 0);
+	ok(!p.servers[1].alive &&
+		engine_find(&p.engine, TEST_MAPPING, 0, PLACE_MORE + 1) == NULL,
+	    "one that was given up does not join");
+	probe_clear(&p);
+}
+
 static bool
 is_vague(enum behaviour b)
 {
@@ -654,6 +671,7 @@ main(void)
 	test_dead();
 	test_slow();
 	test_slow_liar();
+	test_given_up();
 	test_interrupted();
 	test_life();
 	test_refresh();
