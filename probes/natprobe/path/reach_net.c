@@ -20,7 +20,7 @@
 #define SENDS	   3
 #define AGAIN_US   INT64_C(350000)
 #define WAIT_US	   INT64_C(800000) /* after the last question */
-#define CONNECT_US INT64_C(1500000) /* for a connection, and its answer */
+#define CONNECT_US INT64_C(1500000) /* for a connection */
 #define GAP_US	   INT64_C(25000) /* from one row to the next */
 #define SERVERS	   2 /* more addresses would say nothing new */
 #define ECHO_LEN   16
@@ -283,11 +283,10 @@ on_time(void *arg)
 		give_up(s);
 		return;
 	}
-	if (row_of(s)->how == REACH_TCP)
-		s->until = mono_add_us(s->sent, CONNECT_US);
-	else
-		s->until =
-		    mono_add_us(s->sent, has_more(s) ? AGAIN_US : WAIT_US);
+	s->until = mono_add_us(s->sent,
+	    row_of(s)->how == REACH_TCP && !s->connected ? CONNECT_US
+		: has_more(s)				 ? AGAIN_US
+							 : WAIT_US);
 	timer_set(s->timer, s->until);
 }
 
