@@ -86,8 +86,8 @@ static const struct conf_option table[] = {
 	    "see whether this host's resolver tells the truth"},
 	{"family", CONF_CHOICE, AT(family), "both", 0, 0, "both|4|6",
 	    "WHICH: IPv4, IPv6 or both"},
-	{"rate", CONF_INT, AT(rate), "100", 1, 1000, NULL,
-	    "N: send at most N packets per second"},
+	{"rate", CONF_INT, AT(rate), "500", 1, 1000, NULL,
+	    "N: send at most N packets per second, all in all"},
 	{"max-time", CONF_DURATION, AT(max_time_us), "0s", 0,
 	    24 * 3600 * SECOND_US, NULL,
 	    "TIME: end then, whatever is known; 0s: when all must be over, "

@@ -102,8 +102,8 @@ dry_print(
 		fprintf(out, "  %-22s %5u packets\n", names[i], packets[i]);
 		all += packets[i];
 	}
-	fprintf(out, "  %-22s %5u packets of at most %d bytes, %u a second\n",
-	    "in all", all, QUESTION_LEN, o->rate);
+	fprintf(out, "  %-22s %5u packets of at most %d bytes\n", "in all", all,
+	    QUESTION_LEN);
 	fprintf(out, "  to");
 	for (size_t i = 0; i < t->n[v6]; i++) {
 		json_t *text = json_of_addr(&t->v[v6][i]);

@@ -34,11 +34,14 @@ limit_family_us(unsigned packets, const struct probe_options *o)
 }
 
 int64_t
-limit_run_us(int64_t names_us, int64_t families_us, int64_t relays_us)
+limit_run_us(int64_t names_us, int64_t families_us, int64_t relays_us,
+    int64_t packets_us)
 {
 	/* Relays do not wait for the names of STUN servers; what is last is
-	 * to end by itself, with a second to spare. */
+	 * to end by itself, with a second to spare. Nobody waits longer for
+	 * his turn than all packets take. */
 	int64_t servers_us = names_us + families_us;
 
-	return SECOND_US + (servers_us > relays_us ? servers_us : relays_us);
+	return SECOND_US + packets_us +
+	    (servers_us > relays_us ? servers_us : relays_us);
 }

@@ -76,6 +76,7 @@ run(struct natprobe *n)
 {
 	char error[NATPROBE_ERROR_MAX];
 
+	n->pacer = pacer_new((unsigned)n->conf.rate, NATPROBE_RATE);
 	if (n->conf.version) {
 		printf("natprobe %s\n", campusnet_version);
 		return 0;

@@ -116,13 +116,14 @@ run_dry(struct natprobe *n)
 			if (n->conf.tcp)
 				tcp_dry_print(&n->targets, &o, stdout);
 		}
-	relay_dry_print(&n->relay_nodes, stdout);
+	relay_dry_print(&n->relay_nodes, n->conf.family, stdout);
 	if (*n->conf.capture != '\0')
 		printf("packets to and from STUN servers would be written to "
 		       "%s\n",
 		    n->conf.capture);
 	path_dry_print(&n->conf, &n->targets, &n->relay_nodes, asked, stdout);
-	printf("all of it within %lld s\n",
+	printf("all of it: at most %u packets, %u a second, within %lld s\n",
+	    run_packets(n), n->pacer.rate,
 	    (long long)((run_longest_us(n) + 999999) / 1000000));
 	return 0;
 }

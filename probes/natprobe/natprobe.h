@@ -39,6 +39,12 @@ struct net;
 
 #define NATPROBE_ERROR_MAX CONF_ERROR_MAX
 
+/* Packets per second. The whole run, by default: what all its parts take
+ * together if each may do what it wants, about. And the questions by UDP of one
+ * family alone, whatever the rate: a server is asked no faster. */
+#define NATPROBE_RATE	     500
+#define NATPROBE_SERVER_RATE 100
+
 /* Exit statuses, of the NAT, or with relays alone: 0 all is known or works, 1 something is not, 2 usage, 3 no server
  * answers over UDP, 4 interrupted, 5 out of time. */
 enum {
@@ -67,7 +73,7 @@ struct natprobe_conf {
 	bool gateway, portmap, trace;
 	bool tcp, tcp_lifetime;
 	int64_t ttl_max_us, ttl_resolution_us;
-	int64_t rate;
+	int64_t rate; /* of all parts together */
 	int64_t max_time_us; /* 0: as long as all of it may take */
 	int family; /* enum family */
 	char *second_address;
@@ -164,9 +170,11 @@ unsigned dry_packets(
     const struct targets *t, bool v6, const struct probe_options *o);
 
 /* limit.c. PURE. How long the questions to STUN servers over one family take
- * at the most, and with names and relays, -max-time's default. */
+ * at the most, if nothing else is sent; and with names, relays, and all packets
+ * of all parts one after the other, -max-time's default. */
 int64_t limit_family_us(unsigned packets, const struct probe_options *o);
-int64_t limit_run_us(int64_t names_us, int64_t families_us, int64_t relays_us);
+int64_t limit_run_us(int64_t names_us, int64_t families_us, int64_t relays_us,
+    int64_t packets_us);
 
 /* result.c. All of them the caller's; NULL if memory is short. */
 json_t *result_new(const struct natprobe_conf *c, int64_t unix_s);

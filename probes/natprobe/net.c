@@ -315,9 +315,9 @@ go(void *arg)
 			else
 				send_packet(n, &act);
 		more = probe_advance(n->probe, now);
-	} while (more && mono_reached(engine_wake(&n->probe->engine), now));
+	} while (more && mono_reached(probe_wake(n->probe), now));
 	if (more)
-		timer_set(n->timer, engine_wake(&n->probe->engine));
+		timer_set(n->timer, probe_wake(n->probe));
 	else {
 		timer_set(n->timer, MONO_NEVER);
 		n->done(n->arg);

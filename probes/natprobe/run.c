@@ -142,6 +142,7 @@ begin_path(struct natprobe *n)
 {
 	struct path_setup s = {.loop = n->loop,
 	    .conf = &n->conf,
+	    .pacer = &n->pacer,
 	    .targets = &n->targets,
 	    .nodes = &n->relay_nodes,
 	    .relays = n->relays};
@@ -254,8 +255,8 @@ begin_relays(struct natprobe *n)
 {
 	if (n->relay_nodes.n == 0)
 		return 0;
-	n->relays =
-	    relays_new(n->loop, &n->relay_nodes, n->conf.family, on_done, n);
+	n->relays = relays_new(
+	    n->loop, &n->relay_nodes, n->conf.family, &n->pacer, on_done, n);
 	if (n->relays == NULL)
 		return -1;
 	n->running++;

@@ -28,6 +28,7 @@ struct natprobe {
 	struct gateways *gateways; /* NULL: they are not asked */
 	struct path_run *path; /* NULL: not wanted */
 	struct loop *loop;
+	struct pacer pacer; /* -rate: of all that any part sends */
 	struct probe probes[2]; /* IPv4, IPv6 */
 	struct net *nets[2];
 	struct tcp_net *tcps[2]; /* NULL: not over TCP */
@@ -48,11 +49,13 @@ struct natprobe {
 /* setup.c. Is that family asked? Needs the names' addresses. */
 bool run_wants(const struct natprobe *n, bool v6);
 bool run_has_second(const struct natprobe *n, bool v6);
-struct probe_options run_options(const struct natprobe *n, bool v6);
+struct probe_options run_options(struct natprobe *n, bool v6);
 /* The same options, as far as they are about TCP. */
-struct probe_options run_tcp_options(const struct natprobe *n, bool v6);
+struct probe_options run_tcp_options(struct natprobe *n, bool v6);
 struct gateway_options run_gateway_options(const struct natprobe *n);
-int64_t run_longest_us(const struct natprobe *n);
+/* Of all parts: how long they take at the most, and how many packets. */
+int64_t run_longest_us(struct natprobe *n);
+unsigned run_packets(struct natprobe *n);
 
 /* These four return the exit status, and have said what is wrong. */
 int run_send(struct natprobe *n);

@@ -20,7 +20,7 @@ run_has_second(const struct natprobe *n, bool v6)
 }
 
 struct probe_options
-run_options(const struct natprobe *n, bool v6)
+run_options(struct natprobe *n, bool v6)
 {
 	const struct natprobe_conf *c = &n->conf;
 
@@ -31,11 +31,12 @@ run_options(const struct natprobe *n, bool v6)
 	    .local_ips = run_has_second(n, v6) ? 2 : 1,
 	    .ttl_max_s = (unsigned)(c->ttl_max_us / 1000000),
 	    .ttl_resolution_s = (unsigned)(c->ttl_resolution_us / 1000000),
-	    .rate = (unsigned)c->rate};
+	    .rate = NATPROBE_SERVER_RATE,
+	    .pacer = &n->pacer};
 }
 
 struct probe_options
-run_tcp_options(const struct natprobe *n, bool v6)
+run_tcp_options(struct natprobe *n, bool v6)
 {
 	struct probe_options o = run_options(n, v6);
 
@@ -59,12 +60,33 @@ longer(int64_t a, int64_t b)
 	return a > b ? a : b;
 }
 
-int64_t
-run_longest_us(const struct natprobe *n)
+unsigned
+run_packets(struct natprobe *n)
 {
-	int64_t families =
-	    n->conf.portmap ? GATEWAY_PORTMAP_US : GATEWAY_ASK_US;
-	int64_t us;
+	struct gateway_options g = run_gateway_options(n);
+	unsigned packets = relay_packets(&n->relay_nodes, n->conf.family);
+	struct probe_options o;
+	bool asked[2];
+
+	for (int v6 = 0; v6 < 2; v6++) {
+		if (!(asked[v6] = run_wants(n, v6)))
+			continue;
+		o = run_options(n, v6);
+		packets += dry_packets(&n->targets, v6, &o);
+		packets += gateway_packets(&g, v6, &n->targets.v[v6][0]);
+		o = run_tcp_options(n, v6);
+		if (n->conf.tcp)
+			packets += tcp_packets(&n->targets, &o);
+	}
+	return packets +
+	    path_packets(&n->conf, &n->targets, &n->relay_nodes, asked);
+}
+
+int64_t
+run_longest_us(struct natprobe *n)
+{
+	int64_t parts = pacer_longer_us(
+	    &n->pacer, n->conf.portmap ? GATEWAY_PORTMAP_US : GATEWAY_ASK_US);
 	struct probe_options o;
 
 	if (n->conf.max_time_us != 0)
@@ -73,12 +95,13 @@ run_longest_us(const struct natprobe *n)
 		if (!run_wants(n, v6))
 			continue;
 		o = run_options(n, v6);
-		us = limit_family_us(dry_packets(&n->targets, v6, &o), &o);
-		families = longer(families, us);
+		parts = longer(parts,
+		    limit_family_us(dry_packets(&n->targets, v6, &o), &o));
 		o = run_tcp_options(n, v6);
 		if (n->conf.tcp)
-			families = longer(families, tcp_longest_us(&o));
+			parts = longer(parts, tcp_longest_us(&o));
 	}
-	return limit_run_us(targets_longest_us(&n->targets), families,
-	    relay_longest_us(&n->relay_nodes));
+	return limit_run_us(targets_longest_us(&n->targets), parts,
+	    relay_longest_us(&n->relay_nodes, &n->pacer),
+	    run_packets(n) * n->pacer.gap_us);
 }

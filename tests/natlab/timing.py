@@ -23,6 +23,7 @@ from topologies import A1, A2, gateway, robot, server
 ROUNDS = 9
 TARGET_S = 3.0
 EACH_WAY_MS = 25
+DEAD = "203.0.113.99"
 NAT = {**kinds.USER["like-masquerade"], "delay_out_ms": EACH_WAY_MS,
        "delay_in_ms": EACH_WAY_MS}
 NETCHECKS = {"netcheck, one server": [(A1, 3478)],
@@ -32,6 +33,8 @@ NETCHECKS = {"netcheck, one server": [(A1, 3478)],
 def tools(net, apis):
     """What each runs; the sockets that netcheck asks live as long as apis."""
     yield "natprobe", [NATPROBE, "-stun", A1, "-family", "4", "-quiet"]
+    yield "natprobe, and a dead server", [
+        NATPROBE, "-stun", DEAD, "-stun", A1, "-family", "4", "-quiet"]
     for i, (tool, servers) in enumerate(NETCHECKS.items()):
         path = net.dir / f"api{i}"
         apis.enter_context(netcheck.local_api(path, servers))
@@ -63,7 +66,8 @@ def table(took):
              "|---|---|---|---|"]
     for tool, seconds in took.items():
         median = statistics.median(seconds)
-        ratio = "" if tool == "natprobe" else f"{ours / median:.1f} times that"
+        ratio = "" if tool.startswith("natprobe") else \
+            f"{ours / median:.1f} times that"
         lines.append(f"| {tool} | {median:.2f} s | {max(seconds):.2f} s | "
                      f"{ratio} |")
     return "\n".join(lines)
@@ -79,7 +83,9 @@ def main():
     print(f"natprobe on a path of {2 * EACH_WAY_MS} ms, {rounds} rounds in "
           f"turns; its target: {TARGET_S:.0f} s\n")
     print(table(took))
-    return 0 if statistics.median(took["natprobe"]) <= TARGET_S else 1
+    slow = [tool for tool in took if tool.startswith("natprobe") and
+            statistics.median(took[tool]) > TARGET_S]
+    return 1 if slow else 0
 
 
 if __name__ == "__main__":

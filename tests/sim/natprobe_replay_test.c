@@ -204,6 +204,26 @@ test_kinds(void)
 	eq_int(same, runs, "every kind, with loss and a dead server");
 }
 
+/* The tests began before that server had answered. */
+static void
+test_slow(void)
+{
+	unsigned runs = 0, same = 0;
+
+	for (uint64_t seed = 1; seed <= 24; seed++) {
+		struct nat_config c = config(NAT_APD, NAT_AD);
+		struct natworld_options o = options(&c);
+
+		o.loss = seed > 4 ? 0.1 : 0;
+		o.seed = seed;
+		o.n_more = 1;
+		o.more_delay_us = (int64_t)(seed % 4 + 1) * 75 * MS;
+		runs++;
+		same += same_again(&o, seed % 2);
+	}
+	eq_int(same, runs, "a slow server");
+}
+
 static void
 test_effects(void)
 {
@@ -366,6 +386,7 @@ int
 main(void)
 {
 	test_kinds();
+	test_slow();
 	test_effects();
 	test_again();
 	test_life();

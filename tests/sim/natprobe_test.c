@@ -22,6 +22,135 @@ test_none(void)
 	printf("# %.2f s\n", s);
 }
 
+/* ---- servers that answer late, or never ---- */
+
+/* A dead server does not hold up the tests, and is named. */
+static void
+test_dead(void)
+{
+	unsigned wrong = 0;
+	double s, longest = 0;
+
+	for (int m = NAT_EI; m <= NAT_PD; m++)
+		for (int f = NAT_EI; f <= NAT_PD; f++) {
+			struct nat_config c = config((enum nat_dependence)m,
+			    (enum nat_dependence)f, NAT_PORTS_RANDOM);
+			struct natworld_options o = options(&c);
+			struct verdicts v;
+			struct probe p;
+
+			s = natworld_run(&p, &o, 1);
+			judge(&p, &v);
+			wrong += v.mapping.kind !=
+				behaviour_of((enum nat_dependence)m) ||
+			    v.filter.kind !=
+				behaviour_of((enum nat_dependence)f) ||
+			    p.servers[0].alive || !p.servers[1].alive ||
+			    judge_server(&p, 0, &v.mapping) !=
+				1U << FINDING_SILENT ||
+			    judge_server(&p, 1, &v.mapping) != 0;
+			longest = s > longest ? s : longest;
+			probe_clear(&p);
+		}
+	eq_int(wrong, 0, "a dead server is named, and does no harm");
+	if (!ok(longest < 3, "and does not take long"))
+		printf("# %.2f s\n", longest);
+	printf("# %.2f s\n", longest);
+}
+
+/* Is that server one that answers, and was it asked as the others were? */
+static bool
+has_joined(const struct probe *p, unsigned server)
+{
+	unsigned n = 0;
+
+	for (unsigned u = 0; u < MAPPING_UNITS; u++) {
+		const struct ask *a = engine_find(
+		    &p->engine, TEST_MAPPING, u, PLACE_MORE + server);
+
+		n += a != NULL && a->state == ASK_ANSWERED;
+	}
+	return p->servers[server].alive && p->servers[server].rtt_us > 0 &&
+	    n >= MAPPING_UNITS / 2;
+}
+
+/* One that is merely slow, beside a fast one, is heard, and accused of
+ * nothing; nor is it if the run ends before its answer. */
+static void
+test_slow(void)
+{
+	unsigned accused = 0, wrong = 0, absent = 0, n = 0;
+
+	for (int64_t each_way = 75 * MS; each_way <= 300 * MS;
+	     each_way += 75 * MS)
+		for (uint64_t seed = 1; seed <= 25; seed++) {
+			struct nat_config c =
+			    config(NAT_APD, NAT_AD, NAT_PORTS_RANDOM);
+			struct natworld_options o = options(&c);
+			struct verdicts v;
+			struct probe p;
+
+			o.seed = seed;
+			o.loss = 0.1;
+			o.n_more = 1;
+			o.more_delay_us = each_way;
+			o.stop_us = seed % 5 == 0 ? (int64_t)seed * 45 * MS : 0;
+			natworld_run(&p, &o, 0);
+			judge(&p, &v);
+			n++;
+			accused += judge_server(&p, 1, &v.mapping) != 0;
+			absent += o.stop_us == 0 && !has_joined(&p, 1);
+			wrong += (v.mapping.kind != BEHAVIOUR_APD &&
+				     !(o.stop_us != 0 &&
+					 v.mapping.kind <= BEHAVIOUR_UNKNOWN) &&
+				     v.mapping.kind != BEHAVIOUR_DEPENDENT) ||
+			    (v.filter.kind != BEHAVIOUR_AD &&
+				v.filter.kind != BEHAVIOUR_UNKNOWN);
+			probe_clear(&p);
+		}
+	eq_int(accused, 0, "a slow server is accused of nothing");
+	eq_int(absent, 0, "its answers are heard, and it is asked all");
+	eq_int(wrong, 0, "and no verdict is wrong");
+	printf("# %u runs\n", n);
+}
+
+/* What a slow server tells counts: a liar that answers late is found out. */
+static void
+test_slow_liar(void)
+{
+	struct nat_config c = config(NAT_EI, NAT_APD, NAT_PORTS_RANDOM);
+	struct natworld_options o = options(&c);
+	struct verdicts v;
+	struct probe p;
+
+	o.n_more = 1;
+	o.more[0] = LIE_PORT;
+	o.more_delay_us = 200 * MS;
+	natworld_run(&p, &o, 0);
+	judge(&p, &v);
+	ok(v.mapping.kind == BEHAVIOUR_EI &&
+		judge_server(&p, 1, &v.mapping) == 1U << FINDING_CONTRADICTS,
+	    "a slow liar is found out");
+	probe_clear(&p);
+}
+
+/* One that answers when it had been given up is not asked any more. */
+static void
+test_given_up(void)
+{
+	struct nat_config c = config(NAT_EI, NAT_APD, NAT_PORTS_RANDOM);
+	struct natworld_options o = options(&c);
+	struct probe p;
+
+	o.n_more = 1;
+	o.more[0] = LIE_LATE;
+	natworld_run(&p, &o, 0);
+	ok(!p.servers[1].alive &&
+		engine_find(&p.engine, TEST_MAPPING, 0, PLACE_MORE + 1) == NULL,
+	    "one that was given up does not join");
+	probe_clear(&p);
+}
+
 static bool
 is_vague(enum behaviour b)
 {
@@ -253,9 +382,6 @@ test_lies(void)
 			/* Where all differ, one more does not stand out. */
 			if (world == 2 && all[i].lie == LIE_PORT)
 				f = FINDINGS;
-			/* Plain servers are soon asked all there is. */
-			if (world == 1 && all[i].lie == LIE_LATE)
-				f = FINDING_SILENT;
 			c.filtering =
 			    all[i].lie == LIE_ELSEWHERE ? NAT_EI : NAT_APD;
 			snprintf(what, sizeof(what), "%s beside %s",
@@ -379,6 +505,10 @@ int
 main(void)
 {
 	test_none();
+	test_dead();
+	test_slow();
+	test_slow_liar();
+	test_given_up();
 	test_interrupted();
 	test_reused_port();
 	test_life();

@@ -282,7 +282,8 @@ serve_more(struct natworld *w, enum natworld_lie lie,
 		fly(w, TO_CLIENT, out, len, 1000);
 		return;
 	}
-	fly(w, FROM_SERVER, out, len, lie == LIE_LATE ? 3000000 : 0);
+	fly(w, FROM_SERVER, out, len,
+	    2 * w->o->more_delay_us + (lie == LIE_LATE ? 2000000 : 0));
 	if (lie == LIE_TWICE)
 		fly(w, FROM_SERVER, out, len, 1000);
 }
@@ -461,7 +462,7 @@ act_all(struct natworld *w)
 			else
 				leave(w, &act);
 		more = probe_advance(w->probe, w->now);
-	} while (more && mono_reached(engine_wake(e), w->now));
+	} while (more && mono_reached(probe_wake(w->probe), w->now));
 	return more;
 }
 
@@ -474,7 +475,7 @@ is_stopped(const struct natworld *w)
 static void
 move_clock(struct natworld *w)
 {
-	struct mono next = engine_wake(&w->probe->engine);
+	struct mono next = probe_wake(w->probe);
 
 	if (w->flying != NULL)
 		next = mono_earlier(next, w->flying->at);

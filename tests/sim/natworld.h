@@ -22,7 +22,7 @@ enum natworld_lie {
 	LIE_MIRROR, /* its own */
 	LIE_LOCAL, /* is on this side of the NAT */
 	LIE_TWICE, /* answers each question twice */
-	LIE_LATE, /* 3 s too late */
+	LIE_LATE, /* 2 s too late */
 	LIE_ELSEWHERE, /* from another port */
 	LIE_ECHO, /* sends the question back */
 	LIE_GARBAGE,
@@ -44,6 +44,7 @@ struct natworld_options {
 	bool no_server; /* not even the first, only more */
 	enum natworld_lie more[NATWORLD_MORE]; /* of n_more further servers */
 	unsigned n_more;
+	int64_t more_delay_us; /* of theirs, each way, beyond delay_us */
 	double loss; /* of each packet, each way, beyond the NAT */
 	int64_t delay_us; /* each way */
 	int64_t stop_after_us; /* interrupt it then; 0: never */

@@ -177,7 +177,7 @@ def dry():
     env = {"https_proxy": "http://robot:geheim@proxy.invalid:3128"}
     done = run("-n", "-stun", f"{LOOPBACK}:3478", "-relay",
                "https://relay.invalid", status=0, env=env)
-    for words in ("path MTU and fragments, at most",
+    for words in ("path MTU and fragments, questions of at most 2048 bytes",
                   f"udp:{LOOPBACK}:41641", f"tcp:{LOOPBACK}:443",
                   "DNS: at most 8 names",
                   "connections to http://proxy.invalid:3128\n"):

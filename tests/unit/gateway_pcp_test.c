@@ -249,12 +249,17 @@ test_time(void)
 	struct mono now = start;
 	uint8_t out[LEN];
 	unsigned sends = 1;
+	bool due, foreseen = true;
 
+	ok(!pcp_is_due(&p, now), "nothing is due at once again");
 	eq_int(pcp_next(&p, now, out), 0, "not twice at once");
 	while (!pcp_over(&p) && sends < 10) {
 		now = pcp_wake(&p);
-		sends += pcp_next(&p, now, out) > 0;
+		due = pcp_is_due(&p, now);
+		foreseen &= due == (pcp_next(&p, now, out) > 0);
+		sends += due;
 	}
+	ok(foreseen, "what is due is sent, and nothing else");
 	eq_int(sends, PCP_SENDS, "asked so often");
 	eq_int(p.steps[PCP_ASK].state, PCP_SILENT, "then it is silent");
 	eq_int(mono_diff_us(start, now), 1750000, "after 1.75 s");

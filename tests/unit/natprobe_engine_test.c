@@ -13,6 +13,8 @@ static uint8_t last[ENGINE_PACKET_MAX];
 static size_t last_len;
 static uint16_t last_sock;
 
+static bool ok_wake = true;
+
 static struct stun_addr
 v4(uint8_t last_byte, uint16_t port)
 {
@@ -178,8 +180,10 @@ test_silence(void)
 	eq_int(e.asks[a].state, ASK_ANSWERED, "a late answer is one");
 }
 
-static void
-test_rate(void)
+/* Sends of an engine in a second; beside: another part that always wants to
+ * send, or NULL. */
+static unsigned
+sends_of(unsigned rate, struct pacer *pacer, struct pace *beside)
 {
 	static const uint8_t seed[ENGINE_SEED_LEN] = {2};
 	struct act act;
@@ -187,10 +191,13 @@ test_rate(void)
 
 	engine_clear(&e);
 	now = (struct mono){1000000};
-	engine_init(&e, seed, 10, now);
+	engine_init(&e, seed, rate, now);
+	e.pace.pacer = pacer;
 	for (uint8_t i = 0; i < 30; i++)
 		ask(i, engine_sock(&e, false, 0, 0), ASK_NONE);
-	for (int ms = 0; ms < 1000; ms++, now = mono_add_ms(now, 1))
+	for (int ms = 0; ms < 1000; ms++, now = mono_add_ms(now, 1)) {
+		if (beside != NULL && pace_ready(beside, now))
+			pace_sent(beside, 1, now);
 		while (engine_next(&e, now, &act)) {
 			struct stun_addr local = v4(15, 40000);
 
@@ -199,7 +206,24 @@ test_rate(void)
 			else
 				sends++;
 		}
-	eq_int(sends, 10, "ten sends in a second, as the rate says");
+		ok_wake &= engine_wake(&e).us > now.us;
+	}
+	return sends;
+}
+
+static void
+test_rate(void)
+{
+	struct pacer pacer = pacer_new(20, 20);
+	struct pace beside = {.pacer = &pacer};
+
+	eq_int(sends_of(10, NULL, NULL), 10,
+	    "ten sends in a second, as the rate says");
+	eq_int(sends_of(1000, &pacer, NULL), 20, "the pacer holds");
+	pacer = pacer_new(20, 20);
+	eq_int(sends_of(1000, &pacer, &beside), 10,
+	    "and is shared with another part");
+	ok(ok_wake, "it never wakes up for nothing");
 }
 
 static void

@@ -26,10 +26,12 @@ main(void)
 	o.refresh = true;
 	eq_int(limit_family_us(1000, &o), plain + 740 * SECOND,
 	    "and which direction refreshes");
-	eq_int(limit_run_us(3 * SECOND, 10 * SECOND, 5 * SECOND), 14 * SECOND,
-	    "relays beside servers");
-	eq_int(limit_run_us(3 * SECOND, 10 * SECOND, 50 * SECOND), 51 * SECOND,
-	    "servers beside relays");
-	eq_int(limit_run_us(3 * SECOND, 0, 0), 4 * SECOND, "names alone");
+	eq_int(limit_run_us(3 * SECOND, 10 * SECOND, 5 * SECOND, 0),
+	    14 * SECOND, "relays beside servers");
+	eq_int(limit_run_us(3 * SECOND, 10 * SECOND, 50 * SECOND, 0),
+	    51 * SECOND, "servers beside relays");
+	eq_int(limit_run_us(3 * SECOND, 0, 0, 0), 4 * SECOND, "names alone");
+	eq_int(limit_run_us(3 * SECOND, 10 * SECOND, 50 * SECOND, 7 * SECOND),
+	    58 * SECOND, "and all packets in a row");
 	return tap_done();
 }

@@ -526,13 +526,16 @@ test_servers(void)
 static void
 test_rate(void)
 {
+	struct pacer pacer = pacer_new(5, 400);
 	struct verdict_tcp v;
 	double s;
 
 	w = (struct world){.mapping = BEHAVIOUR_APD};
-	s = run((uint8_t[]){0}, 1, (struct probe_options){.rate = 10}, &v);
+	s = run((uint8_t[]){0}, 1, (struct probe_options){.pacer = &pacer}, &v);
 	ok(v.mapping.kind == BEHAVIOUR_APD && v.mapping.agree == 5 && s > 10,
 	    "a low rate takes longer, and tells the same");
+	ok(pacer.sent <= (uint64_t)(5 * s) + 1, "and holds");
+	printf("# %.1f s, %d packets\n", s, (int)pacer.sent);
 }
 
 /* Interrupted at any moment: no verdict that is wrong. */

@@ -368,7 +368,11 @@ test_row_strangers(void)
 	struct row r;
 
 	row_init(&r, (const uint8_t *)"abcd", at);
+	ok(row_is_due(&r, at), "the first is due at once");
 	ok(row_packet(&r, p, at), "the first goes at once");
+	ok(!row_is_due(&r, mono_add_us(at, ROW_EVERY_US / 2 - 1)) &&
+		row_is_due(&r, mono_add_us(at, ROW_EVERY_US / 2)),
+	    "then a ping");
 	ok(!row_packet(&r, q, mono_add_us(at, ROW_EVERY_US - 1)),
 	    "the next not before its time");
 	memcpy(q, p, sizeof(q));

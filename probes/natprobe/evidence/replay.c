@@ -99,6 +99,7 @@ replay_begin(struct replay *r)
 		o = options_of(r, v6);
 		probe_init(&r->probes[v6], &o, t->v[v6], t->n[v6], seed,
 		    (struct mono){1});
+		r->probes[v6].led = true;
 	}
 	return any;
 }
@@ -173,14 +174,19 @@ any_server_answered(const struct probe *p)
 	return false;
 }
 
-/* The run went on to that phase, so all that was before it was over. False if
- * it cannot have: then the beginning of the capture is not there. */
+/* The run went on to that phase, so all that was before it was over; but the
+ * tests may have begun before all servers had answered, and their first packet
+ * went to the primary one. False if it cannot have: then the beginning of the
+ * capture is not there. */
 static bool
-reach(struct probe *p, enum phase phase, struct mono now)
+reach(struct probe *p, enum phase phase, const struct stun_addr *to,
+    struct mono now)
 {
 	if (p->phase == PHASE_DISCOVER && phase > PHASE_DISCOVER &&
 	    phase < PHASE_DONE && !any_server_answered(p))
 		return false;
+	if (phase == PHASE_MAIN)
+		(void)probe_go_on(p, to, now);
 	while (p->phase < phase) {
 		give_up_all(&p->engine, now);
 		probe_advance(p, now);
@@ -267,7 +273,7 @@ sent(struct probe *p, const struct frame *f, const struct stun_msg *m,
 	struct engine *e = &p->engine;
 	const struct ask *a;
 
-	if (!reach(p, phase_of(label), now) ||
+	if (!reach(p, phase_of(label), &f->to, now) ||
 	    (a = engine_find(e, label.test, label.unit, label.step)) == NULL)
 		return false;
 	return note_sent(e, &e->asks[a - e->asks], f, m, now);
@@ -382,10 +388,11 @@ replay_end(struct replay *r)
 
 		if (!r->used[v6])
 			continue;
+		p->led = false;
 		pass_time(p, end);
 		if (r->note.ended && r->note.complete &&
 		    !lacks_beginning(r, v6))
-			(void)reach(p, PHASE_DONE, end);
+			(void)reach(p, PHASE_DONE, NULL, end);
 		else
 			probe_stop(p);
 	}

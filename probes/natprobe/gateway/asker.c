@@ -5,6 +5,7 @@
 #include <sodium.h>
 
 #include "probes/natprobe/gateway/asker.h"
+#include "probes/natprobe/natprobe.h"
 
 #define LOOK_US 50000 /* between two looks whether the probe is so far */
 
@@ -164,6 +165,7 @@ asker_start(struct asker *a, struct loop *l, const struct probe *probe,
 	a->used = true;
 	randombytes_buf(seed, sizeof(seed));
 	engine_init(&a->engine, seed, rate, loop_now(l));
+	a->engine.pace.pacer = probe->options.pacer;
 	timer_set(a->timer, mono_add_us(loop_now(l), 1));
 	return true;
 }

@@ -36,7 +36,8 @@ struct asker {
 
 /* Calls plan once the probe has found its server (primary), or none, and done
  * at the end; neither inside this call. local: where sockets are bound; its
- * port does not matter. rate: packets per second. False if memory is short. */
+ * port does not matter. rate: packets per second, of this one alone; the
+ * probe's pacer is drawn of. False if memory is short. */
 bool asker_start(struct asker *a, struct loop *l, const struct probe *probe,
     const struct addr *local, unsigned rate, asker_plan_fn *plan, loop_fn *done,
     void *arg);

@@ -119,38 +119,79 @@ gateways_free(struct gateways *g)
 	free(g);
 }
 
+/* What the router is asked: by PCP and NAT-PMP; by UPnP's search; and for a
+ * port, by the former, and what the STUN server is asked then. */
+struct router_packets {
+	unsigned pcp, ssdp, map, seen;
+};
+
+static struct router_packets
+router_packets(const struct gateway_options *o, bool v6)
+{
+	struct router_packets n = {
+	    .pcp = PCP_SENDS * (v6 ? 1 : 2),
+	    .ssdp = v6 ? 0 : 2 * (SSDP_DEVICES + 1),
+	};
+
+	if (o->portmap) {
+		n.map = 2 * n.pcp;
+		n.seen = MAPPING_TRY_PACKETS * (v6 ? 1 : MAPPINGS);
+	}
+	return n;
+}
+
+static bool
+find_router(struct route *route, const struct gateway_options *o,
+    const struct stun_addr *server)
+{
+	struct ip to;
+
+	memcpy(to.b, server->ip, sizeof(to.b));
+	return o->ask && route_find(route, &to);
+}
+
+unsigned
+gateway_packets(
+    const struct gateway_options *o, bool v6, const struct stun_addr *server)
+{
+	unsigned packets = o->trace ? HOPS_PACKETS + FENCE_PACKETS : 0;
+	struct router_packets n = router_packets(o, v6);
+	struct route route;
+
+	return find_router(&route, o, server)
+	    ? packets + n.pcp + n.ssdp + n.map + n.seen
+	    : packets;
+}
+
 void
 gateway_dry_print(const struct gateway_options *o, bool v6,
     const struct stun_addr *server, FILE *out)
 {
+	struct router_packets n = router_packets(o, v6);
 	char text[ADDR_TEXT_MAX];
 	struct route route;
-	struct ip to;
 
-	memcpy(to.b, server->ip, sizeof(to.b));
 	if (o->trace)
 		fprintf(out,
 		    "  %-22s %5d packets, with a time to live of 1 to %d or to "
 		    "a closed port\n"
-		    "  %-22s %5d packets, %d a second\n",
+		    "  %-22s %5d packets\n",
 		    "routers on the way", HOPS_PACKETS, HOPS_MAX,
-		    "which of them filters", FENCE_PACKETS, FENCE_RATE);
-	if (!o->ask || !route_find(&route, &to))
+		    "which of them filters", FENCE_PACKETS);
+	if (!find_router(&route, o, server))
 		return;
-	fprintf(out, "  %-22s %5d packets to %s port %d: PCP%s\n",
-	    "this network's router", PCP_SENDS * (v6 ? 1 : 2),
-	    addr_ip_text(&route.router, text), PCP_PORT,
-	    v6 ? "" : " and NAT-PMP");
+	fprintf(out, "  %-22s %5u packets to %s port %d: PCP%s\n",
+	    "this network's router", n.pcp, addr_ip_text(&route.router, text),
+	    PCP_PORT, v6 ? "" : " and NAT-PMP");
 	if (!v6)
 		fprintf(out,
-		    "  %-22s %5d packets to it and to %s port %d: UPnP; then "
-		    "its description by HTTP\n",
-		    "", 2 * (SSDP_DEVICES + 1), SSDP_GROUP, SSDP_PORT);
+		    "  %-22s %5u packets to it and to %s port %d: UPnP; then "
+		    "its description by HTTP, which -rate does not count\n",
+		    "", n.ssdp, SSDP_GROUP, SSDP_PORT);
 	if (o->portmap)
 		fprintf(out,
-		    "  %-22s %5d packets to it, %d to the STUN server, UPnP by "
+		    "  %-22s %5u packets to it, %u to the STUN server, UPnP by "
 		    "HTTP: a UDP port by each of these for %d s, removed "
 		    "again\n",
-		    "a port", 2 * PCP_SENDS * (v6 ? 1 : 2),
-		    MAPPING_TRY_PACKETS * (v6 ? 1 : MAPPINGS), PCP_LIFETIME_S);
+		    "a port", n.map, n.seen, PCP_LIFETIME_S);
 }

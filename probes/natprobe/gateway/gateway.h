@@ -144,6 +144,7 @@ struct router {
 	int pcp_fd, ssdp_fd;
 	struct watch *pcp_watch, *ssdp_watch;
 	struct timer *timer;
+	struct pace pace;
 	struct mono begun, limit, ssdp_due;
 	unsigned ssdp_sends;
 	bool stopping;
@@ -222,9 +223,11 @@ bool gateways_busy(const struct gateways *g);
 void gateways_stop(struct gateways *g);
 void gateways_free(struct gateways *g);
 
-/* What a run would send, at the most. */
+/* What a run would send, at the most, and how many packets. */
 void gateway_dry_print(const struct gateway_options *o, bool v6,
     const struct stun_addr *server, FILE *out);
+unsigned gateway_packets(
+    const struct gateway_options *o, bool v6, const struct stun_addr *server);
 
 /* result.c. Adds "gateway", "path" and "nats" to an address family. */
 void gateway_results_add(

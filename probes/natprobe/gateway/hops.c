@@ -85,8 +85,9 @@ hops_next(struct hops *h, struct mono now, struct hops_act *act)
 	struct hop *hop = next_hop(h, &act->ttl, &when);
 
 	if (hop == NULL || mono_diff_us(h->due, now) < 0 ||
-	    mono_diff_us(when, now) < 0)
+	    mono_diff_us(when, now) < 0 || !pace_ready(&h->pace, now))
 		return false;
+	pace_sent(&h->pace, 1, now);
 	hop->state = HOP_SILENT;
 	hop->sends++;
 	hop->sent = now;
@@ -123,7 +124,8 @@ hops_wake(const struct hops *h, struct mono now)
 	unsigned ttl;
 
 	if (next_hop(&copy, &ttl, &when) != NULL)
-		return mono_diff_us(when, h->due) > 0 ? h->due : when;
+		return pace_wake(
+		    &h->pace, mono_diff_us(when, h->due) > 0 ? h->due : when);
 	return is_waiting(h, &when) && mono_diff_us(now, when) > 0 ? when
 								   : MONO_NEVER;
 }

@@ -15,6 +15,7 @@
 #include "probes/natprobe/nat/verdict.h"
 #include "pure/ip.h"
 #include "pure/mono.h"
+#include "pure/pacer.h"
 
 enum {
 	HOPS_MAX = 12,
@@ -46,6 +47,7 @@ struct hops {
 	struct hop closed;
 	unsigned closed_came; /* port unreachable */
 	struct mono began, due;
+	struct pace pace; /* to be set after hops_init, if others send, too */
 };
 
 /* What comes next: ttl 1 to HOPS_MAX; 0 to the closed port. */

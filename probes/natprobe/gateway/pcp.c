@@ -85,6 +85,15 @@ put_natpmp(struct wr *w, const struct pcp *p)
 	wr_u32(w, p->step == PCP_MAP ? PCP_LIFETIME_S : 0);
 }
 
+bool
+pcp_is_due(const struct pcp *p, struct mono now)
+{
+	const struct pcp_exchange *x = &p->steps[p->step];
+
+	return x->state == PCP_WAITING && x->sends < PCP_SENDS &&
+	    mono_reached(x->due, now);
+}
+
 size_t
 pcp_next(struct pcp *p, struct mono now, uint8_t out[static PCP_PACKET_MAX])
 {

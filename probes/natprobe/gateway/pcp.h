@@ -85,6 +85,9 @@ void pcp_begin(struct pcp *p, enum pcp_step step, struct mono now);
 size_t pcp_next(
     struct pcp *p, struct mono now, uint8_t out[static PCP_PACKET_MAX]);
 
+/* Will pcp_next give a request? */
+bool pcp_is_due(const struct pcp *p, struct mono now);
+
 /* When pcp_next has something to do; MONO_NEVER: the step is over. */
 struct mono pcp_wake(const struct pcp *p);
 

@@ -138,8 +138,13 @@ static void
 send_pcp(struct router *r, int i, struct mono now)
 {
 	uint8_t packet[PCP_PACKET_MAX];
-	size_t n = pcp_next(&r->pcp[i], now, packet);
+	size_t n;
 
+	if (pcp_is_due(&r->pcp[i], now) && !pace_ready(&r->pace, now))
+		return;
+	n = pcp_next(&r->pcp[i], now, packet);
+	if (n > 0)
+		pace_sent(&r->pace, 1, now);
 	if (n > 0 && send(r->pcp_fd, packet, n, 0) == -1 &&
 	    errno == ECONNREFUSED)
 		(void)send(r->pcp_fd, packet, n, 0);
@@ -309,13 +314,15 @@ send_ssdp(struct router *r, struct mono now)
 	/* Some answer to themselves alone. */
 	n = ssdp_search(packet, 1);
 	(void)sendto(r->ssdp_fd, packet, n, 0, &router.u.sa, router.len);
+	pace_sent(&r->pace, SSDP_DEVICES + 1, now);
 }
 
 static struct mono
 ssdp_end(const struct router *r)
 {
-	return mono_add_us(
-	    r->begun, r->options.portmap ? SSDP_PORTMAP_US : SSDP_ASK_US);
+	return mono_add_us(r->begun,
+	    pacer_longer_us(r->pace.pacer,
+		r->options.portmap ? SSDP_PORTMAP_US : SSDP_ASK_US));
 }
 
 static void
@@ -331,7 +338,8 @@ advance_upnp(struct router *r, struct mono now)
 		begin_igd(r);
 	else if (!r->igd_asked && mono_reached(ssdp_end(r), now))
 		r->igd_over = true;
-	else if (mono_reached(r->ssdp_due, now) && !r->igd_asked)
+	else if (mono_reached(r->ssdp_due, now) && !r->igd_asked &&
+	    pace_ready(&r->pace, now))
 		send_ssdp(r, now);
 	if (m->state == MAPPING_GRANTED && (r->stopping || is_tried(m)))
 		helper_remove(r->helper);
@@ -393,10 +401,11 @@ wake_of(const struct router *r)
 
 	for (int i = 0; i < PCP_PROTOCOLS; i++)
 		if (r->pcp_used[i])
-			wake = mono_earlier(wake, pcp_wake(&r->pcp[i]));
+			wake = mono_earlier(
+			    wake, pace_wake(&r->pace, pcp_wake(&r->pcp[i])));
 	if (r->ssdp_fd == -1 || r->igd_asked || r->igd_over)
 		return wake;
-	wake = mono_earlier(wake, r->ssdp_due);
+	wake = mono_earlier(wake, pace_wake(&r->pace, r->ssdp_due));
 	wake = mono_earlier(wake, ssdp_end(r));
 	if (r->ssdp_from.len != 0)
 		wake =
@@ -518,8 +527,10 @@ router_start(struct router *r, struct loop *l, const struct probe *probe,
 	for (int i = 0; i < MAPPINGS; i++)
 		r->mappings[i].fd = -1;
 	r->begun = loop_now(l);
-	r->limit = mono_add_us(
-	    r->begun, options->portmap ? GATEWAY_PORTMAP_US : GATEWAY_ASK_US);
+	r->pace.pacer = probe->options.pacer;
+	r->limit = mono_add_us(r->begun,
+	    pacer_longer_us(r->pace.pacer,
+		options->portmap ? GATEWAY_PORTMAP_US : GATEWAY_ASK_US));
 	r->timer = timer_new(l, go, r);
 	if (r->timer == NULL)
 		return false;

@@ -184,7 +184,8 @@ choose(struct trace *t, struct mono now)
 {
 	const struct probe *p = t->probe;
 	const struct ask *a;
-	bool late = mono_diff_us(t->begun, now) >= PATIENCE_US ||
+	bool late = mono_diff_us(t->begun, now) >=
+		pacer_longer_us(p->options.pacer, PATIENCE_US) ||
 	    p->phase > PHASE_DISCOVER;
 
 	for (unsigned i = 0; i < p->n_servers; i++)
@@ -215,6 +216,7 @@ go(void *arg)
 	if (!t->tracing) {
 		t->tracing = true;
 		hops_init(&t->hops, now);
+		t->hops.pace.pacer = t->probe->options.pacer;
 	}
 	while (hops_next(&t->hops, now, &act))
 		send_from(t, act.ttl);

@@ -280,8 +280,12 @@ send_ask(struct engine *e, struct ask *a, struct mono now, struct act *act)
 	if (a->silent)
 		a->due = now;
 	e->sent++;
-	e->free = mono_add_us(
-	    mono_diff_us(e->free, now) > 0 ? now : e->free, e->gap_us);
+	pace_sent(&e->pace, 1, now);
+	/* A loop that wakes up a little late must not slow it down. */
+	e->free = mono_add_us(mono_diff_us(e->free, now) > e->gap_us
+		? mono_add_us(now, -e->gap_us)
+		: e->free,
+	    e->gap_us);
 }
 
 /* What goes on is sent before what begins: late repeats would make one flow
@@ -368,7 +372,8 @@ engine_next(struct engine *e, struct mono now, struct act *act)
 	struct ask *a;
 
 	while ((a = first_due(e, now)) != NULL && mono_reached(a->due, now)) {
-		if (!only_gives_up(a) && !mono_reached(e->free, now))
+		if (!only_gives_up(a) &&
+		    (!pace_ready(&e->pace, now) || !mono_reached(e->free, now)))
 			return false;
 		if (step(e, a, now, act))
 			return true;
@@ -383,9 +388,9 @@ engine_wake(const struct engine *e)
 
 	if (a == NULL)
 		return MONO_NEVER;
-	if (!only_gives_up(a) && a->due.us < e->free.us)
-		return e->free;
-	return a->due;
+	if (only_gives_up(a))
+		return a->due;
+	return pace_wake(&e->pace, a->due.us < e->free.us ? e->free : a->due);
 }
 
 void

@@ -15,6 +15,7 @@
 
 #include "probes/natprobe/nat/ask.h"
 #include "probes/natprobe/nat/draw.h"
+#include "pure/pacer.h"
 
 #define ENGINE_SEED_LEN	  DRAW_SEED_LEN
 #define ENGINE_ASKS_MAX	  4096
@@ -57,6 +58,7 @@ struct engine {
 	struct stray strays[ENGINE_STRAYS];
 	size_t n_strays;
 	struct draw draw;
+	struct pace pace; /* to be set after engine_init, if parts share it */
 	int64_t gap_us; /* between two sends */
 	struct mono free; /* when the next send may leave */
 	struct mono began;
@@ -77,7 +79,8 @@ struct act {
 	size_t len;
 };
 
-/* seed: random, fresh for each run. rate: sends per second, at least 1. */
+/* seed: random, fresh for each run. rate: this engine's sends per second, at
+ * least 1; it may have to share that with others (pace). */
 void engine_init(struct engine *e, const uint8_t seed[static ENGINE_SEED_LEN],
     unsigned rate, struct mono now);
 void engine_clear(struct engine *e);

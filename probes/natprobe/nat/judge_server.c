@@ -176,6 +176,21 @@ of_tally(const struct tally *t)
 	return found;
 }
 
+/* Nobody is silent who may still answer, or might have, but for the run's
+ * end. */
+static bool
+was_waited_for(const struct probe *p, unsigned i)
+{
+	const struct ask *a;
+
+	for (unsigned step = 0; step < 2; step++) {
+		a = engine_find(&p->engine, TEST_DISCOVER, i, step);
+		if (a == NULL || !ask_tells(a))
+			return false;
+	}
+	return true;
+}
+
 unsigned
 judge_server(const struct probe *p, unsigned i, const struct verdict_mapping *m)
 {
@@ -197,7 +212,8 @@ judge_server(const struct probe *p, unsigned i, const struct verdict_mapping *m)
 		found |= 1U << FINDING_CONTRADICTS;
 	if ((m->inside >> i & 1) != 0)
 		found |= 1U << FINDING_INSIDE;
-	if (t.asked > 0 && t.answered == 0 && p->phase > PHASE_DISCOVER)
+	if (t.asked > 0 && t.answered == 0 && p->phase > PHASE_DISCOVER &&
+	    was_waited_for(p, i))
 		found |= 1U << FINDING_SILENT;
 	return found;
 }

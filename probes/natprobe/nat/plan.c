@@ -55,26 +55,43 @@ ask_again(struct probe *p, struct ask q, uint16_t first, struct mono now)
 	engine_ask(&p->engine, &q, now);
 }
 
+static void
+plan_mapping_ask(
+    struct probe *p, unsigned unit, unsigned place, uint16_t s, struct mono now)
+{
+	struct ask q = question(TEST_MAPPING, unit, place, s, ASK_NONE);
+	uint16_t first;
+
+	q.to = p->places[place];
+	q.tailnode =
+	    place >= PLACE_MORE && p->servers[place - PLACE_MORE].tailnode_only;
+	first = engine_ask(&p->engine, &q, now);
+	if (unit < MAPPING_UNITS_AGAIN && first != ASK_NONE)
+		ask_again(p, q, first, now);
+}
+
 /* Each socket asks each place, all at once: order must not matter. */
 void
 plan_mapping(struct probe *p, struct mono now)
 {
 	for (unsigned u = 0; u < MAPPING_UNITS; u++) {
-		uint16_t s = sock(p), first;
+		uint16_t s = sock(p);
 
-		for (unsigned i = 0; i < PROBE_PLACES; i++) {
-			struct ask q =
-			    question(TEST_MAPPING, u, i, s, ASK_NONE);
+		for (unsigned i = 0; i < PROBE_PLACES; i++)
+			if (p->has_place[i])
+				plan_mapping_ask(p, u, i, s, now);
+	}
+}
 
-			if (!p->has_place[i])
-				continue;
-			q.to = p->places[i];
-			q.tailnode = i >= PLACE_MORE &&
-			    p->servers[i - PLACE_MORE].tailnode_only;
-			first = engine_ask(&p->engine, &q, now);
-			if (u < MAPPING_UNITS_AGAIN && first != ASK_NONE)
-				ask_again(p, q, first, now);
-		}
+void
+plan_mapping_place(struct probe *p, unsigned place, struct mono now)
+{
+	for (unsigned u = 0; u < MAPPING_UNITS; u++) {
+		const struct ask *a =
+		    engine_find(&p->engine, TEST_MAPPING, u, PLACE_PP);
+
+		if (a != NULL)
+			plan_mapping_ask(p, u, place, a->sock, now);
 	}
 }
 

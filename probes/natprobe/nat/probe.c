@@ -3,6 +3,11 @@
 
 #include "probes/natprobe/nat/probe.h"
 
+/* A server that has not answered does not hold up the tests for longer, from
+ * the first question: a lost packet was sent again by then. */
+#define ENOUGH_US   INT64_C(300000)
+#define ENOUGH_RTTS 3
+
 void
 probe_init(struct probe *p, const struct probe_options *options,
     const struct stun_addr *servers, size_t n,
@@ -14,6 +19,7 @@ probe_init(struct probe *p, const struct probe_options *options,
 	for (size_t i = 0; i < n && i < PROBE_SERVERS; i++)
 		p->servers[p->n_servers++].addr = servers[i];
 	engine_init(&p->engine, seed, options->rate, now);
+	p->engine.pace.pacer = options->pacer;
 	plan_discover(p, now);
 }
 
@@ -43,21 +49,31 @@ other_is_sound(const struct probe *p, const struct ask *a)
 	    (!stun_addr_is_private(&a->other) || stun_addr_is_private(&a->to));
 }
 
+/* The answer that says what the server is; NULL: there is none, or a better
+ * one may come. */
+static const struct ask *
+answer_of(const struct probe *p, unsigned i)
+{
+	const struct ask *full = engine_find(&p->engine, TEST_DISCOVER, i, 0);
+	const struct ask *tail = engine_find(&p->engine, TEST_DISCOVER, i, 1);
+
+	if (full != NULL && full->state == ASK_ANSWERED)
+		return full;
+	if (full != NULL && !ask_over(full))
+		return NULL;
+	return tail != NULL && tail->state == ASK_ANSWERED ? tail : NULL;
+}
+
 static void
 learn_server(struct probe *p, unsigned i)
 {
 	struct server *s = &p->servers[i];
-	const struct ask *full = engine_find(&p->engine, TEST_DISCOVER, i, 0);
-	const struct ask *tail = engine_find(&p->engine, TEST_DISCOVER, i, 1);
-	const struct ask *a = full;
+	const struct ask *a = answer_of(p, i);
 
-	if (full == NULL || full->state != ASK_ANSWERED) {
-		a = tail;
-		s->tailnode_only = true;
-	}
-	if (a == NULL || a->state != ASK_ANSWERED)
+	if (a == NULL)
 		return;
 	s->alive = true;
+	s->tailnode_only = a->tailnode;
 	s->mapped = a->mapped;
 	s->rtt_us = mono_diff_us(a->last_sent, a->answered);
 	if (a->other.port == 0)
@@ -87,14 +103,17 @@ worth(const struct probe *p, unsigned i)
 	return server_is_liar(p, i) ? 0 : s->other.port == 0 ? 1 : 2;
 }
 
-/* The primary server is one with a second address, else one that answers. */
+/* The primary server is one with a second address, else one that answers.
+ * Among equals it is `rather`, if not NULL, or the first. */
 static void
-choose_primary(struct probe *p)
+choose_primary(struct probe *p, const struct stun_addr *rather)
 {
 	int best = -1;
 
 	for (unsigned i = 0; i < p->n_servers; i++)
-		if (worth(p, i) > best) {
+		if (worth(p, i) > best ||
+		    (worth(p, i) == best && rather != NULL &&
+			stun_addr_same(&p->servers[i].addr, rather))) {
 			best = worth(p, i);
 			p->primary = (int)i;
 		}
@@ -119,11 +138,11 @@ choose_places(struct probe *p)
 }
 
 static void
-begin_main(struct probe *p, struct mono now)
+begin_main(struct probe *p, const struct stun_addr *rather, struct mono now)
 {
 	for (unsigned i = 0; i < p->n_servers; i++)
 		learn_server(p, i);
-	choose_primary(p);
+	choose_primary(p, rather);
 	if (p->primary == -1)
 		return;
 	choose_places(p);
@@ -166,7 +185,7 @@ begin(struct probe *p, struct mono now)
 {
 	switch (p->phase) {
 	case PHASE_MAIN:
-		begin_main(p, now);
+		begin_main(p, NULL, now);
 		break;
 	case PHASE_FILTER:
 		begin_filter(p, now);
@@ -193,12 +212,86 @@ begin(struct probe *p, struct mono now)
 	}
 }
 
+/* ---- servers that do not answer, or late ---- */
+
+/* One that answers has all that the tests need. */
+static bool
+is_enough(const struct probe *p)
+{
+	const struct ask *a;
+
+	for (unsigned i = 0; i < p->n_servers; i++)
+		if ((a = answer_of(p, i)) != NULL && a->other.port != 0 &&
+		    other_is_sound(p, a) && !server_is_liar(p, i))
+			return true;
+	return false;
+}
+
+/* Until then the others are waited for. */
+static struct mono
+enough_at(const struct probe *p)
+{
+	const struct ask *a;
+	struct mono first = MONO_NEVER;
+	int64_t us = p->engine.rtt_us * ENOUGH_RTTS;
+
+	for (unsigned i = 0; i < p->n_servers; i++)
+		if ((a = engine_find(&p->engine, TEST_DISCOVER, i, 0)) !=
+			NULL &&
+		    a->sends > 0)
+			first = mono_earlier(first, a->first_sent);
+	return mono_add_us(first, us > ENOUGH_US ? us : ENOUGH_US);
+}
+
+bool
+probe_go_on(struct probe *p, const struct stun_addr *rather, struct mono now)
+{
+	if (p->phase != PHASE_DISCOVER || !is_enough(p))
+		return false;
+	p->phase = PHASE_MAIN;
+	begin_main(p, rather, now);
+	return true;
+}
+
+/* Who answers while the tests run is asked, too. One that had been given up
+ * is not: that is a finding. */
+static void
+join_late(struct probe *p, struct mono now)
+{
+	const struct ask *a;
+
+	for (unsigned i = 0; i < p->n_servers; i++) {
+		if (p->servers[i].alive || (a = answer_of(p, i)) == NULL ||
+		    (a->odd & ODD_LATE) != 0)
+			continue;
+		learn_server(p, i);
+		set_place(p, PLACE_MORE + i, &p->servers[i].addr,
+		    p->servers[i].addr.port);
+		plan_mapping_place(p, PLACE_MORE + i, now);
+	}
+}
+
+struct mono
+probe_wake(const struct probe *p)
+{
+	struct mono wake = engine_wake(&p->engine);
+
+	if (p->phase == PHASE_DISCOVER && !p->led && is_enough(p))
+		wake = mono_earlier(wake, enough_at(p));
+	return wake;
+}
+
 bool
 probe_advance(struct probe *p, struct mono now)
 {
 	/* Asks that were given up say nothing of the next phase. */
 	if (p->stopped)
 		return false;
+	if (p->phase == PHASE_DISCOVER && !p->led && is_enough(p) &&
+	    mono_reached(enough_at(p), now))
+		(void)probe_go_on(p, NULL, now);
+	if (p->phase == PHASE_MAIN && p->primary != -1)
+		join_late(p, now);
 	if (p->phase == PHASE_LIFE)
 		plan_life_trim(p, now);
 	while (

@@ -82,7 +82,8 @@ struct probe_options {
 	uint8_t local_ips; /* 2 or more: the collision test can be done */
 	unsigned ttl_max_s;
 	unsigned ttl_resolution_s;
-	unsigned rate; /* sends per second */
+	unsigned rate; /* sends per second, of this probe alone */
+	struct pacer *pacer; /* lent; of all that sends beside; or NULL */
 };
 
 enum phase {
@@ -104,6 +105,7 @@ struct probe {
 	struct server servers[PROBE_SERVERS];
 	size_t n_servers;
 	int primary; /* the one that the tests use; -1: none answers */
+	bool led; /* a replay: probe_go_on says when the tests began */
 	struct stun_addr places[PROBE_PLACES];
 	bool has_place[PROBE_PLACES];
 };
@@ -116,6 +118,14 @@ void probe_clear(struct probe *p);
 
 /* To be called whenever engine_next has nothing to do; false at the end. */
 bool probe_advance(struct probe *p, struct mono now);
+/* When to do that again, if nothing comes; MONO_NEVER: at once. */
+struct mono probe_wake(const struct probe *p);
+
+/* The tests begin, though not all servers have answered or been given up:
+ * false if those that have are not enough. rather: the primary server among
+ * equals, or NULL. */
+bool probe_go_on(
+    struct probe *p, const struct stun_addr *rather, struct mono now);
 
 /* Ends it where it is: what is not known by now is not, for that reason. */
 void probe_stop(struct probe *p);
@@ -123,6 +133,8 @@ void probe_stop(struct probe *p);
 /* plan.c: each adds asks to the engine. */
 void plan_discover(struct probe *p, struct mono now);
 void plan_mapping(struct probe *p, struct mono now);
+/* The same sockets ask one more place. */
+void plan_mapping_place(struct probe *p, unsigned place, struct mono now);
 void plan_filter(struct probe *p, struct mono now);
 void plan_filter_again(struct probe *p, enum filter_kind kind, struct mono now);
 void plan_poison(struct probe *p, struct mono now);

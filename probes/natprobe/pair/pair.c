@@ -340,12 +340,20 @@ on_signal(void *arg)
 	soon(p);
 }
 
+/* -rate is of a run with many parts; this one alone needs no more. */
+static unsigned
+pair_rate(const struct natprobe_conf *c)
+{
+	return c->rate < NATPROBE_SERVER_RATE ? (unsigned)c->rate
+					      : NATPROBE_SERVER_RATE;
+}
+
 static void
 begin_meet(struct pair *p, const struct targets *t,
     const struct stun_addr bound[static 2])
 {
 	struct meet_options o = {
-	    .rate = (unsigned)p->conf->rate, .tcp = p->conf->tcp};
+	    .rate = pair_rate(p->conf), .tcp = p->conf->tcp};
 	struct stun_addr servers[2 * MEET_SERVERS], local[CANDIDATES_MAX / 2];
 	struct mono now = loop_now(p->loop);
 
@@ -452,8 +460,8 @@ pair_dry_print(const struct natprobe_conf *c, const struct targets *t,
 	    "  %u packets at most of %d bytes at most, %d a second: to %zu "
 	    "STUN servers, to at most %d addresses that the other place "
 	    "tells or sends from\n",
-	    meet_packets_max(servers, TARGETS_MAX), MESSAGE_MAX, (int)c->rate,
-	    servers, TARGETS_MAX);
+	    meet_packets_max(servers, TARGETS_MAX), MESSAGE_MAX,
+	    (int)pair_rate(c), servers, TARGETS_MAX);
 	if (c->tcp)
 		fprintf(out,
 		    "  over TCP, per family, %d connections at most: to %d of "

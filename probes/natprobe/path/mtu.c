@@ -337,12 +337,20 @@ advance_hello(struct mtu *m, struct mono now)
 		m->over = true;
 }
 
+static struct mono
+end_of(const struct mtu *m)
+{
+	return mono_add_us(
+	    m->began, pacer_longer_us(m->pace.pacer, MTU_LIMIT_US));
+}
+
 static void
 advance(struct mtu *m, struct mono now)
 {
 	bool out, in;
 
-	if (mono_reached(mono_add_us(m->began, MTU_LIMIT_US), now))
+	if (mono_reached(end_of(m), now) ||
+	    m->packets + MTU_FRAGMENTS > MTU_PACKETS)
 		m->over = true;
 	if (m->over)
 		return;
@@ -403,6 +411,8 @@ send_try(struct mtu *m, struct mtu_try *t, struct mono now, struct mtu_send *s)
 	    .p = m->packet,
 	    .len = write_request(m, t)};
 	m->sent++;
+	m->packets += s->whole ? 1 : MTU_FRAGMENTS;
+	pace_sent(&m->pace, s->whole ? 1 : MTU_FRAGMENTS, now);
 	m->free = mono_add_us(now, m->gap_us);
 }
 
@@ -442,7 +452,8 @@ mtu_next(struct mtu *m, struct mono now, struct mtu_send *send)
 	give_up(m, now);
 	advance(m, now);
 	if (m->over || (t = first_due(m)) == NULL ||
-	    !mono_reached(t->due, now) || !mono_reached(m->free, now))
+	    !mono_reached(t->due, now) || !mono_reached(m->free, now) ||
+	    !pace_ready(&m->pace, now))
 		return false;
 	send_try(m, t, now, send);
 	return true;
@@ -451,7 +462,7 @@ mtu_next(struct mtu *m, struct mono now, struct mtu_send *send)
 struct mono
 mtu_wake(const struct mtu *m)
 {
-	struct mono at = mono_add_us(m->began, MTU_LIMIT_US);
+	struct mono at = end_of(m);
 
 	if (m->over)
 		return MONO_NEVER;
@@ -463,8 +474,9 @@ mtu_wake(const struct mtu *m)
 
 		if (is_over(t))
 			continue;
-		if (t->sends < t->sends_max && due.us < m->free.us)
-			due = m->free;
+		if (t->sends < t->sends_max)
+			due = pace_wake(
+			    &m->pace, due.us < m->free.us ? m->free : due);
 		at = mono_earlier(at, due);
 	}
 	return at;
@@ -498,12 +510,14 @@ static void
 hello_came(struct mtu *m, const struct mtu_try *t, const struct stun_msg *msg,
     struct mono now)
 {
+	struct mono sent = mono_add_us(t->due, -HELLO_US);
+
 	if (m->server != -1)
 		return;
 	if (!mono_is_set(m->first_answer))
 		m->first_answer = now;
-	if (t->sends == 1 && mono_diff_us(m->began, now) > m->rtt_us)
-		m->rtt_us = mono_diff_us(m->began, now);
+	if (t->sends == 1 && mono_diff_us(sent, now) > m->rtt_us)
+		m->rtt_us = mono_diff_us(sent, now);
 	keep_cookie(m, msg);
 	if (m->has_cookie)
 		choose_server(m, t->server, now);

@@ -17,6 +17,7 @@
 #include "probes/natprobe/nat/draw.h"
 #include "probes/natprobe/nat/verdict.h"
 #include "pure/mono.h"
+#include "pure/pacer.h"
 #include "pure/stun.h"
 
 #define MTU_TOP	      1500 /* of Ethernet; more is not looked for */
@@ -26,6 +27,9 @@
 #define MTU_SEED_LEN  DRAW_SEED_LEN
 #define MTU_DATAGRAM  2000 /* that is sent in fragments; stund pads to 2048 */
 #define MTU_LIMIT_US  INT64_C(2600000) /* then it ends, whatever is known */
+#define MTU_RATE      40 /* sends a second are enough for that */
+#define MTU_FRAGMENTS 2 /* packets that a datagram in fragments takes */
+#define MTU_PACKETS   120 /* and with so many it ends, too */
 #define MTU_INNER     1280 /* of Tailscale's interface */
 #define MTU_WIREGUARD 32 /* its header and its tag */
 
@@ -78,8 +82,10 @@ struct mtu {
 	uint16_t piece; /* the largest fragment of an answer to MTU_IN */
 	int64_t rtt_us, gap_us;
 	struct mono began, first_answer, free;
+	struct pace pace; /* to be set after mtu_init, if others send, too */
 	struct draw draw;
 	uint64_t sent;
+	unsigned packets; /* fragments are packets, too */
 	bool over;
 	uint8_t packet[MTU_DATAGRAM];
 };

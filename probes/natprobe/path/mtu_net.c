@@ -21,13 +21,6 @@
 #define IPV6_RECVFRAGSIZE 77
 #endif
 
-/* Other questions are asked at the same time. */
-unsigned
-mtu_rate(unsigned rate)
-{
-	return rate * 2 / 5 > 0 ? rate * 2 / 5 : 1;
-}
-
 static void
 set(int fd, int level, int name, int value)
 {
@@ -165,15 +158,15 @@ open_socket(struct mtu_net *n, bool v6)
 
 int
 mtu_net_start(struct mtu_net *n, struct loop *l, const struct targets *t,
-    bool v6, unsigned rate, loop_fn *done, void *arg)
+    bool v6, struct pacer *pacer, loop_fn *done, void *arg)
 {
 	uint8_t seed[MTU_SEED_LEN];
 
 	*n = (struct mtu_net){
 	    .used = true, .loop = l, .fd = -1, .done = done, .arg = arg};
 	randombytes_buf(seed, sizeof(seed));
-	mtu_init(
-	    &n->mtu, v6, t->v[v6], t->n[v6], mtu_rate(rate), seed, loop_now(l));
+	mtu_init(&n->mtu, v6, t->v[v6], t->n[v6], MTU_RATE, seed, loop_now(l));
+	n->mtu.pace.pacer = pacer;
 	if (open_socket(n, v6)) {
 		n->watch = watch_new(l, n->fd, WATCH_READ, on_readable, n);
 		n->timer = timer_new(l, go, n);

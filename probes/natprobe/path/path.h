@@ -40,10 +40,8 @@ struct mtu_net {
 };
 /* Each start returns 0 or -1, and calls done later, never within it. */
 int mtu_net_start(struct mtu_net *n, struct loop *l, const struct targets *t,
-    bool v6, unsigned rate, loop_fn *done, void *arg);
+    bool v6, struct pacer *pacer, loop_fn *done, void *arg);
 void mtu_net_close(struct mtu_net *n);
-/* Its share of -rate, sends per second. */
-unsigned mtu_rate(unsigned rate);
 
 /* ---- reach_net.c ---- */
 
@@ -54,7 +52,8 @@ struct reach_sock {
 	struct stun_txid txid;
 	uint8_t sends;
 	bool connected, unreachable;
-	struct mono begun;
+	struct mono begun, sent; /* its first packet, and its last */
+	struct mono until;
 	struct watch *readable, *writable;
 	struct timer *timer;
 };
@@ -63,6 +62,7 @@ struct reach_net {
 	struct reach reach;
 	/* reach_net.c's own: */
 	struct loop *loop;
+	struct pace pace;
 	struct reach_sock *socks; /* one for each row */
 	size_t left;
 	loop_fn *done;
@@ -71,8 +71,10 @@ struct reach_net {
 /* The rows of a run: of the first servers of a family. */
 void reach_rows(struct reach *r, const struct targets *t, bool v6,
     const struct reach_ports *ports);
+/* Packets that a row sends at the most. */
+enum { REACH_PACKETS = 3 };
 /* n->reach has its rows, one at least. */
-int reach_net_start(struct reach_net *n, struct loop *l, unsigned rate,
+int reach_net_start(struct reach_net *n, struct loop *l, struct pacer *pacer,
     loop_fn *done, void *arg);
 void reach_net_close(struct reach_net *n);
 void reach_sock_close(struct reach_sock *s);
@@ -100,6 +102,8 @@ void dns_net_close(struct dns_net *d);
 /* ---- proxy_net.c ---- */
 
 #define PROXY_TRIES 8
+/* That each sends: CONNECT, and what a relay's connection does. */
+#define PROXY_PACKETS (1 + RELAY_PACKETS)
 
 struct proxy_try {
 	bool used; /* the proxy is for this relay */
@@ -138,15 +142,17 @@ struct proxy_net {
 	bool over;
 	struct loop *loop;
 	SSL_CTX *ctx;
+	struct pace pace;
 	struct addr to;
 	struct lookup lookup;
 	struct timer *timer;
 	loop_fn *done;
 	void *arg;
 };
-/* n->env was read. ctx, nodes must stay. */
+/* n->env was read. ctx, nodes, pacer must stay. */
 int proxy_net_start(struct proxy_net *n, struct loop *l, SSL_CTX *ctx,
-    const struct relay_nodes *nodes, loop_fn *done, void *arg);
+    const struct relay_nodes *nodes, struct pacer *pacer, loop_fn *done,
+    void *arg);
 void proxy_net_close(struct proxy_net *n);
 
 /* ---- run.c ---- */
@@ -155,6 +161,7 @@ void proxy_net_close(struct proxy_net *n);
 struct path_setup {
 	struct loop *loop;
 	const struct natprobe_conf *conf;
+	struct pacer *pacer;
 	const struct targets *targets;
 	const struct relay_nodes *nodes;
 	const struct relays *relays; /* NULL: there are none */
@@ -181,9 +188,11 @@ void path_run_free(struct path_run *p);
 bool path_conf_check(
     const struct natprobe_conf *c, char error[static NATPROBE_ERROR_MAX]);
 
-/* What a run would send, at the most. asked: by family. */
+/* What a run would send, at the most, and how many packets. asked: by family. */
 void path_dry_print(const struct natprobe_conf *c, const struct targets *t,
     const struct relay_nodes *nodes, const bool asked[2], FILE *out);
+unsigned path_packets(const struct natprobe_conf *c, const struct targets *t,
+    const struct relay_nodes *nodes, const bool asked[2]);
 
 /* result.c. Adds "path", "dns", "proxy", and to a family "udp_blocked", "alg"
  * and "pooling". */

@@ -59,8 +59,10 @@ drop_socket(struct proxy_try *t)
 	timer_free(t->timer);
 	t->readable = t->writable = NULL;
 	t->timer = NULL;
-	if (t->fd != -1)
+	if (t->fd != -1) {
+		pace_sent(&t->net->pace, 1, loop_now(t->net->loop));
 		close(t->fd);
+	}
 	t->fd = -1;
 }
 
@@ -108,6 +110,7 @@ begin_relay(struct proxy_try *t)
 
 	t->fd = -1;
 	drop_socket(t);
+	t->conn.pace = &t->net->pace;
 	relay_conn_start_over(&t->conn, t->net->loop, t->net->ctx, t->node,
 	    &t->to, fd, on_changed, on_event, t);
 }
@@ -149,6 +152,7 @@ on_writable(void *arg)
 	bool sent;
 
 	watch_on(t->writable, false);
+	pace_sent(&t->net->pace, 1, loop_now(t->net->loop));
 	getsockopt(t->fd, SOL_SOCKET, SO_ERROR, &error, &size);
 	/* A new connection takes a few hundred bytes at once. */
 	sent = error == 0 && len > 0 &&
@@ -188,9 +192,20 @@ begin(struct proxy_try *t)
 static void
 begin_all(struct proxy_net *n)
 {
-	for (size_t i = 0; i < n->n; i++)
-		if (waits(&n->tries[i]))
-			begin(&n->tries[i]);
+	struct mono now = loop_now(n->loop);
+
+	for (size_t i = 0; i < n->n; i++) {
+		struct proxy_try *t = &n->tries[i];
+
+		if (!waits(t) || t->timer != NULL || t->conn.used)
+			continue;
+		if (!pace_ready(&n->pace, now)) {
+			timer_set(n->timer, pace_wake(&n->pace, now));
+			return;
+		}
+		pace_sent(&n->pace, 1, now);
+		begin(t);
+	}
 	check_all(n);
 }
 
@@ -229,7 +244,9 @@ on_start(void *arg)
 		n->done(n->arg);
 		return;
 	}
-	if (*n->env.why != '\0')
+	if (n->to.len != 0)
+		begin_all(n);
+	else if (*n->env.why != '\0')
 		fail_all(n, PROXY_UNUSABLE, n->env.why);
 	else if (n->env.proxy.tls)
 		/* TLS within TLS. */
@@ -280,9 +297,11 @@ proxy_env_clear(struct proxy_env *e)
 
 int
 proxy_net_start(struct proxy_net *n, struct loop *l, SSL_CTX *ctx,
-    const struct relay_nodes *nodes, loop_fn *done, void *arg)
+    const struct relay_nodes *nodes, struct pacer *pacer, loop_fn *done,
+    void *arg)
 {
 	n->loop = l;
+	n->pace.pacer = pacer;
 	n->ctx = ctx;
 	n->done = done;
 	n->arg = arg;

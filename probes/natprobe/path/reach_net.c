@@ -17,12 +17,14 @@
 #include "probes/natprobe/path/path.h"
 #include "run/loop.h"
 
-#define SENDS	  3
-#define AGAIN_US  INT64_C(350000)
-#define LIMIT_US  INT64_C(1500000) /* of a row */
-#define SERVERS	  2 /* more addresses would say nothing new */
-#define ECHO_LEN  16
-#define INPUT_MAX 2048
+#define SENDS	   3
+#define AGAIN_US   INT64_C(350000)
+#define WAIT_US	   INT64_C(800000) /* after the last question */
+#define CONNECT_US INT64_C(1500000) /* for a connection */
+#define GAP_US	   INT64_C(25000) /* from one row to the next */
+#define SERVERS	   2 /* more addresses would say nothing new */
+#define ECHO_LEN   16
+#define INPUT_MAX  2048
 
 static void
 finish(struct reach_sock *s, enum reach_saw saw)
@@ -83,6 +85,8 @@ send_question(struct reach_sock *s)
 	size_t n = write_question(s, packet);
 
 	s->sends++;
+	s->sent = loop_now(s->net->loop);
+	pace_sent(&s->net->pace, 1, s->sent);
 	if (send(s->fd, packet, n, MSG_NOSIGNAL) == -1)
 		/* An error of before is reported here, and only once. */
 		(void)send(s->fd, packet, n, MSG_NOSIGNAL);
@@ -180,7 +184,7 @@ on_connected(void *arg)
 	else {
 		s->connected = true;
 		watch_on(s->readable, true);
-		send_question(s);
+		timer_set(s->timer, mono_add_us(loop_now(s->net->loop), 1));
 	}
 }
 
@@ -226,32 +230,64 @@ begin(struct reach_sock *s)
 	watch_on(row->how == REACH_TCP ? s->writable : s->readable, true);
 }
 
+/* By TCP: the SYN, and the question once it is connected. */
+static bool
+has_more(const struct reach_sock *s)
+{
+	if (!mono_is_set(s->begun))
+		return true;
+	return row_of(s)->how == REACH_TCP ? s->connected && s->sends == 0
+					   : s->sends < SENDS;
+}
+
+static void
+send_next(struct reach_sock *s, struct mono now)
+{
+	bool tcp = row_of(s)->how == REACH_TCP;
+
+	if (!mono_is_set(s->begun)) {
+		s->begun = s->sent = now;
+		if (tcp)
+			pace_sent(&s->net->pace, 1, now);
+		begin(s);
+	}
+	if (s->fd != -1 && (!tcp || s->connected))
+		send_question(s);
+}
+
+static void
+give_up(struct reach_sock *s)
+{
+	finish(s,
+	    s->connected	 ? REACH_OPEN
+		: s->unreachable ? REACH_UNREACHABLE
+				 : REACH_SILENT);
+}
+
 static void
 on_time(void *arg)
 {
 	struct reach_sock *s = arg;
-	struct mono now = loop_now(s->net->loop), give_up;
+	struct pace *pace = &s->net->pace;
+	struct mono now = loop_now(s->net->loop);
 
-	if (!mono_is_set(s->begun)) {
-		s->begun = now;
-		begin(s);
+	if (has_more(s)) {
+		if (!pace_ready(pace, now)) {
+			timer_set(s->timer, pace_wake(pace, now));
+			return;
+		}
+		send_next(s, now);
 		if (s->fd == -1)
 			return;
-	}
-	give_up = mono_add_us(s->begun, LIMIT_US);
-	if (mono_reached(give_up, now)) {
-		finish(s,
-		    s->connected	 ? REACH_OPEN
-			: s->unreachable ? REACH_UNREACHABLE
-					 : REACH_SILENT);
+	} else if (mono_reached(s->until, now)) {
+		give_up(s);
 		return;
 	}
-	if (row_of(s)->how == REACH_TCP || s->sends == SENDS)
-		timer_set(s->timer, give_up);
-	else {
-		send_question(s);
-		timer_set(s->timer, mono_add_us(now, AGAIN_US));
-	}
+	s->until = mono_add_us(s->sent,
+	    row_of(s)->how == REACH_TCP && !s->connected ? CONNECT_US
+		: has_more(s)				 ? AGAIN_US
+							 : WAIT_US);
+	timer_set(s->timer, s->until);
 }
 
 void
@@ -262,8 +298,12 @@ reach_sock_close(struct reach_sock *s)
 	timer_free(s->timer);
 	s->readable = s->writable = NULL;
 	s->timer = NULL;
-	if (s->fd != -1)
+	if (s->fd != -1) {
+		/* The end of a connection. */
+		if (s->connected)
+			pace_sent(&s->net->pace, 1, loop_now(s->net->loop));
 		close(s->fd);
+	}
 	s->fd = -1;
 }
 
@@ -289,20 +329,14 @@ reach_rows(struct reach *r, const struct targets *t, bool v6,
 		reach_serves(r, &t->v[v6][i]);
 }
 
-/* One row after the other, at a share of -rate. */
-static int64_t
-gap_us(unsigned rate)
-{
-	return INT64_C(1000000) * 5 / 2 / rate;
-}
-
 int
-reach_net_start(struct reach_net *n, struct loop *l, unsigned rate,
+reach_net_start(struct reach_net *n, struct loop *l, struct pacer *pacer,
     loop_fn *done, void *arg)
 {
 	struct mono at = loop_now(l);
 
 	n->loop = l;
+	n->pace.pacer = pacer;
 	n->done = done;
 	n->arg = arg;
 	n->socks = calloc(n->reach.n + 1, sizeof(*n->socks));
@@ -316,7 +350,7 @@ reach_net_start(struct reach_net *n, struct loop *l, unsigned rate,
 		s->timer = timer_new(l, on_time, s);
 		if (s->timer == NULL)
 			return -1;
-		at = mono_add_us(at, gap_us(rate));
+		at = mono_add_us(at, GAP_US);
 		timer_set(s->timer, at);
 		n->left++;
 	}

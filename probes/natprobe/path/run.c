@@ -56,12 +56,11 @@ static int
 begin_family(struct path_run *p, bool v6)
 {
 	const struct path_setup *s = &p->setup;
-	unsigned rate = (unsigned)s->conf->rate;
 	struct reach_ports ports;
 	char why[REACH_ERROR_MAX];
 
-	if (mtu_net_start(
-		&p->mtu[v6], s->loop, s->targets, v6, rate, on_done, p) == -1)
+	if (mtu_net_start(&p->mtu[v6], s->loop, s->targets, v6, s->pacer,
+		on_done, p) == -1)
 		return -1;
 	p->running++;
 	reach_ports_parse(&ports, s->conf->ports, why);
@@ -69,7 +68,7 @@ begin_family(struct path_run *p, bool v6)
 	mark_relays(&p->reach[v6].reach, s->nodes);
 	if (p->reach[v6].reach.n == 0)
 		return 0;
-	if (reach_net_start(&p->reach[v6], s->loop, rate, on_done, p) == -1)
+	if (reach_net_start(&p->reach[v6], s->loop, s->pacer, on_done, p) == -1)
 		return -1;
 	p->running++;
 	return 0;
@@ -92,8 +91,8 @@ begin(struct path_run *p)
 	p->proxy.has_auth = *p->proxy.env.proxy.auth != '\0';
 	if (s->relays == NULL)
 		return 0;
-	if (proxy_net_start(
-		&p->proxy, s->loop, s->relays->ctx, s->nodes, on_done, p) == -1)
+	if (proxy_net_start(&p->proxy, s->loop, s->relays->ctx, s->nodes,
+		s->pacer, on_done, p) == -1)
 		return -1;
 	p->running++;
 	return 0;
@@ -132,24 +131,32 @@ path_run_free(struct path_run *p)
 
 /* ---- -n ---- */
 
-/* Each port: three packets by UDP, a connection and a question by TCP. */
+static void
+dry_rows(const struct natprobe_conf *c, const struct targets *t, bool v6,
+    struct reach *reach)
+{
+	struct reach_ports ports;
+	char why[REACH_ERROR_MAX];
+
+	reach_ports_parse(&ports, c->ports, why);
+	reach->n = 0;
+	reach_rows(reach, t, v6, &ports);
+}
+
+/* Each port: three packets by UDP; by TCP SYN, question, and the end. */
 static void
 dry_family(
     const struct natprobe_conf *c, const struct targets *t, bool v6, FILE *out)
 {
 	static struct reach reach;
-	struct reach_ports ports;
-	char why[REACH_ERROR_MAX];
 
-	reach_ports_parse(&ports, c->ports, why);
-	reach.n = 0;
-	reach_rows(&reach, t, v6, &ports);
+	dry_rows(c, t, v6, &reach);
 	fprintf(out,
-	    "%s: path MTU and fragments, at most %d questions of at most %d "
-	    "bytes in %.1f s, %u a second\n",
-	    v6 ? "IPv6" : "IPv4", MTU_TRIES, MTU_DATAGRAM + 48,
-	    (double)MTU_LIMIT_US / 1e6, mtu_rate((unsigned)c->rate));
-	fprintf(out, "  ports and echo, three packets or a connection each:");
+	    "%s: path MTU and fragments, questions of at most %d bytes\n"
+	    "  %-22s %5d packets\n",
+	    v6 ? "IPv6" : "IPv4", MTU_DATAGRAM + 48, "in all", MTU_PACKETS);
+	fprintf(out, "  %-22s %5zu packets:", "ports and echo",
+	    reach.n * REACH_PACKETS);
 	for (size_t i = 0; i < reach.n; i++) {
 		json_t *text = json_of_addr(&reach.rows[i].to);
 
@@ -160,6 +167,37 @@ dry_family(
 		json_decref(text);
 	}
 	fprintf(out, "%s\n", reach.n == 0 ? " none" : "");
+}
+
+static bool
+has_proxy(const struct relay_nodes *nodes)
+{
+	struct proxy_env env;
+	bool has;
+
+	proxy_env_read(&env);
+	has = env.configured && nodes->n > 0;
+	proxy_env_clear(&env);
+	return has;
+}
+
+unsigned
+path_packets(const struct natprobe_conf *c, const struct targets *t,
+    const struct relay_nodes *nodes, const bool asked[2])
+{
+	static struct reach reach;
+	size_t packets = 0;
+
+	if (!c->path)
+		return 0;
+	for (int v6 = 0; v6 < 2; v6++)
+		if (asked[v6]) {
+			dry_rows(c, t, v6, &reach);
+			packets += MTU_PACKETS + reach.n * REACH_PACKETS;
+		}
+	if (has_proxy(nodes))
+		packets += (size_t)PROXY_TRIES * PROXY_PACKETS;
+	return (unsigned)packets;
 }
 
 void
@@ -179,7 +217,10 @@ path_dry_print(const struct natprobe_conf *c, const struct targets *t,
 		    DNS_ASKS);
 	proxy_env_read(&env);
 	if (env.configured && nodes->n > 0)
-		fprintf(out, "proxy: at most %d connections to %s\n",
-		    PROXY_TRIES, env.proxy.shown);
+		fprintf(out,
+		    "proxy: at most %d connections to %s\n"
+		    "  %-22s %5d packets\n",
+		    PROXY_TRIES, env.proxy.shown, "in all",
+		    PROXY_TRIES * PROXY_PACKETS);
 	proxy_env_clear(&env);
 }

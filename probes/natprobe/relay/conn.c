@@ -30,6 +30,14 @@ relay_step_name(enum relay_step step)
 	return names[step];
 }
 
+/* Of what went at once. */
+static void
+count_sent(struct relay_conn *c)
+{
+	if (c->pace != NULL)
+		pace_sent(c->pace, 1, loop_now(c->loop));
+}
+
 void
 relay_conn_close(struct relay_conn *c)
 {
@@ -40,8 +48,11 @@ relay_conn_close(struct relay_conn *c)
 	c->timer = NULL;
 	SSL_free(c->ssl);
 	c->ssl = NULL;
-	if (c->used && c->fd != -1)
+	if (c->used && c->fd != -1) {
+		if (mono_is_set(c->connected))
+			count_sent(c);
 		close(c->fd);
+	}
 	c->fd = -1;
 }
 
@@ -126,6 +137,7 @@ relay_conn_flush(struct relay_conn *c)
 			wait_tls(c, n);
 			return;
 		}
+		count_sent(c);
 		t->out_n -= (size_t)n;
 		memmove(t->out, t->out + n, t->out_n);
 	}
@@ -199,6 +211,7 @@ on_connected(struct relay_conn *c)
 		return;
 	}
 	c->connected = loop_now(c->loop);
+	count_sent(c);
 	watch_on(c->readable, true);
 	next_step(c, RELAY_TLS);
 }
@@ -219,6 +232,7 @@ on_handshake(struct relay_conn *c)
 		return;
 	}
 	c->agreed = true;
+	count_sent(c);
 	watch_on(c->writable, true);
 }
 
@@ -337,6 +351,7 @@ relay_conn_start_over(struct relay_conn *c, struct loop *l, SSL_CTX *ctx,
 		return;
 	}
 	c->connected = c->begun;
+	count_sent(c);
 	watch_on(c->readable, true);
 	watch_on(c->writable, true);
 	next_step(c, RELAY_TLS);

@@ -19,8 +19,10 @@ relay_portal_close(struct relay_portal *p)
 	timer_free(p->timer);
 	p->readable = p->writable = NULL;
 	p->timer = NULL;
-	if (p->used && p->fd != -1)
+	if (p->used && p->fd != -1) {
+		pace_sent(p->pace, 1, loop_now(p->loop));
 		close(p->fd);
+	}
 	p->fd = -1;
 }
 
@@ -53,6 +55,7 @@ on_writable(void *arg)
 	socklen_t len = sizeof(error);
 
 	watch_on(p->writable, false);
+	pace_sent(p->pace, 1, loop_now(p->loop));
 	getsockopt(p->fd, SOL_SOCKET, SO_ERROR, &error, &len);
 	if (error != 0)
 		finish(p, strerror(error));
@@ -101,13 +104,16 @@ write_request(struct relay_portal *p, const struct addr *to, const char *host)
 
 void
 relay_portal_start(struct relay_portal *p, struct loop *l,
-    const struct relay_node *node, const struct addr *to, loop_fn *changed,
-    void *arg)
+    const struct relay_node *node, const struct addr *to, struct pace *pace,
+    loop_fn *changed, void *arg)
 {
 	struct addr a = *to;
 
-	*p = (struct relay_portal){
-	    .used = true, .loop = l, .changed = changed, .arg = arg};
+	*p = (struct relay_portal){.used = true,
+	    .loop = l,
+	    .pace = pace,
+	    .changed = changed,
+	    .arg = arg};
 	addr_set_port(&a, node->http_port);
 	write_request(p, &a, node->host);
 	p->fd = socket(

@@ -13,7 +13,7 @@
 #include "probes/natprobe/relay/relay.h"
 #include "run/loop.h"
 
-/* So many relays at once: 400 small packets a second at the most. */
+/* So many relays at once, at the usual rate, and in proportion below. */
 #define AT_ONCE 8
 
 static void go(void *arg);
@@ -69,23 +69,27 @@ begin_row(struct relay *r, struct mono now)
 	r->row_begun = true;
 }
 
+/* Each in a packet of its own, which flushing counts. */
 static void
 send_row(struct relay *r, struct mono now)
 {
 	struct relay_conn *c = &r->legs[r->first];
 	uint8_t packet[ROW_PACKET_LEN];
 
-	while (row_packet(&r->row, packet, now))
-		talk_packet(
-		    &c->talk, &r->second.talk.pub, packet, sizeof(packet));
-	while (row_ping(&r->row, packet, now))
-		talk_ping(&c->talk, packet);
-	relay_conn_flush(c);
+	while (row_is_due(&r->row, now) && pace_ready(&r->pace, now)) {
+		if (row_packet(&r->row, packet, now))
+			talk_packet(&c->talk, &r->second.talk.pub, packet,
+			    sizeof(packet));
+		else if (row_ping(&r->row, packet, now))
+			talk_ping(&c->talk, packet);
+		relay_conn_flush(c);
+	}
 	if (!mono_is_set(row_wake(&r->row, now)) || c->failed ||
 	    r->second.failed)
 		r->row_over = true;
 	else
-		timer_set(r->timer, row_wake(&r->row, now));
+		timer_set(
+		    r->timer, pace_wake(&r->pace, row_wake(&r->row, now)));
 }
 
 /* ---- one relay ---- */
@@ -124,23 +128,52 @@ relay_needs_lookup(const struct relay_node *node, int v6)
 	return !node->host_is_ip && node->ip[v6][0] == '\0';
 }
 
+/* Leave to send a SYN; if not, the timer is set for it. */
+static bool
+may_connect(struct relay *r)
+{
+	struct mono now = loop_now(r->all->loop);
+
+	if (!pace_ready(&r->pace, now)) {
+		timer_set(r->timer, pace_wake(&r->pace, now));
+		return false;
+	}
+	pace_sent(&r->pace, 1, now);
+	return true;
+}
+
+static void
+connect_conn(struct relay *r, struct relay_conn *c, const struct addr *to,
+    relay_event_fn *event)
+{
+	c->pace = &r->pace;
+	relay_conn_start(
+	    c, r->all->loop, r->all->ctx, r->node, to, soon, event, r);
+}
+
 static void
 begin_legs(struct relay *r)
 {
 	struct relays *all = r->all;
 	struct addr a;
 
-	r->begun = true;
 	for (int v6 = 0; v6 < 2; v6++) {
 		if (!family_wanted(all, v6) ||
 		    !relay_address(r->node, &r->lookup, v6, &a))
 			continue;
-		if (r->node->http_port != 0 && !r->portal.used)
-			relay_portal_start(
-			    &r->portal, all->loop, r->node, &a, soon, r);
-		relay_conn_start(&r->legs[v6], all->loop, all->ctx, r->node, &a,
-		    soon, on_first, r);
+		if (r->node->http_port != 0 && !r->portal.used) {
+			if (!may_connect(r))
+				return;
+			relay_portal_start(&r->portal, all->loop, r->node, &a,
+			    &r->pace, soon, r);
+		}
+		if (r->legs[v6].used)
+			continue;
+		if (!may_connect(r))
+			return;
+		connect_conn(r, &r->legs[v6], &a, on_first);
 	}
+	r->begun = true;
 }
 
 static void
@@ -169,22 +202,30 @@ is_open(const struct relay_conn *c)
 	return c->used && !c->failed && c->step == RELAY_OPEN;
 }
 
+/* -1: none is. */
+static int
+open_leg(const struct relay *r)
+{
+	return is_open(&r->legs[0]) ? 0 : is_open(&r->legs[1]) ? 1 : -1;
+}
+
 static void
 begin_second(struct relay *r)
 {
-	for (int v6 = 0; v6 < 2 && r->first == -1; v6++)
-		if (is_open(&r->legs[v6]))
-			r->first = v6;
-	if (r->first != -1)
-		relay_conn_start(&r->second, r->all->loop, r->all->ctx, r->node,
-		    &r->legs[r->first].to, soon, on_second, r);
+	int leg = open_leg(r);
+
+	if (leg == -1 || !may_connect(r))
+		return;
+	r->first = leg;
+	connect_conn(r, &r->second, &r->legs[leg].to, on_second);
 }
 
 static bool
 is_over(const struct relay *r)
 {
 	if (!r->begun || conn_waits(&r->legs[0]) || conn_waits(&r->legs[1]) ||
-	    conn_waits(&r->second) || (r->portal.used && !r->portal.over))
+	    conn_waits(&r->second) || (r->portal.used && !r->portal.over) ||
+	    (r->first == -1 && open_leg(r) != -1))
 		return false;
 	return !r->row_begun || r->row_over;
 }
@@ -201,10 +242,20 @@ close_relay(struct relay *r)
 	r->timer = NULL;
 }
 
+static size_t
+at_once(const struct pacer *p)
+{
+	size_t n = p == NULL || p->rate >= p->usual
+	    ? AT_ONCE
+	    : (size_t)AT_ONCE * p->rate / p->usual;
+
+	return n == 0 ? 1 : n;
+}
+
 static void
 begin_more(struct relays *all)
 {
-	while (all->running < AT_ONCE && all->next < all->n) {
+	while (all->running < at_once(all->pacer) && all->next < all->n) {
 		all->running++;
 		begin_relay(all->v[all->next++]);
 	}
@@ -238,16 +289,28 @@ go(void *arg)
 
 /* ---- all of them ---- */
 
+unsigned
+relay_packets(const struct relay_nodes *nodes, int family)
+{
+	unsigned conns = family == FAMILY_BOTH ? 3 : 2;
+
+	return (unsigned)nodes->n *
+	    (conns * RELAY_PACKETS + RELAY_PORTAL_PACKETS + ROW_PACKETS +
+		ROW_PINGS);
+}
+
 void
-relay_dry_print(const struct relay_nodes *nodes, FILE *out)
+relay_dry_print(const struct relay_nodes *nodes, int family, FILE *out)
 {
 	if (nodes->n == 0)
 		return;
 	fprintf(out,
-	    "relays: %zu, %d at once; to each at most 3 connections and %d "
-	    "packets of %d bytes and %d pings, one packet in %d ms\n",
-	    nodes->n, AT_ONCE, ROW_PACKETS, ROW_PACKET_LEN, ROW_PINGS,
-	    (int)(ROW_EVERY_US / 1000));
+	    "relays: %zu; to each at most %d connections, one to its plain "
+	    "port, %d packets of %d bytes and %d pings, one packet in %d ms\n"
+	    "  %-22s %5u packets\n",
+	    nodes->n, family == FAMILY_BOTH ? 3 : 2, ROW_PACKETS,
+	    ROW_PACKET_LEN, ROW_PINGS, (int)(ROW_EVERY_US / 1000), "in all",
+	    relay_packets(nodes, family));
 	for (size_t i = 0; i < nodes->n; i++)
 		fprintf(out, "  to %s port %u\n", nodes->v[i].host,
 		    nodes->v[i].port);
@@ -255,9 +318,10 @@ relay_dry_print(const struct relay_nodes *nodes, FILE *out)
 
 /* A name, two connections after each other of four steps each, and a row. */
 int64_t
-relay_longest_us(const struct relay_nodes *nodes)
+relay_longest_us(const struct relay_nodes *nodes, const struct pacer *pacer)
 {
-	int64_t rounds = (int64_t)(nodes->n + AT_ONCE - 1) / AT_ONCE;
+	size_t together = at_once(pacer);
+	int64_t rounds = (int64_t)((nodes->n + together - 1) / together);
 
 	return rounds *
 	    ((1 + 2 * 4) * RELAY_STEP_US + ROW_PACKETS * ROW_EVERY_US +
@@ -274,6 +338,7 @@ relay_new(struct relays *all, const struct relay_node *node)
 	r->node = node;
 	r->all = all;
 	r->first = -1;
+	r->pace.pacer = all->pacer;
 	r->timer = timer_new(all->loop, go, r);
 	if (r->timer == NULL) {
 		free(r);
@@ -303,14 +368,17 @@ relay_context_new(void)
 
 struct relays *
 relays_new(struct loop *l, const struct relay_nodes *nodes, int family,
-    loop_fn *done, void *arg)
+    struct pacer *pacer, loop_fn *done, void *arg)
 {
 	struct relays *all = calloc(1, sizeof(*all));
 
 	if (all == NULL)
 		return NULL;
-	*all = (struct relays){
-	    .loop = l, .family = family, .done = done, .arg = arg};
+	*all = (struct relays){.loop = l,
+	    .family = family,
+	    .pacer = pacer,
+	    .done = done,
+	    .arg = arg};
 	/* Reads the system's CAs, which takes a while: before any time is. */
 	all->ctx = relay_context_new();
 	all->v = calloc(nodes->n, sizeof(struct relay *));

@@ -21,12 +21,17 @@
 
 #include "probes/natprobe/natprobe.h"
 #include "probes/natprobe/relay/talk.h"
+#include "pure/pacer.h"
 #include "run/lookup.h"
 #include "run/loop.h"
 
 #define RELAY_STEP_US  INT64_C(3000000)
 #define RELAY_WHY_MAX  256
 #define RELAY_HOST_MAX 256
+/* Packets that a connection sends, but for what the kernel adds: SYN, two of
+ * TLS, HTTP's, DERP's, the end; and one to the plain port. */
+#define RELAY_PACKETS	     6
+#define RELAY_PORTAL_PACKETS 3
 
 /* ---- target.c ---- */
 
@@ -82,6 +87,9 @@ typedef void relay_event_fn(void *arg, const struct talk_event *event);
 
 struct relay_conn {
 	const struct key *priv; /* to be set before; NULL: one is drawn */
+	/* To be set before; NULL: none. What a handshake answers goes at once:
+	 * its times are measured. It is counted afterwards. */
+	struct pace *pace;
 	bool used; /* was opened */
 	enum relay_step step;
 	bool failed; /* in that step */
@@ -131,14 +139,16 @@ struct relay_portal {
 	int fd;
 	struct watch *readable, *writable;
 	struct timer *timer;
+	struct pace *pace;
 	loop_fn *changed;
 	void *arg;
 	uint8_t in[HTTP1_HEAD_MAX];
 	size_t in_n;
 };
+/* pace: as of a connection. */
 void relay_portal_start(struct relay_portal *p, struct loop *l,
-    const struct relay_node *node, const struct addr *to, loop_fn *changed,
-    void *arg);
+    const struct relay_node *node, const struct addr *to, struct pace *pace,
+    loop_fn *changed, void *arg);
 void relay_portal_close(struct relay_portal *p);
 
 /* ---- relay.c ---- */
@@ -164,6 +174,7 @@ struct relay {
 	bool row_begun, row_over;
 	struct row row;
 	/* relay.c's own: */
+	struct pace pace;
 	struct relays *all;
 	struct timer *timer;
 };
@@ -175,23 +186,27 @@ struct relays {
 	struct loop *loop;
 	SSL_CTX *ctx;
 	int family;
+	struct pacer *pacer;
 	size_t next, running;
 	loop_fn *done;
 	void *arg;
 };
 
-/* Runs them all, then calls done. NULL if memory is short. nodes must stay. */
+/* Runs them all, then calls done. NULL if memory is short. nodes and pacer,
+ * which may be NULL, must stay. */
 struct relays *relays_new(struct loop *l, const struct relay_nodes *nodes,
-    int family, loop_fn *done, void *arg);
+    int family, struct pacer *pacer, loop_fn *done, void *arg);
 void relays_free(struct relays *r);
 
 /* True if it can be used: DERP's handshake is done over some family. */
 bool relay_works(const struct relay *r);
 
-/* What a run would send, at the most. */
-void relay_dry_print(const struct relay_nodes *nodes, FILE *out);
-/* And how long that takes, at the most. */
-int64_t relay_longest_us(const struct relay_nodes *nodes);
+/* What a run would send, at the most; how many packets; and how long that
+ * takes, if it sends so many a second in all. */
+void relay_dry_print(const struct relay_nodes *nodes, int family, FILE *out);
+unsigned relay_packets(const struct relay_nodes *nodes, int family);
+int64_t relay_longest_us(
+    const struct relay_nodes *nodes, const struct pacer *pacer);
 
 /* result.c. Adds "relays". */
 void relay_results_add(json_t *result, const struct relays *r);

@@ -57,6 +57,13 @@ read_mark(const struct row *r, const uint8_t *p, size_t n, uint32_t *number)
 }
 
 bool
+row_is_due(const struct row *r, struct mono now)
+{
+	return (r->packets < ROW_PACKETS && mono_reached(packet_due(r), now)) ||
+	    (r->pings < ROW_PINGS && mono_reached(ping_due(r), now));
+}
+
+bool
 row_packet(struct row *r, uint8_t out[static ROW_PACKET_LEN], struct mono now)
 {
 	if (r->packets == ROW_PACKETS || !mono_reached(packet_due(r), now))

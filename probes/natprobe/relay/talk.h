@@ -90,6 +90,8 @@ struct row {
 };
 
 void row_init(struct row *r, const uint8_t cookie[static 4], struct mono now);
+/* Is there something to send? */
+bool row_is_due(const struct row *r, struct mono now);
 /* What to send now: true with the frame's payload. */
 bool row_packet(
     struct row *r, uint8_t out[static ROW_PACKET_LEN], struct mono now);

@@ -50,7 +50,7 @@ calls_init(struct calls *c, const struct probe_options *options,
 	memcpy(c->draw.seed, seed, ENGINE_SEED_LEN);
 	for (size_t i = 0; i < n && i < PROBE_SERVERS; i++)
 		c->servers[c->n_servers++] = servers[i];
-	c->gap_us = CALL_PACKETS * SECOND / options->rate;
+	c->pace.pacer = options->pacer;
 	c->began = c->free = c->hang_up = now;
 	c->v = calloc(CALLS_MAX, sizeof(*c->v));
 	if (c->v == NULL)
@@ -120,8 +120,10 @@ put_question(struct wr *w, const struct stun_txid *txid, uint32_t delay_ms)
 }
 
 static void
-say(struct calls *c, const struct call *k, size_t n, struct call_act *act)
+say(struct calls *c, const struct call *k, size_t n, struct mono now,
+    struct call_act *act)
 {
+	pace_sent(&c->pace, 1, now);
 	*act = (struct call_act){.kind = CALL_ACT_SEND,
 	    .call = (uint16_t)(k - c->v),
 	    .p = c->out,
@@ -132,7 +134,8 @@ say(struct calls *c, const struct call *k, size_t n, struct call_act *act)
 static struct mono
 patience(const struct calls *c, const struct call *k)
 {
-	struct mono end = mono_add_us(k->opened, PATIENCE_US);
+	struct mono end = mono_add_us(
+	    mono_is_set(k->asked) ? k->asked : k->opened, PATIENCE_US);
 
 	return call_is_idler(k) || k->use == CALL_CONTROL
 	    ? end
@@ -155,7 +158,7 @@ ask(struct calls *c, struct call *k, struct mono now, struct call_act *act)
 		put_question(&w, &k->txid[1], 0);
 		n += wr_len(&w);
 	}
-	say(c, k, n, act);
+	say(c, k, n, now, act);
 	k->asked = now;
 	k->due = patience(c, k);
 }
@@ -168,7 +171,7 @@ ask_for_late(
 
 	wr_init(&w, c->out, sizeof(c->out));
 	put_question(&w, &k->txid[1], k->hold_ms);
-	say(c, k, wr_len(&w), act);
+	say(c, k, wr_len(&w), now, act);
 	k->state = CALL_SETTLING;
 	k->last = now;
 	k->by_server = true;
@@ -186,7 +189,7 @@ poke(struct calls *c, struct call *k, struct mono now, struct call_act *act)
 				: (double)mono_diff_us(k->last, now) / 1e6;
 	wr_init(&w, c->out, sizeof(c->out));
 	put_question(&w, &k->txid[2], 0);
-	say(c, k, wr_len(&w), act);
+	say(c, k, wr_len(&w), now, act);
 	k->state = CALL_POKED;
 	k->due = mono_add_us(now, POKE_US);
 }
@@ -203,19 +206,26 @@ call_pause_end(const struct call *k)
 static enum call_end
 silence(const struct call *k, struct mono now)
 {
-	if (mono_diff_us(k->opened, now) < BELIEVE_US)
+	if (mono_diff_us(mono_is_set(k->asked) ? k->asked : k->opened, now) <
+	    BELIEVE_US)
 		return CALL_CUT;
 	return k->state == CALL_CONNECTING ? CALL_SILENT : CALL_MUTE;
 }
 
-/* The pause is over and nobody has answered. */
-static bool
-late(struct calls *c, struct call *k, struct mono now, struct call_act *act)
+/* Then the pause is over, and an answer that had to come has come. */
+static struct mono
+late_at(const struct calls *c, const struct call *k)
 {
 	struct mono end = call_pause_end(k);
 
-	if (k->by_server)
-		end = mono_add_us(end, ANSWER_US + 3 * c->rtt_us);
+	return k->by_server ? mono_add_us(end, ANSWER_US + 3 * c->rtt_us) : end;
+}
+
+static bool
+late(struct calls *c, struct call *k, struct mono now, struct call_act *act)
+{
+	struct mono end = late_at(c, k);
+
 	if (!mono_reached(end, now)) {
 		k->due = end;
 		return false;
@@ -238,7 +248,12 @@ open_call(struct calls *c, struct call *k, struct mono now)
 	k->state = CALL_CONNECTING;
 	k->opened = now;
 	k->due = patience(c, k);
-	c->free = mono_add_us(now, c->gap_us);
+	pace_sent(&c->pace, 1, now);
+	/* A turn that comes a little late must not slow it down. */
+	c->free = mono_add_us(mono_diff_us(c->free, now) > CALL_GAP_US
+		? mono_add_us(now, -CALL_GAP_US)
+		: c->free,
+	    CALL_GAP_US);
 	c->made++;
 }
 
@@ -286,6 +301,22 @@ when(const struct calls *c, const struct call *k)
 	return k->due;
 }
 
+/* Would the step that is due then send a packet? */
+static bool
+will_send(const struct calls *c, const struct call *k, struct mono now)
+{
+	return k->state == CALL_WAITING || k->state == CALL_READY ||
+	    (k->state == CALL_ASKED && !mono_is_set(k->asked)) ||
+	    (k->state == CALL_LATE && mono_reached(late_at(c, k), now));
+}
+
+static bool
+may_go(struct calls *c, const struct call *k, struct mono now)
+{
+	return mono_reached(when(c, k), now) &&
+	    (!will_send(c, k, now) || pace_ready(&c->pace, now));
+}
+
 /* All connections of the mapping stay until they are settled. */
 static bool
 may_close(const struct calls *c, const struct call *k)
@@ -308,9 +339,10 @@ next_close(struct calls *c, struct mono now, struct call_act *act)
 		return false;
 	while (i < c->n && !may_close(c, k))
 		i++, k++;
-	if (i == c->n)
+	if (i == c->n || !pace_ready(&c->pace, now))
 		return false;
-	c->hang_up = mono_add_us(now, c->gap_us / CALL_PACKETS);
+	pace_sent(&c->pace, 1, now);
+	c->hang_up = mono_add_us(now, CALL_CLOSE_US);
 	k->open = false;
 	k->closed = now;
 	*act = (struct call_act){.kind = CALL_ACT_CLOSE,
@@ -333,8 +365,8 @@ calls_next(struct calls *c, struct mono now, struct call_act *act)
 			struct call *k = &c->v[i];
 
 			if (mono_is_set(k->due) &&
-			    mono_reached(when(c, k), now) &&
-			    (best == NULL || k->due.us < best->due.us))
+			    (best == NULL || k->due.us < best->due.us) &&
+			    may_go(c, k, now))
 				best = k;
 		}
 		if (best == NULL)
@@ -350,9 +382,14 @@ calls_wake(const struct calls *c)
 	struct mono wake = MONO_NEVER;
 
 	for (size_t i = 0; i < c->n; i++) {
-		wake = mono_earlier(wake, when(c, &c->v[i]));
-		if (may_close(c, &c->v[i]))
-			wake = mono_earlier(wake, c->hang_up);
+		const struct call *k = &c->v[i];
+		struct mono at = when(c, k);
+
+		wake = mono_earlier(
+		    wake, will_send(c, k, at) ? pace_wake(&c->pace, at) : at);
+		if (may_close(c, k))
+			wake =
+			    mono_earlier(wake, pace_wake(&c->pace, c->hang_up));
 	}
 	if (c->phase == CALLS_DISCOVER)
 		wake = mono_earlier(wake, c->decide);

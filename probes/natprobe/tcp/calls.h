@@ -42,9 +42,13 @@ enum {
 #define CALL_ASKS    3
 #define CALL_IN_MAX  1024 /* a longer message is none of a STUN server */
 #define CALL_OUT_MAX 160
-/* Packets that leave here for a connection with a question: SYN, ACK, the
- * question, and two at the end. */
-#define CALL_PACKETS 5
+/* Packets that are sent for a connection with a question, but for what the
+ * kernel adds: SYN, the question, the end. For one that pauses, two more. */
+#define CALL_PACKETS	   3
+#define CALL_PACKETS_IDLER (CALL_PACKETS + 2)
+/* Between two connections, and between the ends of two. */
+#define CALL_GAP_US   INT64_C(50000)
+#define CALL_CLOSE_US INT64_C(10000)
 
 enum call_use {
 	CALL_DISCOVER, /* unit: server; place: which attempt */
@@ -134,7 +138,7 @@ struct calls {
 	struct mono decide; /* DISCOVER: when to look whether it is enough */
 	struct mono free; /* when the next connection may be made */
 	struct mono hang_up; /* when the next may be closed */
-	int64_t gap_us;
+	struct pace pace;
 	int64_t rtt_us; /* the longest that is surely known; 0: none */
 	unsigned made; /* connections */
 	bool bad; /* memory was short */
@@ -156,7 +160,7 @@ struct call_act {
 	bool abort; /* CLOSE: let go at once; it is dead anyway */
 };
 
-/* options.rate: packets per second, about; seed: random, fresh. */
+/* seed: random, fresh. */
 void calls_init(struct calls *c, const struct probe_options *options,
     const struct stun_addr *servers, size_t n,
     const uint8_t seed[static ENGINE_SEED_LEN], struct mono now);
@@ -200,7 +204,7 @@ uint16_t calls_add(struct calls *c, const struct call *k);
 void call_finish(struct call *k, enum call_end end, struct mono now);
 void calls_begin(struct calls *c, struct mono now);
 /* How long all but the lifetime and hanging up takes, at the most. */
-int64_t calls_limit_us(int64_t gap_us);
+int64_t calls_limit_us(const struct pacer *pacer);
 /* All connections that there would be if every server had all. */
 void calls_plan_most(struct calls *c, struct mono now);
 

@@ -17,10 +17,8 @@
 #define ENOUGH_US (500 * MS)
 #define SOME_US	  (1300 * MS)
 #define NONE_US	  (2000 * MS)
-/* All but the lifetime and hanging up is over then, if the rate is 100 or more.
- */
+/* All but the lifetime and hanging up is over then. */
 #define LIMIT_US (2600 * MS)
-#define FAST_US	 (50 * MS)
 
 /* So many rungs in a row that were not alive. */
 #define DEAD_ROW 2
@@ -45,18 +43,23 @@ add(struct calls *c, enum call_use use, unsigned unit, unsigned place,
 }
 
 int64_t
-calls_limit_us(int64_t gap_us)
+calls_limit_us(const struct pacer *pacer)
 {
-	int64_t slack = gap_us > FAST_US ? gap_us - FAST_US : 0;
+	return pacer_longer_us(pacer, LIMIT_US);
+}
 
-	return LIMIT_US + slack * (CALL_UNITS * CALL_PLACES + PROBE_SERVERS);
+/* From the start; see the limits above. */
+static struct mono
+after_start(const struct calls *c, int64_t us)
+{
+	return mono_add_us(c->began, pacer_longer_us(c->pace.pacer, us));
 }
 
 void
 calls_begin(struct calls *c, struct mono now)
 {
-	c->limit = mono_add_us(now, calls_limit_us(c->gap_us));
-	c->decide = mono_add_us(now, ENOUGH_US);
+	c->limit = mono_add_us(now, calls_limit_us(c->pace.pacer));
+	c->decide = after_start(c, ENOUGH_US);
 	for (unsigned try = 0; try < CALL_TRIES; try++)
 		for (unsigned i = 0; i < c->n_servers; i++)
 			add(c, CALL_DISCOVER, i, try, &c->servers[i],
@@ -141,19 +144,20 @@ is_any(const struct calls *c)
 static bool
 is_discovered(struct calls *c, struct mono now)
 {
-	int64_t us = mono_diff_us(c->began, now);
+	struct mono enough = after_start(c, ENOUGH_US),
+		    some = after_start(c, SOME_US),
+		    none = after_start(c, NONE_US);
 	bool over = true;
 
 	skip_second_tries(c, now);
 	for (size_t i = 0; i < c->n; i++)
 		over &= c->v[i].state == CALL_OVER;
-	if (over || (us >= ENOUGH_US && is_enough(c)) ||
-	    (us >= SOME_US && is_any(c)) || us >= NONE_US)
+	if (over || (mono_reached(enough, now) && is_enough(c)) ||
+	    (mono_reached(some, now) && is_any(c)) || mono_reached(none, now))
 		return true;
-	c->decide = mono_add_us(c->began,
-	    us < ENOUGH_US     ? ENOUGH_US
-		: us < SOME_US ? SOME_US
-			       : NONE_US);
+	c->decide = !mono_reached(enough, now) ? enough
+	    : !mono_reached(some, now)	       ? some
+					       : none;
 	return false;
 }
 

@@ -115,15 +115,46 @@ int64_t
 tcp_longest_us(const struct probe_options *o)
 {
 	int64_t ttl_us = (int64_t)o->ttl_max_s * 1000000;
-	int64_t gap_us = CALL_PACKETS * INT64_C(1000000) / o->rate;
-	int64_t us = calls_limit_us(gap_us) +
-	    gap_us / CALL_PACKETS * CALL_UNITS * CALL_PLACES;
+	/* Connections are closed one after the other, too. */
+	int64_t us =
+	    calls_limit_us(o->pacer) + CALL_CLOSE_US * CALL_UNITS * CALL_PLACES;
 
 	if (o->lifetime)
-		us += CALLS_MAX * gap_us + ttl_us * 11 / 10 + STEPS_US;
+		us += CALLS_MAX * CALL_GAP_US + ttl_us * 11 / 10 + STEPS_US;
 	if (o->lifetime && o->refresh)
 		us += ttl_us * 5 / 2 + STEPS_US;
 	return us;
+}
+
+/* How many connections of each use, and all their packets. */
+static unsigned
+count_calls(const struct targets *t, const struct probe_options *o,
+    unsigned n[CALL_KEEPER + 1])
+{
+	static const uint8_t seed[ENGINE_SEED_LEN];
+	struct mono now = {1};
+	unsigned packets = 0;
+	struct calls c;
+
+	calls_init(&c, o, t->v[o->v6], t->n[o->v6], seed, now);
+	calls_plan_most(&c, now);
+	for (size_t i = 0; i < c.n; i++) {
+		n[c.v[i].use]++;
+		packets +=
+		    call_is_idler(&c.v[i]) ? CALL_PACKETS_IDLER : CALL_PACKETS;
+	}
+	if (o->lifetime)
+		packets += CALL_CONTROLS * CALL_PACKETS;
+	calls_clear(&c);
+	return packets;
+}
+
+unsigned
+tcp_packets(const struct targets *t, const struct probe_options *o)
+{
+	unsigned n[CALL_KEEPER + 1] = {0};
+
+	return count_calls(t, o, n);
 }
 
 void
@@ -135,23 +166,14 @@ tcp_dry_print(const struct targets *t, const struct probe_options *o, FILE *out)
 	    [CALL_LIFE] = "idle lifetime",
 	    [CALL_KEEPER] = "keepalive",
 	};
-	static const uint8_t seed[ENGINE_SEED_LEN];
 	unsigned n[CALL_KEEPER + 1] = {0};
-	struct mono now = {1};
-	struct calls c;
+	unsigned packets = count_calls(t, o, n);
 
-	calls_init(&c, o, t->v[o->v6], t->n[o->v6], seed, now);
-	calls_plan_most(&c, now);
-	for (size_t i = 0; i < c.n; i++)
-		n[c.v[i].use]++;
-	fprintf(out,
-	    "  TCP, of about %d packets each, one in %lld ms, within %lld s:"
-	    "\n",
-	    CALL_PACKETS, (long long)(c.gap_us / 1000),
+	fprintf(out, "  TCP, within %lld s:\n",
 	    (long long)((tcp_longest_us(o) + 999999) / 1000000));
 	for (unsigned i = 0; i <= CALL_KEEPER; i++)
 		if (n[i] > 0)
 			fprintf(
 			    out, "  %-22s %5u connections\n", names[i], n[i]);
-	calls_clear(&c);
+	fprintf(out, "  %-22s %5u packets\n", "in all", packets);
 }

@@ -44,6 +44,8 @@ void tcp_result_add(
 /* What a run would do at the most, for -n, and how long it may take. */
 void tcp_dry_print(
     const struct targets *t, const struct probe_options *options, FILE *out);
+unsigned tcp_packets(
+    const struct targets *t, const struct probe_options *options);
 int64_t tcp_longest_us(const struct probe_options *options);
 
 /* words.c. f: an address family of a result. */
