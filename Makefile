@@ -194,7 +194,7 @@ UNIT_OBJS_path_mtu_test  := $(patsubst %,probes/natprobe/path/%.o,mtu mtu_judge)
 UNIT_OBJS_path_test      := $(patsubst %,probes/natprobe/path/%.o,reach dns proxy alg icmp) \
 	$(NATPROBE_PURE)
 NATPROBE_EVIDENCE := probes/natprobe/result.o lib/run/version.o \
-	$(patsubst %,probes/natprobe/evidence/%.o,frame own pcapng note replay) $(NATPROBE_PURE)
+	$(patsubst %,probes/natprobe/evidence/%.o,ends frame own pcapng note replay) $(NATPROBE_PURE)
 SIM_OBJS_natprobe_replay_test := tests/sim/natworld.o $(NATPROBE_EVIDENCE) \
 	$(NATCORE_OBJS)
 UNIT_OBJS_natprobe_evidence_test := $(NATPROBE_EVIDENCE)

@@ -16,6 +16,10 @@ struct note {
 	bool set_up; /* it is there */
 	char building[NOTE_BUILDING_MAX];
 	bool hairpin, refresh, lifetime;
+	/* Since form 2; of 1 all is 0. */
+	bool tcp, tcp_lifetime;
+	uint16_t ttl_max_s, ttl_resolution_s, rate;
+	int64_t begin_us; /* the clock of the packets, when questions began */
 	uint8_t local_ips[2]; /* by family; 0: that family was not asked */
 	struct targets targets;
 	/* The second. */

@@ -19,14 +19,15 @@ replay_init(
 	own_init(&r->copies, NULL, NULL);
 }
 
-/* A message of ours, if its label is one. */
+/* A message of ours, if its label is one. Those of gateway/ are planned
+ * elsewhere. */
 static bool
 read_message(const struct frame *f, struct stun_msg *m, struct label *label)
 {
 	return f->kind == FRAME_UDP &&
 	    stun_parse(m, f->p, f->n) == STUN_FORM_OK &&
 	    label_read(&m->txid, label) && label->test > 0 &&
-	    label->test < TESTS;
+	    label->test < TEST_PORTMAP;
 }
 
 static bool
@@ -296,7 +297,9 @@ take_datagram(struct replay *r, bool v6, const struct frame *f)
 static bool
 take_error(struct engine *e, const struct frame *f)
 {
-	uint16_t sock = engine_sock_at(e, &f->quoted_from);
+	uint16_t sock = f->protocol != FRAME_UDP_PROTOCOL
+	    ? ASK_NONE
+	    : engine_sock_at(e, &f->quoted_from);
 
 	if (sock != ASK_NONE && f->port_closed)
 		engine_unreachable(e, sock, &f->quoted_to);
