@@ -186,12 +186,13 @@ test_icmp(void)
 	ok(f.kind == FRAME_PING && f.from.port == 0 && f.to.port == 256,
 	    "the reply to a ping of IPv6, with its identifier");
 	b.p[40] = 134;
-	eq_int(read(FRAME_RAW, &b).kind, FRAME_OTHER, "a router's advertisement");
+	eq_int(
+	    read(FRAME_RAW, &b).kind, FRAME_OTHER, "a router's advertisement");
 }
 
-static const uint8_t tcp4[] = {0x45, 0, 0, 46, 0, 7, 0, 0, 64, 6, 0, 0, 10, 0, 2,
-    15, 203, 0, 113, 10, 0x9c, 0x40, 0x0d, 0x96, 0, 0, 1, 0, 0, 0, 2, 0, 0x60,
-    0x12, 0, 0, 0, 0, 0, 0, 2, 4, 5, 0xb4, 'o', 'k'};
+static const uint8_t tcp4[] = {0x45, 0, 0, 46, 0, 7, 0, 0, 64, 6, 0, 0, 10, 0,
+    2, 15, 203, 0, 113, 10, 0x9c, 0x40, 0x0d, 0x96, 0, 0, 1, 0, 0, 0, 2, 0,
+    0x60, 0x12, 0, 0, 0, 0, 0, 0, 2, 4, 5, 0xb4, 'o', 'k'};
 
 static void
 test_tcp(void)
@@ -307,7 +308,8 @@ test_ends(void)
 	ends_init(&ends);
 	ok(!ends_have(&ends, 6, &a, &peer, 1), "no ends at first");
 	i = ends_add(&ends, 6, &a, NULL);
-	ok(ends_have(&ends, 6, &a, &peer, 1) && ends_have(&ends, 6, &a, &other, 1),
+	ok(ends_have(&ends, 6, &a, &peer, 1) &&
+		ends_have(&ends, 6, &a, &other, 1),
 	    "a socket whose peer is not known");
 	ok(!ends_have(&ends, 17, &a, &peer, 1), "another protocol");
 	ok(!ends_have(&ends, 6, &b, &peer, 1), "another port");
@@ -316,7 +318,8 @@ test_ends(void)
 		!ends_have(&ends, 6, &a, &other, 1),
 	    "of its peer alone, once that is known");
 	ends_add(&ends, 6, &b, &other);
-	ok(ends_have(&ends, 6, &a, &peer, 1) && ends_have(&ends, 6, &b, &other, 1),
+	ok(ends_have(&ends, 6, &a, &peer, 1) &&
+		ends_have(&ends, 6, &b, &other, 1),
 	    "two in one bucket");
 	ends_close(&ends, i, 100);
 	ok(ends_have(&ends, 6, &a, &peer, 100) &&

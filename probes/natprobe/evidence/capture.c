@@ -292,8 +292,7 @@ on_readable(void *arg)
 	(void)take(c);
 	watch_on(c->watch, false);
 	if (c->why[0] == '\0')
-		timer_set(
-		    c->timer, mono_add_us(loop_now(c->loop), TURN_US));
+		timer_set(c->timer, mono_add_us(loop_now(c->loop), TURN_US));
 }
 
 static void
@@ -355,8 +354,8 @@ write_beginning(struct capture *c, const char *comment)
 }
 
 int
-capture_begin(struct capture *c, struct note *note,
-    char error[static NATPROBE_ERROR_MAX])
+capture_begin(
+    struct capture *c, struct note *note, char error[static NATPROBE_ERROR_MAX])
 {
 	char *comment;
 

@@ -37,13 +37,13 @@ sound(const char *text)
 char *
 note_begin_text(const struct note *n)
 {
-	json_t *o = json_pack(
-	    "{s:i, s:s, s:b, s:b, s:b, s:b, s:b, s:i, s:i, s:i, s:I}", SCHEMA,
-	    FORM, "building", sound(n->building), "lifetime", n->lifetime,
-	    "refresh", n->refresh, "hairpin", n->hairpin, "tcp", n->tcp,
-	    "tcp_lifetime", n->tcp_lifetime, "ttl_max_s", n->ttl_max_s,
-	    "ttl_resolution_s", n->ttl_resolution_s, "rate", n->rate,
-	    "begin_us", (json_int_t)n->begin_us);
+	json_t *o =
+	    json_pack("{s:i, s:s, s:b, s:b, s:b, s:b, s:b, s:i, s:i, s:i, s:I}",
+		SCHEMA, FORM, "building", sound(n->building), "lifetime",
+		n->lifetime, "refresh", n->refresh, "hairpin", n->hairpin,
+		"tcp", n->tcp, "tcp_lifetime", n->tcp_lifetime, "ttl_max_s",
+		n->ttl_max_s, "ttl_resolution_s", n->ttl_resolution_s, "rate",
+		n->rate, "begin_us", (json_int_t)n->begin_us);
 	char *text;
 
 	for (int v6 = 0; v6 < 2; v6++)
@@ -173,7 +173,8 @@ read_begin(struct note *n, const json_t *o)
 	n->refresh = json_is_true(json_object_get(o, "refresh"));
 	n->hairpin = json_is_true(json_object_get(o, "hairpin"));
 	n->set_up = true;
-	return read_form2(n, o) && read_family(n, 0, json_object_get(o, families[0])) &&
+	return read_form2(n, o) &&
+	    read_family(n, 0, json_object_get(o, families[0])) &&
 	    read_family(n, 1, json_object_get(o, families[1]));
 }
 

@@ -219,8 +219,7 @@ on_watch(void *arg, int fd, bool begins)
 			s->v[fd].watches++;
 		else
 			s->overflowed = true;
-	} else if (fd < s->n && s->v[fd].watches > 0 &&
-	    --s->v[fd].watches == 0)
+	} else if (fd < s->n && s->v[fd].watches > 0 && --s->v[fd].watches == 0)
 		forget(s, fd);
 }
 
