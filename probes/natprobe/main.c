@@ -113,6 +113,7 @@ main(int argc, char **argv)
 			probe_clear(&n.probes[v6]);
 	}
 	capture_free(n.capture);
+	replay_clear(&n.replay);
 	relays_free(n.relays);
 	relay_nodes_clear(&n.relay_nodes);
 	targets_clear(&n.targets);

@@ -11,6 +11,8 @@
  *   pcapng.c    PURE: the form of the file
  *   note.c      PURE: what it says beside packets
  *   replay.c    PURE: frames to what judge_* reads
+ *   replay_tcp.c PURE: segments to what judge_tcp reads
+ *   stream.c    PURE: bytes of a connection, from segments
  *   words.c     its lines for people
  */
 #ifndef NATPROBE_EVIDENCE_H

@@ -100,8 +100,24 @@ replay_begin(struct replay *r)
 		o = options_of(r, v6);
 		probe_init(&r->probes[v6], &o, t->v[v6], t->n[v6], seed,
 		    (struct mono){1});
+		r->tcp[v6] = replay_tcp_new(&r->note, v6);
 	}
 	return any;
+}
+
+const struct calls *
+replay_calls(const struct replay *r, bool v6)
+{
+	return r->tcp[v6] == NULL ? NULL : &r->tcp[v6]->calls;
+}
+
+void
+replay_clear(struct replay *r)
+{
+	for (int v6 = 0; v6 < 2; v6++) {
+		replay_tcp_free(r->tcp[v6]);
+		r->tcp[v6] = NULL;
+	}
 }
 
 /* ---- time ---- */
@@ -309,6 +325,8 @@ take_error(struct engine *e, const struct frame *f)
 static bool
 take(struct replay *r, bool v6, const struct frame *f)
 {
+	if (r->tcp[v6] != NULL && replay_tcp_frame(r->tcp[v6], f, r->now))
+		return true;
 	switch (f->kind) {
 	case FRAME_UDP:
 		return take_datagram(r, v6, f);
@@ -389,5 +407,7 @@ replay_end(struct replay *r)
 			(void)reach(p, PHASE_DONE, end);
 		else
 			probe_stop(p);
+		if (r->tcp[v6] != NULL)
+			replay_tcp_end(r->tcp[v6], replay_is_complete(r), end);
 	}
 }
