@@ -173,6 +173,17 @@ limit_run(struct natprobe *n)
 }
 
 static int
+call_of(const void *arg, const struct stun_addr *local,
+    const struct stun_addr *peer)
+{
+	const struct natprobe *n = arg;
+	const struct calls *c = tcp_net_calls(n->tcps[!stun_addr_is_v4(local)]);
+	uint16_t i = c == NULL ? ASK_NONE : calls_find(c, local, peer);
+
+	return i == ASK_NONE ? -1 : i;
+}
+
+static int
 begin_capture(struct natprobe *n)
 {
 	struct probe_options o = run_options(n, false);
@@ -193,7 +204,7 @@ begin_capture(struct natprobe *n)
 	for (int v6 = 0; v6 < 2; v6++)
 		if (run_wants(n, v6))
 			note.local_ips[v6] = run_options(n, v6).local_ips;
-	if (capture_begin(n->capture, &note, error) == 0)
+	if (capture_begin(n->capture, &note, call_of, n, error) == 0)
 		return 0;
 	fprintf(stderr, "natprobe: %s\n", error);
 	return -1;

@@ -60,6 +60,8 @@ struct capture {
 	struct timer *timer; /* of the next turn */
 	struct sockets *sockets;
 	struct own own;
+	call_fn *call_fn; /* or NULL */
+	const void *call_arg;
 	struct pcapng_sums sums;
 	uint64_t last_ns; /* of the last frame, also of others */
 	char why[NATPROBE_ERROR_MAX]; /* it is not whole; "" if it is */
@@ -253,6 +255,37 @@ write_frame(struct capture *c, const struct pcap_pkthdr *h, const u_char *p,
 }
 
 static void
+write_comment(struct capture *c, char *comment)
+{
+	uint8_t b[PCAPNG_BLOCK_MAX];
+	struct wr w;
+
+	wr_init(&w, b, sizeof(b));
+	if (comment == NULL)
+		give_up(c, "no memory");
+	else {
+		pcapng_statistics(&w, &c->sums, comment);
+		write_block(c, &w);
+	}
+	free(comment);
+}
+
+static void
+write_call(struct capture *c, const struct frame *f)
+{
+	struct note_call call = {.local = f->from, .to = f->to};
+	int i;
+
+	if (c->call_fn == NULL || f->kind != FRAME_TCP ||
+	    (f->flags & (FRAME_SYN | FRAME_ACK)) != FRAME_SYN ||
+	    (i = c->call_fn(c->call_arg, &f->from, &f->to)) == -1)
+		return;
+	call.call = (uint16_t)i;
+	c->sums.end_ns = c->last_ns;
+	write_comment(c, note_call_text(&call));
+}
+
+static void
 on_frame(u_char *arg, const struct pcap_pkthdr *h, const u_char *p)
 {
 	/* libpcap's type for any pointer. */
@@ -263,8 +296,10 @@ on_frame(u_char *arg, const struct pcap_pkthdr *h, const u_char *p)
 
 	c->last_ns = at;
 	frame_read(&f, FRAME_COOKED2, p, h->caplen);
-	if (own_keeps(&c->own, &f, (int64_t)(at / 1000)))
-		write_frame(c, h, p, at);
+	if (!own_keeps(&c->own, &f, (int64_t)(at / 1000)))
+		return;
+	write_frame(c, h, p, at);
+	write_call(c, &f);
 }
 
 /* What is written is flushed, so that a run that is killed leaves it. */
@@ -354,11 +389,13 @@ write_beginning(struct capture *c, const char *comment)
 }
 
 int
-capture_begin(
-    struct capture *c, struct note *note, char error[static NATPROBE_ERROR_MAX])
+capture_begin(struct capture *c, struct note *note, call_fn *fn,
+    const void *arg, char error[static NATPROBE_ERROR_MAX])
 {
 	char *comment;
 
+	c->call_fn = fn;
+	c->call_arg = arg;
 	note->begin_us = (int64_t)(now_ns() / 1000);
 	comment = note_begin_text(note);
 	if (privilege_empty(fileno(c->file)) == -1)
@@ -382,16 +419,8 @@ write_end(struct capture *c, bool complete)
 	struct note note = {.complete = complete && c->why[0] == '\0',
 	    .end_us = (int64_t)(c->sums.end_ns / 1000),
 	    .dropped = c->sums.dropped};
-	char *comment = note_end_text(&note);
-	uint8_t b[PCAPNG_BLOCK_MAX];
-	struct wr w;
 
-	wr_init(&w, b, sizeof(b));
-	if (comment != NULL) {
-		pcapng_statistics(&w, &c->sums, comment);
-		write_block(c, &w);
-	}
-	free(comment);
+	write_comment(c, note_end_text(&note));
 }
 
 int64_t

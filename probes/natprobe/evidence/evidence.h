@@ -35,9 +35,12 @@ struct capture *capture_new(
  * memory, until they can be written. These two return 0, or -1 with a line. */
 int capture_watch(
     struct capture *c, struct loop *l, char error[static NATPROBE_ERROR_MAX]);
+/* Which of tcp/'s connections is that, -1: none. */
+typedef int call_fn(const void *arg, const struct stun_addr *local,
+    const struct stun_addr *peer);
 /* note: as set up; when it began is added. */
-int capture_begin(struct capture *c, struct note *note,
-    char error[static NATPROBE_ERROR_MAX]);
+int capture_begin(struct capture *c, struct note *note, call_fn *fn,
+    const void *arg, char error[static NATPROBE_ERROR_MAX]);
 /* The run is over: takes what came last, and finishes the file. Returns the
  * time, in seconds since 1970. */
 int64_t capture_end(struct capture *c, bool complete);

@@ -5,6 +5,7 @@
 #include "pure/ip.h"
 
 #define SCHEMA "natprobe_capture"
+#define CALL   "tcp_connection"
 #define FORM   2 /* 1 was of the questions over UDP alone */
 
 static const char *const families[] = {"ipv4", "ipv6"};
@@ -51,6 +52,18 @@ note_begin_text(const struct note *n)
 			json_object_set_new(
 			    o, families[v6], family_json(n, v6));
 	text = json_dumps(o, JSON_COMPACT);
+	json_decref(o);
+	return text;
+}
+
+char *
+note_call_text(const struct note_call *c)
+{
+	json_t *o = json_pack("{s:i, s:{s:i, s:o, s:o}}", SCHEMA, FORM, CALL,
+	    "number", c->call, "local", json_of_addr(&c->local), "to",
+	    json_of_addr(&c->to));
+	char *text = json_dumps(o, JSON_COMPACT);
+
 	json_decref(o);
 	return text;
 }
@@ -179,6 +192,21 @@ read_begin(struct note *n, const json_t *o)
 }
 
 static bool
+read_call(struct note *n, const json_t *o)
+{
+	struct note_call *c = &n->calls[n->n_calls];
+
+	if (n->n_calls == NOTE_CALLS_MAX ||
+	    !read_number(&c->call, o, "number") ||
+	    !read_address(
+		&c->local, json_string_value(json_object_get(o, "local"))) ||
+	    !read_address(&c->to, json_string_value(json_object_get(o, "to"))))
+		return false;
+	n->n_calls++;
+	return true;
+}
+
+static bool
 read_end(struct note *n, const json_t *o)
 {
 	json_int_t end = json_integer_value(json_object_get(o, "end_us"));
@@ -202,8 +230,9 @@ note_read(struct note *n, const char *text, size_t len)
 	bool good = false;
 
 	if (form >= 1 && form <= FORM)
-		good = json_object_get(o, "end_us") != NULL
-		    ? read_end(&got, o)
+		good = json_object_get(o, "end_us") != NULL ? read_end(&got, o)
+		    : json_object_get(o, CALL) != NULL
+		    ? read_call(&got, json_object_get(o, CALL))
 		    : read_begin(&got, o);
 	json_decref(o);
 	if (good)

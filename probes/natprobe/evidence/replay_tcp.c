@@ -49,63 +49,10 @@ pass_time(struct replay_tcp *t, struct mono now)
 
 /* ---- which connection ---- */
 
-/* The last that was made between the two; ASK_NONE if there is none. */
-static uint16_t
-find(const struct replay_tcp *t, const struct stun_addr *local,
-    const struct stun_addr *peer)
-{
-	for (size_t i = t->calls.n; i-- > 0;) {
-		const struct call *k = &t->calls.v[i];
-
-		if (k->local.port != 0 && stun_addr_same(&k->local, local) &&
-		    stun_addr_same(&k->to, peer))
-			return (uint16_t)i;
-	}
-	return ASK_NONE;
-}
-
-static bool
-has_port(const struct replay_tcp *t, const struct call *k,
-    const struct stun_addr *local)
-{
-	const struct call *first = &t->calls.v[k->port_of];
-
-	return first != k && first->local.port != 0 &&
-	    stun_addr_same(&first->local, local);
-}
-
 static bool
 is_before(const struct call *a, const struct call *b)
 {
 	return a->due.us < b->due.us || (a->due.us == b->due.us && a < b);
-}
-
-/* Of those that wait; shared: with the port of another. */
-static uint16_t
-first_waiting(const struct replay_tcp *t, const struct frame *f, bool shared)
-{
-	const struct call *best = NULL;
-
-	for (size_t i = 0; i < t->calls.n; i++) {
-		const struct call *k = &t->calls.v[i];
-
-		if (k->state != CALL_WAITING || !stun_addr_same(&k->to, &f->to))
-			continue;
-		if (shared ? !has_port(t, k, &f->from)
-			   : &t->calls.v[k->port_of] != k)
-			continue;
-		if (best == NULL || is_before(k, best))
-			best = k;
-	}
-	return best == NULL ? ASK_NONE : (uint16_t)(best - t->calls.v);
-}
-
-static uint16_t
-choose(const struct replay_tcp *t, const struct frame *f)
-{
-	uint16_t i = first_waiting(t, f, true);
-
-	return i != ASK_NONE ? i : first_waiting(t, f, false);
 }
 
 /* The turn of these came, before that of k unless it is NULL, and no packet
@@ -124,34 +71,49 @@ fail_waiting(struct replay_tcp *t, const struct call *k, struct mono now)
 	}
 }
 
-static bool
-is_server(const struct calls *c, const struct stun_addr *a)
+/* The next that the notes have of a SYN like that; NULL: it is none of ours. */
+static const struct note_call *
+next_note(struct replay_tcp *t, const struct frame *f)
 {
-	for (size_t i = 0; i < c->n_servers; i++)
-		if (stun_addr_same(&c->servers[i], a))
-			return true;
-	return false;
+	const struct note *n = t->note;
+
+	for (size_t i = 0; i < n->n_calls; i++) {
+		if (t->taken[i] || !stun_addr_same(&n->calls[i].to, &f->to) ||
+		    !stun_addr_same(&n->calls[i].local, &f->from))
+			continue;
+		t->taken[i] = true;
+		return &n->calls[i];
+	}
+	return NULL;
+}
+
+static bool
+waits(const struct calls *c, const struct note_call *n)
+{
+	return n->call < c->n && c->v[n->call].state == CALL_WAITING &&
+	    stun_addr_same(&c->v[n->call].to, &n->to);
 }
 
 static bool
 open_conn(struct replay_tcp *t, const struct frame *f, struct mono now)
 {
-	uint16_t i = choose(t, f);
+	const struct note_call *note = next_note(t, f);
 	struct replay_conn *n;
 
-	if (i == ASK_NONE && is_server(&t->calls, &f->to)) {
-		pass_time(t, mono_add_us(now, AHEAD_US));
-		i = choose(t, f);
-		t->stray += i == ASK_NONE;
-	}
-	if (i == ASK_NONE)
+	if (note == NULL)
 		return false;
-	fail_waiting(t, &t->calls.v[i], now);
-	n = &t->conns[i];
+	if (!waits(&t->calls, note))
+		pass_time(t, mono_add_us(now, AHEAD_US));
+	if (!waits(&t->calls, note)) {
+		t->stray++;
+		return false;
+	}
+	fail_waiting(t, &t->calls.v[note->call], now);
+	n = &t->conns[note->call];
 	*n = (struct replay_conn){.isn = f->seq};
 	stream_init(&n->out, f->seq + 1);
-	calls_open(&t->calls, i, now);
-	calls_opened(&t->calls, i, &f->from);
+	calls_open(&t->calls, note->call, now);
+	calls_opened(&t->calls, note->call, &f->from);
 	return true;
 }
 
@@ -317,7 +279,7 @@ is_fatal(const struct frame *f)
 static bool
 take_error(struct replay_tcp *t, const struct frame *f, struct mono now)
 {
-	uint16_t i = find(t, &f->quoted_from, &f->quoted_to);
+	uint16_t i = calls_find(&t->calls, &f->quoted_from, &f->quoted_to);
 
 	if (i == ASK_NONE)
 		return false;
@@ -332,7 +294,7 @@ static bool
 take_segment(struct replay_tcp *t, const struct frame *f, struct mono now)
 {
 	bool syn = (f->flags & (FRAME_SYN | FRAME_ACK)) == FRAME_SYN;
-	uint16_t i = find(t, &f->from, &f->to);
+	uint16_t i = calls_find(&t->calls, &f->from, &f->to);
 
 	if (syn && (i == ASK_NONE || f->seq != t->conns[i].isn))
 		return open_conn(t, f, now);
@@ -340,7 +302,7 @@ take_segment(struct replay_tcp *t, const struct frame *f, struct mono now)
 		take_out(t, i, f, now);
 		return true;
 	}
-	i = find(t, &f->to, &f->from);
+	i = calls_find(&t->calls, &f->to, &f->from);
 	if (i != ASK_NONE)
 		take_in(t, i, f, now);
 	return i != ASK_NONE;
@@ -382,6 +344,7 @@ replay_tcp_new(const struct note *n, bool v6)
 	t = calloc(1, sizeof(*t));
 	if (t == NULL)
 		return NULL;
+	t->note = n;
 	calls_init(&t->calls, &o, n->targets.v[v6], n->targets.n[v6], seed,
 	    (struct mono){n->begin_us});
 	calls_hold(&t->calls);
@@ -404,6 +367,9 @@ replay_tcp_end(struct replay_tcp *t, bool over, struct mono end)
 	struct mono wake;
 
 	pass_time(t, end);
+	for (size_t i = 0; i < t->note->n_calls; i++)
+		t->stray += !t->taken[i] &&
+		    stun_addr_is_v4(&t->note->calls[i].to) != c->options.v6;
 	if (!over || t->stray > 0) {
 		calls_stop(c);
 		return;

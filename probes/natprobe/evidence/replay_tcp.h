@@ -4,10 +4,8 @@
  *
  * The connections are planned by the code that planned them in the run
  * (tcp/plan.c), and wait for their ends by its clock; but when one is made, is
- * connected, is told something or ends, the packets say. A SYN has no room for
- * what it is for: since calls are made in the order of calls_next, and each has
- * a destination and either a local port of its own or that of another, the
- * first of those that wait and fit is the one.
+ * connected, is told something or ends, the packets say. Which one a SYN
+ * begins, the notes say.
  */
 #ifndef NATPROBE_REPLAY_TCP_H
 #define NATPROBE_REPLAY_TCP_H
@@ -31,12 +29,14 @@ struct replay_conn {
 };
 
 struct replay_tcp {
+	const struct note *note; /* lent */
+	bool taken[NOTE_CALLS_MAX]; /* of note's calls */
 	struct calls calls;
 	struct replay_conn conns[CALLS_MAX];
-	unsigned stray; /* SYNs to servers, that have no place in the plan */
+	unsigned stray; /* segments that show that others are missing */
 };
 
-/* NULL: the note says nothing of such a run, or memory is short. */
+/* note is lent. NULL: it says nothing of such a run, or memory is short. */
 struct replay_tcp *replay_tcp_new(const struct note *note, bool v6);
 void replay_tcp_free(struct replay_tcp *t);
 

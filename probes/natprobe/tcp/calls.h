@@ -180,6 +180,10 @@ void calls_input(
 void calls_counted(
     struct calls *c, uint16_t i, uint64_t segments, struct mono now);
 
+/* The last that was made between the two, or ASK_NONE. */
+uint16_t calls_find(const struct calls *c, const struct stun_addr *local,
+    const struct stun_addr *to);
+
 /* ---- for a replay, where the packets tell when ---- */
 
 /* No connection is made by calls_next, until calls_open says which. */
