@@ -47,8 +47,9 @@ KINDS = [
               "loss_out": 0.1, "loss_in": 0.1, "delay_out_ms": 40}, []),
     ("rfc", "rfc", ["-hairpin", "-second"]),
     ("life", {"kernel": "masquerade", "udp_timeout": SHORT,
-              "udp_timeout_stream": 2 * SHORT},
-     ["-lifetime", "-refresh", "-ttl-max", "14s", "-ttl-resolution", "1s"]),
+              "udp_timeout_stream": 2 * SHORT,
+              "tcp_timeout_established": SHORT},
+     ["-lifetime", "-refresh", "-tcp-lifetime", "-ttl-max", "14s", "-ttl-resolution", "1s"]),
     # A host for itself, whose every packet is looked at.
     ("exact", {"kernel": "masquerade"}, []),
 ]
@@ -94,7 +95,7 @@ def replay(file, *more):
 
 # ---- what may differ: times, by what the program takes to see a packet ----
 
-TIMES = {"rtt_ms": 1000.0, "alive": 1.0, "dead": 1.0}
+TIMES = {"rtt_ms": 1000.0, "connect_ms": 1000.0, "alive": 1.0, "dead": 1.0}
 
 
 def differences(a, b, path=""):
@@ -111,9 +112,9 @@ def differences(a, b, path=""):
         yield f"{path}: {a}, replayed {b}"
 
 
-# What rests on other packets than STUN over UDP.
+# What rests on other packets than STUN.
 OTHERS = {"names", "relays", "path", "dns", "proxy"}
-OTHERS_OF_FAMILY = {"local", "tcp", "gateway", "nats", "path", "alg",
+OTHERS_OF_FAMILY = {"local", "gateway", "nats", "path", "alg",
                     "pooling", "udp_blocked"}
 
 
@@ -144,6 +145,10 @@ def check_kind(net, i):
                    ("one_packet_out", "exchange", "stream")) and
                life["refresh"]["why"] is None,
                f"{name}: lifetimes were measured", life)
+        over_tcp = live["ipv4"]["tcp"]
+        tap.ok(over_tcp["lifetime"]["dead"] and
+               over_tcp["mapping"]["verdict"] != "unknown",
+               f"{name}: over TCP, too", over_tcp)
     tap.ok(capture["dropped"] == 0 and again["whole"] and
            capture["packets"] == again["packets"] + again["others"],
            f"{name}: all packets are there", (capture, again))
@@ -347,8 +352,11 @@ def check_exact(net, i, relay):
            "of servers, relays and routers", to)
     tap.ok({4, 0} <= {direction for direction, _ in packets},
            "in both directions")
-    tap.eq([c["natprobe_capture"] for c in comments], [2, 2],
-           "notes at its beginning and end")
+    tap.ok({c["natprobe_capture"] for c in comments} == {2} and
+           "building" in comments[0] and "complete" in comments[-1] and
+           all("tcp_connection" in c for c in comments[1:-1]) and
+           len(comments) > 20, "notes at its beginning and end, and of "
+           "connections", comments)
     check_same(live, file, "a server that is not there")
 
 
