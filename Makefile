@@ -234,6 +234,7 @@ FUZZ_OBJS_conf_file_fuzz    := lib/run/conf.o lib/run/conf_value.o lib/run/addr.
 FUZZ_OBJS_natcore_fuzz       := tests/unit/natcore_kit.o $(NATCORE_OBJS)
 FUZZ_OBJS_natprobe_tcp_fuzz := $(TCP_PURE)
 FUZZ_OBJS_replay_fuzz       := $(NATPROBE_EVIDENCE)
+FUZZ_OBJS_replay_tcp_fuzz   := $(NATPROBE_EVIDENCE)
 FUZZ_OBJS_pcapng_fuzz       := $(NATPROBE_EVIDENCE)
 FUZZ_OBJS_reading_fuzz      := $(TCP_PURE) \
 	$(patsubst %,probes/natprobe/path/%.o,mtu mtu_judge reach) $(patsubst %,probes/natprobe/views/%.o,\

@@ -175,6 +175,22 @@ show_unreachable(uint16_t i)
 	show(&wr);
 }
 
+/* What anyone could send who does not see the numbers: the kernel does not
+ * believe it. */
+static void
+show_forged(uint16_t i)
+{
+	struct line *l = &lines[i];
+
+	if (!w.shuffle)
+		return;
+	l->out += 9;
+	show_segment(i, false, RST | ACK, l->in + 1000, NULL, 0);
+	show_segment(i, false, SYN | ACK, l->in + 1000, NULL, 0);
+	show_unreachable(i);
+	l->out -= 9;
+}
+
 static void
 show_failure(uint16_t i, enum call_end why)
 {
@@ -305,6 +321,7 @@ open_call(uint16_t i)
 	/* Numbers that soon are 0 again. */
 	lines[i] = (struct line){.last = now, .out = UINT32_MAX - 20u - i};
 	show_segment(i, true, SYN, lines[i].out++, NULL, 0);
+	show_forged(i);
 	if (kind == SILENT || server_is_dead() ||
 	    (w.loss_of != 0 && opened % w.loss_of == 0))
 		return;
@@ -350,6 +367,7 @@ happen(struct event *e)
 			break;
 		l->last = now;
 		l->segments++;
+		show_forged(it.call);
 		show_bytes(it.call, false, it.b, it.n);
 		calls_input(c, it.call, it.b, it.n, now);
 		break;

@@ -42,7 +42,7 @@ struct tcpworld {
 	bool one_address; /* no OTHER-ADDRESS */
 	enum server_kind alternate; /* what the second address does */
 	unsigned loss_of; /* one in so many SYNs is lost for good */
-	bool shuffle; /* segments come in pieces, out of order, and twice */
+	bool shuffle; /* segments in pieces, out of order, twice; and forged */
 	/* Sees each packet at the client, from the IP header on; or NULL. */
 	void (*tap)(void *arg, const uint8_t *p, size_t n, struct mono now);
 	void *tap_arg;

@@ -351,6 +351,54 @@ test_copies(void)
 	ok(!own_is_copy(&o, &f, 200000), "much later: no copy");
 }
 
+/* ---- streams ---- */
+
+static struct stream stream;
+
+/* What comes next, as text. */
+static const char *
+next(void)
+{
+	static uint8_t b[STREAM_AHEAD + 1];
+	size_t n = stream_take(&stream, b);
+
+	b[n] = '\0';
+	return (const char *)b;
+}
+
+static size_t
+put(uint32_t seq, const char *text)
+{
+	return stream_put(&stream, seq, (const uint8_t *)text, strlen(text));
+}
+
+static void
+test_stream(void)
+{
+	static uint8_t much[STREAM_AHEAD + 9];
+	uint8_t out[STREAM_AHEAD];
+
+	stream_init(&stream, UINT32_MAX - 1);
+	put(UINT32_MAX - 1, "abcd");
+	eq_str(next(), "abcd", "bytes, past the last number");
+	eq_str(next(), "", "once");
+	put(0, "cdef");
+	eq_str(next(), "ef", "what was there is not given twice");
+	put(UINT32_MAX - 1, "abcd");
+	eq_str(next(), "", "all of it");
+	put(8, "gh");
+	put(5, "f");
+	eq_str(next(), "", "too early: nothing yet");
+	put(4, "eX");
+	eq_str(next(), "eX", "a gap is closed, as far as it is");
+	put(6, "--");
+	eq_str(next(), "--gh", "and then all");
+	eq_int(put(10 + STREAM_AHEAD, "z"), 0, "too far ahead is not taken");
+	eq_int(stream_put(&stream, 10, much, sizeof(much)), STREAM_AHEAD,
+	    "nor is more than there is room for");
+	eq_int(stream_take(&stream, out), STREAM_AHEAD, "the rest is");
+}
+
 /* ---- the file ---- */
 
 static size_t
@@ -479,6 +527,17 @@ test_note(void)
 		b.end_us == a.end_us && b.dropped == 7 && b.targets.n[0] == 2,
 	    "how it ended");
 	free(text);
+	text = note_call_text(&(struct note_call){
+	    .local = a.targets.v[1][0], .to = a.targets.v[0][1], .call = 17});
+	ok(note_read(&b, text, strlen(text)) && b.n_calls == 1 &&
+		b.calls[0].call == 17 &&
+		stun_addr_same(&b.calls[0].to, &a.targets.v[0][1]) &&
+		stun_addr_same(&b.calls[0].local, &a.targets.v[1][0]),
+	    "which connection it is");
+	while (note_read(&b, text, strlen(text)))
+		continue;
+	eq_int(b.n_calls, NOTE_CALLS_MAX, "and no more than there can be");
+	free(text);
 	memcpy(a.building, "no \xff UTF-8", 11);
 	text = note_begin_text(&a);
 	ok(note_read(&b, text, strlen(text)) && *b.building == '\0',
@@ -496,6 +555,11 @@ test_bad_notes(void)
 	    "{\"natprobe_capture\":2,\"building\":\"\","
 	    "\"begin_us\":9223372036854775807}",
 	    "{\"natprobe_capture\":1}",
+	    "{\"natprobe_capture\":2,\"tcp_connection\":7}",
+	    "{\"natprobe_capture\":2,\"tcp_connection\":{\"number\":70000,"
+	    "\"local\":\"1.2.3.4:5\",\"to\":\"1.2.3.4:5\"}}",
+	    "{\"natprobe_capture\":2,\"tcp_connection\":{\"number\":7,"
+	    "\"local\":\"1.2.3.4:5\",\"to\":\"1.2.3.4\"}}",
 	    "{\"natprobe_capture\":1,\"end_us\":-1}",
 	    "{\"natprobe_capture\":1,\"end_us\":9223372036854775807}",
 	    "{\"natprobe_capture\":1,\"end_us\":5,\"dropped\":-5}",
@@ -515,7 +579,7 @@ test_bad_notes(void)
 
 	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
 		ok(!note_read(&n, all[i], strlen(all[i])) && !n.set_up &&
-			!n.ended && n.targets.n[0] == 0,
+			!n.ended && n.targets.n[0] == 0 && n.n_calls == 0,
 		    "no note, and nothing taken from it");
 }
 
@@ -530,6 +594,7 @@ main(void)
 	test_own();
 	test_ends();
 	test_copies();
+	test_stream();
 	test_file();
 	test_note();
 	test_bad_notes();
