@@ -62,12 +62,12 @@ fail_waiting(struct replay_tcp *t, const struct call *k, struct mono now)
 {
 	struct calls *c = &t->calls;
 
-	for (uint16_t i = 0; i < c->n; i++) {
+	for (size_t i = 0; i < c->n; i++) {
 		if (c->v[i].state != CALL_WAITING ||
 		    (k != NULL && !is_before(&c->v[i], k)))
 			continue;
-		calls_open(c, i, now);
-		calls_failed(c, i, CALL_UNREACHABLE, now);
+		calls_open(c, (uint16_t)i, now);
+		calls_failed(c, (uint16_t)i, CALL_UNREACHABLE, now);
 	}
 }
 
