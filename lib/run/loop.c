@@ -47,7 +47,7 @@ struct timer {
 
 struct watch {
 	struct event ev;
-	struct loop *loop;
+	struct loop *told; /* loop_on_watch's was; or NULL */
 	int fd;
 	loop_fn *fn;
 	void *arg;
@@ -303,7 +303,7 @@ watch_new(struct loop *l, int fd, enum watch_kind kind, loop_fn *fn, void *arg)
 
 	if (w == NULL)
 		return NULL;
-	w->loop = l;
+	w->told = l->watch_fn == NULL ? NULL : l;
 	w->fd = fd;
 	w->fn = fn;
 	w->arg = arg;
@@ -333,7 +333,7 @@ watch_free(struct watch *w)
 	if (w == NULL)
 		return;
 	watch_on(w, false);
-	if (w->loop->watch_fn != NULL)
-		w->loop->watch_fn(w->loop->watch_arg, w->fd, false);
+	if (w->told != NULL && w->told->watch_fn != NULL)
+		w->told->watch_fn(w->told->watch_arg, w->fd, false);
 	free(w);
 }
