@@ -181,7 +181,7 @@ NATPROBE_PURE := $(patsubst %,probes/natprobe/nat/%.o,draw ports label engine od
 	probe judge judge_mapping judge_filter judge_alloc judge_life \
 	judge_hairpin judge_server)
 TCP_PURE := $(patsubst %,probes/natprobe/tcp/%.o,calls told plan judge) $(NATPROBE_PURE)
-UNIT_OBJS_natprobe_tcp_test := $(TCP_PURE)
+UNIT_OBJS_natprobe_tcp_test := tests/sim/tcpworld.o $(TCP_PURE)
 UNIT_OBJS_natprobe_engine_test := $(patsubst %,probes/natprobe/nat/%.o,draw label engine oddity)
 SIM_OBJS_natprobe_test   := tests/sim/natworld.o $(NATPROBE_PURE) \
 	$(NATCORE_OBJS) tests/sim/natkit.o
@@ -198,9 +198,11 @@ UNIT_OBJS_path_mtu_test  := $(patsubst %,probes/natprobe/path/%.o,mtu mtu_judge)
 UNIT_OBJS_path_test      := $(patsubst %,probes/natprobe/path/%.o,reach dns proxy alg icmp) \
 	$(NATPROBE_PURE)
 NATPROBE_EVIDENCE := probes/natprobe/result.o lib/run/version.o \
-	$(patsubst %,probes/natprobe/evidence/%.o,frame own pcapng note replay) $(NATPROBE_PURE)
+	$(patsubst %,probes/natprobe/evidence/%.o,ends frame own pcapng note replay replay_tcp stream) \
+	probes/natprobe/tcp/result.o $(TCP_PURE)
 SIM_OBJS_natprobe_replay_test := tests/sim/natworld.o $(NATPROBE_EVIDENCE) \
 	$(NATCORE_OBJS)
+SIM_OBJS_natprobe_replay_tcp_test := tests/sim/tcpworld.o $(NATPROBE_EVIDENCE)
 UNIT_OBJS_natprobe_evidence_test := $(NATPROBE_EVIDENCE)
 UNIT_OBJS_predict_test   := probes/natprobe/views/predict.o $(NATPROBE_PURE)
 units: $(UNITS)
@@ -236,6 +238,7 @@ FUZZ_OBJS_conf_file_fuzz    := lib/run/conf.o lib/run/conf_value.o lib/run/addr.
 FUZZ_OBJS_natcore_fuzz       := tests/unit/natcore_kit.o $(NATCORE_OBJS)
 FUZZ_OBJS_natprobe_tcp_fuzz := $(TCP_PURE)
 FUZZ_OBJS_replay_fuzz       := $(NATPROBE_EVIDENCE)
+FUZZ_OBJS_replay_tcp_fuzz   := $(NATPROBE_EVIDENCE)
 FUZZ_OBJS_pcapng_fuzz       := $(NATPROBE_EVIDENCE)
 FUZZ_OBJS_reading_fuzz      := $(TCP_PURE) \
 	$(patsubst %,probes/natprobe/path/%.o,mtu mtu_judge reach) $(patsubst %,probes/natprobe/views/%.o,\

@@ -33,6 +33,8 @@ struct loop {
 	struct mono now; /* never, until the first question of a turn */
 	loop_fn *turn_fn;
 	void *turn_arg;
+	loop_watch_fn *watch_fn;
+	void *watch_arg;
 	struct signal_handler *signals;
 };
 
@@ -45,6 +47,8 @@ struct timer {
 
 struct watch {
 	struct event ev;
+	struct loop *told; /* loop_on_watch's was; or NULL */
+	int fd;
 	loop_fn *fn;
 	void *arg;
 	bool on;
@@ -150,6 +154,13 @@ loop_on_turn(struct loop *l, loop_fn *fn, void *arg)
 {
 	l->turn_fn = fn;
 	l->turn_arg = arg;
+}
+
+void
+loop_on_watch(struct loop *l, loop_watch_fn *fn, void *arg)
+{
+	l->watch_fn = fn;
+	l->watch_arg = arg;
 }
 
 struct mono
@@ -292,11 +303,15 @@ watch_new(struct loop *l, int fd, enum watch_kind kind, loop_fn *fn, void *arg)
 
 	if (w == NULL)
 		return NULL;
+	w->told = l->watch_fn == NULL ? NULL : l;
+	w->fd = fd;
 	w->fn = fn;
 	w->arg = arg;
 	event_assign(&w->ev, l->base, fd,
 	    (short)((kind == WATCH_READ ? EV_READ : EV_WRITE) | EV_PERSIST),
 	    watch_fired, w);
+	if (l->watch_fn != NULL)
+		l->watch_fn(l->watch_arg, fd, true);
 	return w;
 }
 
@@ -318,5 +333,7 @@ watch_free(struct watch *w)
 	if (w == NULL)
 		return;
 	watch_on(w, false);
+	if (w->told != NULL && w->told->watch_fn != NULL)
+		w->told->watch_fn(w->told->watch_arg, w->fd, false);
 	free(w);
 }

@@ -61,4 +61,9 @@ struct watch *watch_new(
 void watch_on(struct watch *w, bool on);
 void watch_free(struct watch *w);
 
+/* Tells fn of each descriptor that comes to be watched from now on (begins),
+ * and when it no longer is; one with two watches, twice. fn NULL: no more. */
+typedef void loop_watch_fn(void *arg, int fd, bool begins);
+void loop_on_watch(struct loop *l, loop_watch_fn *fn, void *arg);
+
 #endif

@@ -134,6 +134,7 @@ main(int argc, char **argv)
 			probe_clear(&n.probes[v6]);
 	}
 	capture_free(n.capture);
+	replay_clear(&n.replay);
 	relays_free(n.relays);
 	json_decref(n.map);
 	relay_nodes_clear(&n.relay_nodes);

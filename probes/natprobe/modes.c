@@ -118,8 +118,7 @@ run_dry(struct natprobe *n)
 		}
 	relay_dry_print(&n->relay_nodes, n->conf.family, stdout);
 	if (*n->conf.capture != '\0')
-		printf("packets to and from STUN servers would be written to "
-		       "%s\n",
+		printf("all packets of its sockets would be written to %s\n",
 		    n->conf.capture);
 	path_dry_print(&n->conf, &n->targets, &n->relay_nodes, asked, stdout);
 	printf("all of it: at most %u packets, %u a second, within %lld s\n",

@@ -164,24 +164,29 @@ limit_run(struct natprobe *n)
 	timer_set(n->timer, mono_add_us(n->began, run_longest_us(n)));
 }
 
-static bool
-owns(const void *arg, const struct stun_addr *local)
+static int
+call_of(const void *arg, const struct stun_addr *local,
+    const struct stun_addr *peer)
 {
 	const struct natprobe *n = arg;
+	const struct calls *c = tcp_net_calls(n->tcps[!stun_addr_is_v4(local)]);
+	uint16_t i = c == NULL ? ASK_NONE : calls_find(c, local, peer);
 
-	for (int v6 = 0; v6 < 2; v6++)
-		if (n->used[v6] &&
-		    engine_sock_at(&n->probes[v6].engine, local) != ASK_NONE)
-			return true;
-	return false;
+	return i == ASK_NONE ? -1 : i;
 }
 
 static int
 begin_capture(struct natprobe *n)
 {
+	struct probe_options o = run_options(n, false);
 	struct note note = {.hairpin = n->conf.hairpin,
 	    .refresh = n->conf.refresh,
 	    .lifetime = n->conf.lifetime,
+	    .tcp = n->conf.tcp,
+	    .tcp_lifetime = n->conf.tcp_lifetime,
+	    .ttl_max_s = (uint16_t)o.ttl_max_s,
+	    .ttl_resolution_s = (uint16_t)o.ttl_resolution_s,
+	    .rate = (uint16_t)o.rate,
 	    .targets = n->targets};
 	char error[NATPROBE_ERROR_MAX];
 
@@ -191,7 +196,7 @@ begin_capture(struct natprobe *n)
 	for (int v6 = 0; v6 < 2; v6++)
 		if (run_wants(n, v6))
 			note.local_ips[v6] = run_options(n, v6).local_ips;
-	if (capture_begin(n->capture, n->loop, &note, owns, n, error) == 0)
+	if (capture_begin(n->capture, &note, call_of, n, error) == 0)
 		return 0;
 	fprintf(stderr, "natprobe: %s\n", error);
 	return -1;
@@ -266,6 +271,8 @@ begin_relays(struct natprobe *n)
 static int
 begin(struct natprobe *n)
 {
+	char error[NATPROBE_ERROR_MAX];
+
 	/* OpenSSL writes without MSG_NOSIGNAL. */
 	signal(SIGPIPE, SIG_IGN);
 	if ((n->loop = loop_new()) == NULL ||
@@ -275,6 +282,11 @@ begin(struct natprobe *n)
 		return -1;
 	}
 	n->began = loop_now(n->loop);
+	if (n->capture != NULL &&
+	    capture_watch(n->capture, n->loop, error) == -1) {
+		fprintf(stderr, "natprobe: %s\n", error);
+		return -1;
+	}
 	begin_live(n);
 	limit_run(n);
 	if (prepare_gateways(n) == 0 && begin_relays(n) == 0 &&

@@ -28,7 +28,10 @@ result_of(struct natprobe *n, int64_t unix_s)
 		if (!n->conf.no_local && *n->conf.replay == '\0')
 			json_object_set_new(
 			    family, "local", result_local(&n->probes[v6]));
-		tcp_result_add(family, n->tcps[v6], &n->targets);
+		tcp_result_add(family,
+		    *n->conf.replay == '\0' ? tcp_net_calls(n->tcps[v6])
+					    : replay_calls(&n->replay, v6),
+		    &n->targets);
 		if (n->gateways != NULL)
 			gateway_results_add(
 			    family, n->gateways, &n->probes[v6]);

@@ -12,6 +12,8 @@ check(const struct note *n)
 {
 	if (n->ended && n->end_us <= 0)
 		abort();
+	if (n->n_calls > NOTE_CALLS_MAX)
+		abort();
 	for (int v6 = 0; v6 < 2; v6++) {
 		if (n->targets.n[v6] > PROBE_SERVERS || n->local_ips[v6] > 2)
 			abort();

@@ -85,6 +85,11 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	note.ended = (data[0] & 4) != 0;
 	note.complete = (data[0] & 8) != 0;
 	note.end_us = INT64_C(1800000000000000);
+	note.tcp = (data[0] & 16) != 0;
+	note.ttl_max_s = 60;
+	note.ttl_resolution_s = 2;
+	note.rate = 100;
+	note.begin_us = INT64_C(1700000000000000);
 	replay_init(&r, &note, probes, used);
 	give_all(&r, data, size, true);
 	if (!replay_begin(&r))
@@ -96,5 +101,6 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			check(&probes[v6], replay_is_complete(&r));
 			probe_clear(&probes[v6]);
 		}
+	replay_clear(&r);
 	return 0;
 }

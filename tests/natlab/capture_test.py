@@ -28,6 +28,7 @@ from topologies import A1, A1_6, A2, A2_6, server
 TOP = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../..")
 NATPROBE = os.environ.get("NATPROBE", f"{TOP}/build/release/natprobe")
 STUND = os.environ.get("STUND", f"{TOP}/build/release/stund")
+RELAYD = os.environ.get("RELAYD", f"{TOP}/build/release/relayd")
 CLOSED = 9  # a port of the server on which nobody listens
 SHORT = 4  # seconds that a mapping lives
 COOKIE = struct.pack(">I", 0x2112A442)
@@ -46,8 +47,9 @@ KINDS = [
               "loss_out": 0.1, "loss_in": 0.1, "delay_out_ms": 40}, []),
     ("rfc", "rfc", ["-hairpin", "-second"]),
     ("life", {"kernel": "masquerade", "udp_timeout": SHORT,
-              "udp_timeout_stream": 2 * SHORT},
-     ["-lifetime", "-refresh", "-ttl-max", "14s", "-ttl-resolution", "1s"]),
+              "udp_timeout_stream": 2 * SHORT,
+              "tcp_timeout_established": SHORT},
+     ["-lifetime", "-refresh", "-tcp-lifetime", "-ttl-max", "14s", "-ttl-resolution", "1s"]),
     # A host for itself, whose every packet is looked at.
     ("exact", {"kernel": "masquerade"}, []),
 ]
@@ -93,7 +95,7 @@ def replay(file, *more):
 
 # ---- what may differ: times, by what the program takes to see a packet ----
 
-TIMES = {"rtt_ms": 1000.0, "alive": 1.0, "dead": 1.0}
+TIMES = {"rtt_ms": 1000.0, "connect_ms": 1000.0, "alive": 1.0, "dead": 1.0}
 
 
 def differences(a, b, path=""):
@@ -110,9 +112,9 @@ def differences(a, b, path=""):
         yield f"{path}: {a}, replayed {b}"
 
 
-# What rests on other packets than STUN over UDP.
+# What rests on other packets than STUN.
 OTHERS = {"names", "relays", "path", "dns", "proxy"}
-OTHERS_OF_FAMILY = {"local", "tcp", "gateway", "nats", "path", "alg",
+OTHERS_OF_FAMILY = {"local", "gateway", "nats", "path", "alg",
                     "pooling", "udp_blocked"}
 
 
@@ -143,30 +145,44 @@ def check_kind(net, i):
                    ("one_packet_out", "exchange", "stream")) and
                life["refresh"]["why"] is None,
                f"{name}: lifetimes were measured", life)
+        over_tcp = live["ipv4"]["tcp"]
+        tap.ok(over_tcp["lifetime"]["dead"] and
+               over_tcp["mapping"]["verdict"] != "unknown",
+               f"{name}: over TCP, too", over_tcp)
     tap.ok(capture["dropped"] == 0 and again["whole"] and
-           again["others"] == 0 and
-           capture["packets"] == again["packets"],
-           f"{name}: all packets have a place", (capture, again))
+           capture["packets"] == again["packets"] + again["others"],
+           f"{name}: all packets are there", (capture, again))
     return file
 
 
 # ---- exactly its own packets ----
 
-def packet_of(data):
-    """(source, destination, what), if it is UDP or ICMP about it."""
+LOOK = 2000  # bytes of a packet, of which a capture has more
+STRANGERS = range(20000, 30000)  # other programs' ports; natprobe's are above
+
+
+def ports_of(data):
+    """The ports of an IP packet, or of the one that it quotes; () of a later
+    fragment; None if it is nothing that a run could have to do with."""
     six = data[0] >> 4 == 6
     head = 40 if six else (data[0] & 15) * 4
-    proto = data[6] if six else data[9]
-    end = 40 + struct.unpack(">H", data[4:6])[0] if six else \
-        struct.unpack(">H", data[2:4])[0]
-    ends = (data[8:24], data[24:40]) if six else (data[12:16], data[16:20])
-    body = data[head:end]
-    if proto == 17:
-        ports = struct.unpack(">HH", body[:4])
-        return (*zip(ends, ports), body[8:])
-    if (proto, six) in ((1, False), (58, True)) and \
-            (body[0] < 128 if six else body[0] in (3, 11)):
-        return (*((ip, 0) for ip in ends), body)
+    proto, body = data[6] if six else data[9], data[head:]
+    offset, = struct.unpack(">H", data[6:8])
+    if six and proto == 44:
+        proto, offset = body[0], struct.unpack(">H", body[2:4])[0] >> 3
+        body = body[8:]
+    elif six:
+        offset = 0
+    if offset & 0x1FFF:
+        return () if proto in (1, 6, 17, 58) else None
+    if proto in (6, 17):
+        return struct.unpack(">HH", body[:4])
+    if proto not in (1, 58) or len(body) < 8:
+        return None
+    if body[0] in ((128, 129) if six else (8, 0)):
+        return struct.unpack(">4xH", body[:6])
+    if body[0] in ((1, 2, 3, 4) if six else (3, 11)):
+        return ports_of(body[8:])
     return None
 
 
@@ -191,8 +207,8 @@ class Witness(threading.Thread):
                 if self.over:
                     return
                 continue
-            if proto in (0x0800, 0x86DD) and (found := packet_of(data)):
-                self.seen.append(found)
+            if proto in (0x0800, 0x86DD) and ports_of(data) is not None:
+                self.seen.append(data[:LOOK])
 
     def end(self):
         self.over = True
@@ -202,31 +218,71 @@ class Witness(threading.Thread):
 
 
 class Stranger(threading.Thread):
-    """Another STUN client on the same host, which asks the same servers."""
+    """Other programs on the same host, which talk to the same servers: by
+    STUN over UDP and TCP, to the relay, to the router, and by pings."""
 
-    def __init__(self, net, host):
+    def __init__(self, net, host, router):
         super().__init__(daemon=True)
-        self.s = net.socket(host)
-        self.s.settimeout(0.03)
-        self.port = self.s.getsockname()[1]
-        self.over, self.answers = False, 0
+        self.net, self.host, self.router = net, host, router
+        self.port = STRANGERS.start
+        self.ask = self.socket(socket.SOCK_DGRAM)
+        with net.spaces[host].inside():
+            self.ping = socket.socket(socket.AF_INET, socket.SOCK_RAW,
+                                      socket.IPPROTO_ICMP)
+        for s in (self.ask, self.ping):
+            s.settimeout(0.03)
+        self.over, self.answers = False, collections.Counter()
         self.start()
+
+    def socket(self, kind):
+        self.port += 1
+        return self.net.socket(self.host, kind, port=self.port)
+
+    def question(self):
+        return struct.pack(">HH", 1, 0) + COOKIE + secrets.token_bytes(12)
+
+    def note(self, what, act):
+        try:
+            self.answers[what] += bool(act())
+        except OSError:  # silence, a reset, or an ICMP error
+            pass
+
+    def over_udp(self, to):
+        self.ask.sendto(self.question(), to)
+        return self.ask.recv(2000)
+
+    def over_tcp(self, to, say):
+        with self.socket(socket.SOCK_STREAM) as s:
+            s.settimeout(1)
+            s.connect(to)
+            s.send(say)
+            return s.recv(2000)
+
+    def by_ping(self):
+        head = struct.pack(">BBHHH", 8, 0, 0, STRANGERS.start, 1)
+        total = sum(struct.unpack(">4H", head))
+        total = 0xFFFF & ~((total & 0xFFFF) + (total >> 16))
+        self.ping.sendto(head[:2] + struct.pack(">H", total) + head[4:],
+                         (A1, 0))
+        return self.ping.recv(2000)
 
     def run(self):
         while not self.over:
-            for port in (3478, CLOSED):
-                try:
-                    self.s.sendto(struct.pack(">HH", 1, 0) + COOKIE +
-                                  secrets.token_bytes(12), (A1, port))
-                    self.s.recv(2000)
-                    self.answers += 1
-                except OSError:  # silence, or an ICMP error
-                    pass
+            self.note("UDP", lambda: self.over_udp((A1, 3478)))
+            self.note("closed", lambda: self.over_udp((A1, CLOSED)))
+            self.note("PCP", lambda: self.over_udp((self.router, 5351)))
+            self.note("ping", self.by_ping)
+            self.note("TCP", lambda: self.over_tcp((A1, 3478),
+                                                   self.question()))
+            self.note("HTTP", lambda: self.over_tcp(
+                (A1, 80), b"GET / HTTP/1.0\r\n\r\n"))
+            self.note("TLS", lambda: self.over_tcp((A1, 443), b"hello"))
 
     def end(self):
         self.over = True
         self.join()
-        self.s.close()
+        self.ask.close()
+        self.ping.close()
 
 
 def read_capture(file):
@@ -238,7 +294,7 @@ def read_capture(file):
         if kind == 6:
             caught, = struct.unpack_from(">I", data, at + 20)
             frame = data[at + 28:at + 28 + caught]
-            packets.append((frame[10], packet_of(frame[20:])))
+            packets.append((frame[10], frame[20:][:LOOK]))
         elif kind in (0x0A0D0D0A, 5):
             option = at + (24 if kind == 0x0A0D0D0A else 20)
             code, length = struct.unpack_from(">HH", data, option)
@@ -249,35 +305,58 @@ def read_capture(file):
     return packets, comments
 
 
-def check_exact(net, i):
+def unmangled(data):
+    """A later fragment without what a NAT writes into it: its memory is not
+    copied on the way, and the witness looks when the NAT has been there."""
+    if ports_of(data) != ():
+        return data
+    if data[0] >> 4 == 6:
+        return data[:7] + data[24:44] + data[48:]
+    return data[:8] + data[16:]
+
+
+def kind_of(data):
+    six = data[0] >> 4 == 6
+    proto = data[9] if not six else data[40] if data[6] == 44 else data[6]
+    return f"{'IPv6' if six else 'IPv4'}, protocol {proto}"
+
+
+def check_exact(net, i, relay):
     host, file = f"a{i}", str(net.dir / "exact.pcapng")
-    witness, stranger = Witness(net, host), Stranger(net, host)
-    live = run(net, i, file, "-stun", f"{A1}:{CLOSED}", "-path=false",
-               "-gateway=false", "-trace=false", "-tcp=false")
+    witness, stranger = Witness(net, host), Stranger(net, host, "10.0.2.2")
+    live = run(net, i, file, "-stun", f"{A1}:{CLOSED}", "-relay", relay)
     stranger.end()
     seen = witness.end()
     packets, comments = read_capture(file)
-    theirs = struct.pack(">H", stranger.port)
-
-    def is_own(packet):
-        source, destination, what = packet
-        if source[1] == 0:  # ICMP quotes an IPv4 header of 20 bytes
-            return what[28:30] != theirs
-        return stranger.port not in (source[1], destination[1])
-
-    want = collections.Counter(filter(is_own, seen))
-    got = collections.Counter(p for _, p in packets)
-    tap.ok(stranger.answers > 5, "another client asked the same server",
-           stranger.answers)
+    ours, theirs = [], []
+    for data in seen:
+        # Names are looked up by the system's resolver.
+        strange = any(p in STRANGERS or p == 53 for p in ports_of(data))
+        (theirs if strange else ours).append(data)
+    held = [data for _, data in packets]
+    want, got = (collections.Counter(map(unmangled, v)) for v in (ours, held))
+    for what in ("UDP", "TCP", "HTTP", "ping"):
+        tap.ok(stranger.answers[what] > 2, f"another program was beside: {what}",
+               stranger.answers)
+    tap.ok(len(theirs) > 100, "it has made packets", len(theirs))
     tap.ok(got == want, "the capture has all packets of the run, and no other",
-           f"{(got - want).total()} too many, {(want - got).total()} missing "
-           f"of {want.total()}: {list((want - got))[:3]}")
-    tap.ok(any(p[0][1] == 0 for p in got), "ICMP errors among them")
+           "\n".join([f"{len(got - want)} too many, {len(want - got)} missing "
+                      f"of {want.total()}", *(d[:60].hex() for d in [
+                          *list(got - want)[:5], *list(want - got)[:5]])]))
+    kinds = collections.Counter(map(kind_of, held))
+    tap.ok(all(kinds[f"{v}, protocol {n}"] for v, n in (
+        ("IPv4", 1), ("IPv4", 6), ("IPv4", 17), ("IPv6", 6), ("IPv6", 17))),
+        "UDP, TCP and ICMP among them", kinds)
+    to = collections.Counter(p for data in held for p in ports_of(data))
+    tap.ok(all(to[p] for p in (3478, 443, 80, 5351, 1900, CLOSED)),
+           "of servers, relays and routers", to)
     tap.ok({4, 0} <= {direction for direction, _ in packets},
            "in both directions")
-    tap.ok(any(len(p[0][0]) == 16 for p in got), "and over IPv6")
-    tap.eq([c["natprobe_capture"] for c in comments], [1, 1],
-           "notes at its beginning and end")
+    tap.ok({c["natprobe_capture"] for c in comments} == {2} and
+           "building" in comments[0] and "complete" in comments[-1] and
+           all("tcp_connection" in c for c in comments[1:-1]) and
+           len(comments) > 20, "notes at its beginning and end, and of "
+           "connections", comments)
     check_same(live, file, "a server that is not there")
 
 
@@ -436,6 +515,18 @@ def check_cut(file):
            wrong[:5])
 
 
+def start_relay(net):
+    state = net.dir / "relay"
+    state.mkdir()
+    log = net.dir / "relay.log"
+    net.popen("server", [
+        RELAYD, "-a", f"{A1}:443", "-http-port", "80", "-stun=false",
+        "-hostname", A1, "-certmode", "manual", "-c", state / "derper.key",
+        "-certdir", state / "certs", "-user", "root"], stderr=open(log, "w"))
+    lab.wait_for(lambda: "ready" in log.read_text(), "relayd to be ready")
+    return f"https://{A1}:443?http=80"
+
+
 def main():
     try:
         net = lab.build(nodes())
@@ -448,10 +539,11 @@ def main():
                                  f"{two}:3479", "-log", "error"])
         lab.wait_for(lambda: lab.listens(net, "server", 3478),
                      "stund to listen")
+        relay = start_relay(net)
         # A few at a time: what is measured must not starve.
         with concurrent.futures.ThreadPoolExecutor(3) as pool:
             pool.submit(tap.attempt, "life", check_kind, net, LIFE)
-            pool.submit(tap.attempt, "exact", check_exact, net, EXACT)
+            pool.submit(tap.attempt, "exact", check_exact, net, EXACT, relay)
             for i in range(LIFE):
                 pool.submit(tap.attempt, KINDS[i][0], check_kind, net, i)
             pool.submit(tap.attempt, "privilege", check_rights, net, 0)

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "probes/natprobe/evidence/evidence.h"
+#include "probes/natprobe/evidence/ends.h"
 #include "probes/natprobe/evidence/pcapng.h"
 #include "tests/tap.h"
 
@@ -124,7 +125,9 @@ test_ip(void)
 	eq_int(read(FRAME_RAW, &b).kind, FRAME_FRAGMENT, "a later fragment");
 	b.p[6] = b.p[7] = 0;
 	b.p[9] = 6;
-	eq_int(read(FRAME_RAW, &b).kind, FRAME_OTHER, "TCP");
+	eq_int(read(FRAME_RAW, &b).kind, FRAME_OTHER, "TCP, too short");
+	b.p[9] = 2;
+	eq_int(read(FRAME_RAW, &b).kind, FRAME_OTHER, "IGMP");
 	b.p[9] = 17;
 	b.p[0] = 0x44;
 	eq_int(read(FRAME_RAW, &b).kind, FRAME_OTHER, "a head too short");
@@ -164,7 +167,12 @@ test_icmp(void)
 	b = icmp4(3, 27);
 	eq_int(read(FRAME_RAW, &b).kind, FRAME_OTHER, "one that quotes less");
 	b = icmp4(8, 28);
-	eq_int(read(FRAME_RAW, &b).kind, FRAME_OTHER, "a ping");
+	f = read(FRAME_RAW, &b);
+	ok(f.kind == FRAME_PING && f.from.port == 0 && f.to.port == 0 &&
+		f.protocol == FRAME_ICMP4_PROTOCOL,
+	    "a ping");
+	b = icmp4(13, 28);
+	eq_int(read(FRAME_RAW, &b).kind, FRAME_OTHER, "no error, and no ping");
 	b.n = 0;
 	add(&b, head6, sizeof(head6));
 	add(&b, udp6, sizeof(udp6));
@@ -172,20 +180,63 @@ test_icmp(void)
 	ok(f.kind == FRAME_ICMP && f.quoted_to.port == 3478 &&
 		f.quoted_to.ip[15] == 2,
 	    "ICMPv6");
-	b.p[40] = 128;
-	eq_int(read(FRAME_RAW, &b).kind, FRAME_OTHER, "a ping of IPv6");
+	b.p[40] = 129;
+	b.p[44] = 1;
+	f = read(FRAME_RAW, &b);
+	ok(f.kind == FRAME_PING && f.from.port == 0 && f.to.port == 256,
+	    "the reply to a ping of IPv6, with its identifier");
+	b.p[40] = 134;
+	eq_int(
+	    read(FRAME_RAW, &b).kind, FRAME_OTHER, "a router's advertisement");
+}
+
+static const uint8_t tcp4[] = {0x45, 0, 0, 46, 0, 7, 0, 0, 64, 6, 0, 0, 10, 0,
+    2, 15, 203, 0, 113, 10, 0x9c, 0x40, 0x0d, 0x96, 0, 0, 1, 0, 0, 0, 2, 0,
+    0x60, 0x12, 0, 0, 0, 0, 0, 0, 2, 4, 5, 0xb4, 'o', 'k'};
+
+static void
+test_tcp(void)
+{
+	struct bytes b = {.n = 0}, quote = icmp4(3, 0);
+	struct frame f;
+
+	add(&b, tcp4, sizeof(tcp4));
+	f = read(FRAME_RAW, &b);
+	ok(f.kind == FRAME_TCP && f.protocol == FRAME_TCP_PROTOCOL &&
+		f.from.port == 40000 && f.to.port == 3478 && f.seq == 256 &&
+		f.ack == 512 && f.flags == (FRAME_SYN | FRAME_ACK),
+	    "TCP");
+	ok(f.n == 2 && f.len == 2 && memcmp(f.p, "ok", 2) == 0,
+	    "what is behind its options");
+	b.n = 42;
+	f = read(FRAME_RAW, &b);
+	ok(f.kind == FRAME_TCP && f.n == 0 && f.len == 2,
+	    "a capture that ends within the options knows how long it was");
+	b.p[32] = 0x40;
+	eq_int(read(FRAME_RAW, &b).kind, FRAME_OTHER, "a head too short");
+	b.p[32] = 0xf0;
+	eq_int(read(FRAME_RAW, &b).kind, FRAME_OTHER, "and one too long");
+	add(&quote, tcp4, 28);
+	quote.p[3] = 56;
+	f = read(FRAME_RAW, &quote);
+	ok(f.kind == FRAME_ICMP && f.protocol == FRAME_TCP_PROTOCOL &&
+		f.port_closed && f.quoted_from.port == 40000 && f.seq == 256,
+	    "an error that quotes 8 bytes of TCP");
 }
 
 /* Every beginning of a frame, in memory that ends there. */
 static void
 test_short(void)
 {
-	struct bytes all[] = {icmp4(3, sizeof(udp4)), {.n = 0}, {.n = 0}};
+	struct bytes all[] = {
+	    icmp4(3, sizeof(udp4)), {.n = 0}, {.n = 0}, {.n = 0}, icmp4(11, 0)};
 	struct frame f;
 
 	add(&all[1], udp4, sizeof(udp4));
 	add(&all[2], udp6, sizeof(udp6));
-	for (size_t i = 0; i < 3; i++)
+	add(&all[3], tcp4, sizeof(tcp4));
+	add(&all[4], tcp4, sizeof(tcp4));
+	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
 		for (size_t n = 0; n <= all[i].n; n++) {
 			uint8_t *p = malloc(n + 1);
 
@@ -201,11 +252,14 @@ test_short(void)
 /* ---- whose ---- */
 
 static bool
-is_ours(const void *arg, const struct stun_addr *local)
+is_ours(const void *arg, uint8_t protocol, const struct stun_addr *local,
+    const struct stun_addr *peer, int64_t at_us)
 {
 	const struct stun_addr *our = arg;
 
-	return stun_addr_same(our, local);
+	(void)peer;
+	return protocol == FRAME_UDP_PROTOCOL && at_us > 0 &&
+	    stun_addr_same(our, local);
 }
 
 static void
@@ -242,6 +296,40 @@ test_own(void)
 	ok(!own_keeps(&o, &f, 10), "and of another");
 }
 
+static struct ends ends;
+
+static void
+test_ends(void)
+{
+	struct stun_addr a = {.port = 40000}, b = {.port = 40000 + 1024};
+	struct stun_addr peer = {.port = 443}, other = {.port = 444};
+	int i, n = 2;
+
+	ends_init(&ends);
+	ok(!ends_have(&ends, 6, &a, &peer, 1), "no ends at first");
+	i = ends_add(&ends, 6, &a, NULL);
+	ok(ends_have(&ends, 6, &a, &peer, 1) &&
+		ends_have(&ends, 6, &a, &other, 1),
+	    "a socket whose peer is not known");
+	ok(!ends_have(&ends, 17, &a, &peer, 1), "another protocol");
+	ok(!ends_have(&ends, 6, &b, &peer, 1), "another port");
+	ends_set_peer(&ends, i, &peer);
+	ok(ends_have(&ends, 6, &a, &peer, 1) &&
+		!ends_have(&ends, 6, &a, &other, 1),
+	    "of its peer alone, once that is known");
+	ends_add(&ends, 6, &b, &other);
+	ok(ends_have(&ends, 6, &a, &peer, 1) &&
+		ends_have(&ends, 6, &b, &other, 1),
+	    "two in one bucket");
+	ends_close(&ends, i, 100);
+	ok(ends_have(&ends, 6, &a, &peer, 100) &&
+		!ends_have(&ends, 6, &a, &peer, 101),
+	    "until it is closed");
+	while (ends_add(&ends, 17, &b, NULL) != -1)
+		n++;
+	eq_int(n, ENDS_MAX, "no more than there is room for");
+}
+
 static void
 test_copies(void)
 {
@@ -261,6 +349,54 @@ test_copies(void)
 	f.interface = 3;
 	ok(own_is_copy(&o, &f, 2020), "and its copy");
 	ok(!own_is_copy(&o, &f, 200000), "much later: no copy");
+}
+
+/* ---- streams ---- */
+
+static struct stream stream;
+
+/* What comes next, as text. */
+static const char *
+next(void)
+{
+	static uint8_t b[STREAM_AHEAD + 1];
+	size_t n = stream_take(&stream, b);
+
+	b[n] = '\0';
+	return (const char *)b;
+}
+
+static size_t
+put(uint32_t seq, const char *text)
+{
+	return stream_put(&stream, seq, (const uint8_t *)text, strlen(text));
+}
+
+static void
+test_stream(void)
+{
+	static uint8_t much[STREAM_AHEAD + 9];
+	uint8_t out[STREAM_AHEAD];
+
+	stream_init(&stream, UINT32_MAX - 1);
+	put(UINT32_MAX - 1, "abcd");
+	eq_str(next(), "abcd", "bytes, past the last number");
+	eq_str(next(), "", "once");
+	put(0, "cdef");
+	eq_str(next(), "ef", "what was there is not given twice");
+	put(UINT32_MAX - 1, "abcd");
+	eq_str(next(), "", "all of it");
+	put(8, "gh");
+	put(5, "f");
+	eq_str(next(), "", "too early: nothing yet");
+	put(4, "eX");
+	eq_str(next(), "eX", "a gap is closed, as far as it is");
+	put(6, "--");
+	eq_str(next(), "--gh", "and then all");
+	eq_int(put(10 + STREAM_AHEAD, "z"), 0, "too far ahead is not taken");
+	eq_int(stream_put(&stream, 10, much, sizeof(much)), STREAM_AHEAD,
+	    "nor is more than there is room for");
+	eq_int(stream_take(&stream, out), STREAM_AHEAD, "the rest is");
 }
 
 /* ---- the file ---- */
@@ -354,8 +490,16 @@ test_note(void)
 	static struct note a = {.set_up = true,
 	    .building = "H\xc3\xa4rsaal \"1\"",
 	    .hairpin = true,
+	    .tcp = true,
+	    .ttl_max_s = 200,
+	    .ttl_resolution_s = 2,
+	    .rate = 100,
+	    .begin_us = INT64_C(1700000000000000),
 	    .local_ips = {2, 1}};
 	static struct note b;
+	static const char old[] = "{\"natprobe_capture\":1,\"building\":\"\","
+				  "\"lifetime\":true}";
+	static struct note of_old;
 	char *text;
 
 	set_server(&a.targets, 0, "stun.example:3478", 1);
@@ -366,8 +510,14 @@ test_note(void)
 		memcmp(&a.targets, &b.targets, sizeof(a.targets)) == 0 &&
 		strcmp(a.building, b.building) == 0 && b.hairpin &&
 		!b.refresh && !b.lifetime && b.local_ips[0] == 2 &&
-		b.local_ips[1] == 1 && b.set_up && !b.ended,
+		b.local_ips[1] == 1 && b.set_up && !b.ended && b.tcp &&
+		!b.tcp_lifetime && b.ttl_max_s == 200 &&
+		b.ttl_resolution_s == 2 && b.rate == 100 &&
+		b.begin_us == a.begin_us,
 	    "how a run was set up");
+	ok(note_read(&of_old, old, strlen(old)) && of_old.set_up &&
+		of_old.lifetime && !of_old.tcp,
+	    "a note of the first form");
 	free(text);
 	a.end_us = INT64_C(1700000000123456);
 	a.complete = true;
@@ -376,6 +526,17 @@ test_note(void)
 	ok(note_read(&b, text, strlen(text)) && b.ended && b.complete &&
 		b.end_us == a.end_us && b.dropped == 7 && b.targets.n[0] == 2,
 	    "how it ended");
+	free(text);
+	text = note_call_text(&(struct note_call){
+	    .local = a.targets.v[1][0], .to = a.targets.v[0][1], .call = 17});
+	ok(note_read(&b, text, strlen(text)) && b.n_calls == 1 &&
+		b.calls[0].call == 17 &&
+		stun_addr_same(&b.calls[0].to, &a.targets.v[0][1]) &&
+		stun_addr_same(&b.calls[0].local, &a.targets.v[1][0]),
+	    "which connection it is");
+	while (note_read(&b, text, strlen(text)))
+		continue;
+	eq_int(b.n_calls, NOTE_CALLS_MAX, "and no more than there can be");
 	free(text);
 	memcpy(a.building, "no \xff UTF-8", 11);
 	text = note_begin_text(&a);
@@ -388,8 +549,17 @@ static void
 test_bad_notes(void)
 {
 	static const char *const all[] = {"", "a comment of somebody", "{}",
-	    "{\"natprobe_capture\":2,\"building\":\"\"}",
+	    "{\"natprobe_capture\":3,\"building\":\"\"}",
+	    "{\"natprobe_capture\":2,\"building\":\"\",\"rate\":65536}",
+	    "{\"natprobe_capture\":2,\"building\":\"\",\"rate\":-1}",
+	    "{\"natprobe_capture\":2,\"building\":\"\","
+	    "\"begin_us\":9223372036854775807}",
 	    "{\"natprobe_capture\":1}",
+	    "{\"natprobe_capture\":2,\"tcp_connection\":7}",
+	    "{\"natprobe_capture\":2,\"tcp_connection\":{\"number\":70000,"
+	    "\"local\":\"1.2.3.4:5\",\"to\":\"1.2.3.4:5\"}}",
+	    "{\"natprobe_capture\":2,\"tcp_connection\":{\"number\":7,"
+	    "\"local\":\"1.2.3.4:5\",\"to\":\"1.2.3.4\"}}",
 	    "{\"natprobe_capture\":1,\"end_us\":-1}",
 	    "{\"natprobe_capture\":1,\"end_us\":9223372036854775807}",
 	    "{\"natprobe_capture\":1,\"end_us\":5,\"dropped\":-5}",
@@ -409,7 +579,7 @@ test_bad_notes(void)
 
 	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
 		ok(!note_read(&n, all[i], strlen(all[i])) && !n.set_up &&
-			!n.ended && n.targets.n[0] == 0,
+			!n.ended && n.targets.n[0] == 0 && n.n_calls == 0,
 		    "no note, and nothing taken from it");
 }
 
@@ -419,9 +589,12 @@ main(void)
 	test_links();
 	test_ip();
 	test_icmp();
+	test_tcp();
 	test_short();
 	test_own();
+	test_ends();
 	test_copies();
+	test_stream();
 	test_file();
 	test_note();
 	test_bad_notes();

@@ -17,40 +17,51 @@
 
 #include "probes/natprobe/evidence/evidence.h"
 #include "probes/natprobe/evidence/pcapng.h"
+#include "probes/natprobe/evidence/sockets.h"
 #include "run/loop.h"
 #include "run/version.h"
 
 /*
- * STUN by its magic cookie (RFC 8489 section 5), later fragments of UDP, and
- * ICMP errors that quote UDP. libpcap cannot look into UDP over IPv6 by name,
- * so there offsets count from IPv6's header, of 40 bytes.
+ * What the run's sockets can have to do with, fragments and ICMP errors
+ * included; ports are chosen later than this is set, so which of it is the
+ * run's, own.c says. libpcap cannot look into ICMP over IPv6 by name: offsets
+ * count from IPv6's header, of 40 bytes.
  */
-#define COOKIE "0x2112a442"
 static const char filter[] =
-    "(ip and udp and (udp[12:4] = " COOKIE " or ip[6:2] & 0x1fff != 0)) or "
-    "(icmp and (icmp[0] = 3 or icmp[0] = 4 or icmp[0] = 5 or icmp[0] = 11 or "
-    "icmp[0] = 12) and icmp[17] = 17) or "
-    "(ip6[6] = 17 and ip6[52:4] = " COOKIE ") or "
-    "(ip6[6] = 44 and ip6[40] = 17) or "
-    "(ip6[6] = 58 and ip6[40] < 128 and ip6[54] = 17)";
+    "udp or tcp or "
+    "(icmp and (icmp[0] <= 5 or icmp[0] = 8 or icmp[0] = 11 or "
+    "icmp[0] = 12)) or "
+    "(ip6[6] = 58 and ip6[40] < 130) or "
+    "(ip6[6] = 44 and ip6[40] = 58)";
 
-/* Longer than any packet of natprobe. The ring has room for what comes while
- * this process sleeps a second. */
+/* Longer than any packet of natprobe, but for what the network card cuts or
+ * puts together of TLS. The ring has room for 2000 frames. */
 #define SNAPLEN	   4096
-#define RING_BYTES (4 << 20)
+#define RING_BYTES (8 << 20)
 #define INTERFACE  "any"
-/* Frames a turn, so that a flood of STUN, of others, does not keep the loop
- * from the run. */
-#define TURN_FRAMES 256
+/* Frames a turn, and the time between turns, so that a flood of others does
+ * not keep the loop from the run. */
+#define TURN_FRAMES 1024
+#define TURN_US	    10000
 #define NANO	    UINT64_C(1000000000)
 
 struct capture {
 	char *path;
 	pcap_t *pcap;
 	FILE *file;
+	/* Frames from before the beginning can be written: the file's, once it
+	 * has been. */
+	FILE *early;
+	char *early_p;
+	size_t early_n;
 	bool nano; /* the unit of libpcap's timestamps */
+	struct loop *loop; /* lent */
 	struct watch *watch;
+	struct timer *timer; /* of the next turn */
+	struct sockets *sockets;
 	struct own own;
+	call_fn *call_fn; /* or NULL */
+	const void *call_arg;
 	struct pcapng_sums sums;
 	uint64_t last_ns; /* of the last frame, also of others */
 	char why[NATPROBE_ERROR_MAX]; /* it is not whole; "" if it is */
@@ -164,14 +175,28 @@ capture_new(const char *path, char error[static NATPROBE_ERROR_MAX])
 	return c;
 }
 
+static void
+end_watch(struct capture *c)
+{
+	sockets_free(c->sockets);
+	watch_free(c->watch);
+	timer_free(c->timer);
+	c->sockets = NULL;
+	c->watch = NULL;
+	c->timer = NULL;
+}
+
 void
 capture_free(struct capture *c)
 {
 	if (c == NULL)
 		return;
-	watch_free(c->watch);
+	end_watch(c);
 	if (c->pcap != NULL)
 		pcap_close(c->pcap);
+	if (c->early != NULL)
+		fclose(c->early);
+	free(c->early_p);
 	if (c->file != NULL)
 		fclose(c->file);
 	free(c->path);
@@ -190,7 +215,7 @@ give_up(struct capture *c, const char *why)
 static void
 write_bytes(struct capture *c, const void *p, size_t n)
 {
-	if (fwrite(p, 1, n, c->file) != n)
+	if (fwrite(p, 1, n, c->early != NULL ? c->early : c->file) != n)
 		give_up(c, strerror(errno));
 }
 
@@ -230,6 +255,37 @@ write_frame(struct capture *c, const struct pcap_pkthdr *h, const u_char *p,
 }
 
 static void
+write_comment(struct capture *c, char *comment)
+{
+	uint8_t b[PCAPNG_BLOCK_MAX];
+	struct wr w;
+
+	wr_init(&w, b, sizeof(b));
+	if (comment == NULL)
+		give_up(c, "no memory");
+	else {
+		pcapng_statistics(&w, &c->sums, comment);
+		write_block(c, &w);
+	}
+	free(comment);
+}
+
+static void
+write_call(struct capture *c, const struct frame *f)
+{
+	struct note_call call = {.local = f->from, .to = f->to};
+	int i;
+
+	if (c->call_fn == NULL || f->kind != FRAME_TCP ||
+	    (f->flags & (FRAME_SYN | FRAME_ACK)) != FRAME_SYN ||
+	    (i = c->call_fn(c->call_arg, &f->from, &f->to)) == -1)
+		return;
+	call.call = (uint16_t)i;
+	c->sums.end_ns = c->last_ns;
+	write_comment(c, note_call_text(&call));
+}
+
+static void
 on_frame(u_char *arg, const struct pcap_pkthdr *h, const u_char *p)
 {
 	/* libpcap's type for any pointer. */
@@ -240,19 +296,25 @@ on_frame(u_char *arg, const struct pcap_pkthdr *h, const u_char *p)
 
 	c->last_ns = at;
 	frame_read(&f, FRAME_COOKED2, p, h->caplen);
-	if (own_keeps(&c->own, &f, (int64_t)(at / 1000)))
-		write_frame(c, h, p, at);
+	if (!own_keeps(&c->own, &f, (int64_t)(at / 1000)))
+		return;
+	write_frame(c, h, p, at);
+	write_call(c, &f);
 }
 
 /* What is written is flushed, so that a run that is killed leaves it. */
 static int
 take(struct capture *c)
 {
-	int n = pcap_dispatch(c->pcap, TURN_FRAMES, on_frame, (u_char *)c);
+	int n;
 
+	sockets_look(c->sockets);
+	n = pcap_dispatch(c->pcap, TURN_FRAMES, on_frame, (u_char *)c);
+	if (sockets_overflowed(c->sockets))
+		give_up(c, "more sockets than can be known");
 	if (n < 0)
 		give_up(c, pcap_geterr(c->pcap));
-	else if (fflush(c->file) != 0)
+	else if (fflush(c->early != NULL ? c->early : c->file) != 0)
 		give_up(c, strerror(errno));
 	return n;
 }
@@ -263,13 +325,49 @@ on_readable(void *arg)
 	struct capture *c = arg;
 
 	(void)take(c);
-	if (c->why[0] != '\0')
-		watch_on(c->watch, false);
+	watch_on(c->watch, false);
+	if (c->why[0] == '\0')
+		timer_set(c->timer, mono_add_us(loop_now(c->loop), TURN_US));
+}
+
+static void
+on_turn(void *arg)
+{
+	watch_on(((struct capture *)arg)->watch, true);
+}
+
+static bool
+owns(const void *arg, uint8_t protocol, const struct stun_addr *local,
+    const struct stun_addr *peer, int64_t at_us)
+{
+	return ends_have(arg, protocol, local, peer, at_us);
+}
+
+int
+capture_watch(
+    struct capture *c, struct loop *l, char error[static NATPROBE_ERROR_MAX])
+{
+	c->loop = l;
+	c->sums.begin_ns = now_ns();
+	c->early = open_memstream(&c->early_p, &c->early_n);
+	c->sockets = sockets_new(l);
+	c->timer = timer_new(l, on_turn, c);
+	c->watch = watch_new(
+	    l, pcap_get_selectable_fd(c->pcap), WATCH_READ, on_readable, c);
+	if (c->early == NULL || c->sockets == NULL || c->timer == NULL ||
+	    c->watch == NULL) {
+		snprintf(error, NATPROBE_ERROR_MAX, "capture: no memory");
+		return -1;
+	}
+	own_init(&c->own, owns, sockets_ends(c->sockets));
+	watch_on(c->watch, true);
+	return 0;
 }
 
 static void
 write_beginning(struct capture *c, const char *comment)
 {
+	FILE *early = c->early;
 	char program[80];
 	uint8_t b[PCAPNG_BLOCK_MAX];
 	struct wr w;
@@ -279,19 +377,27 @@ write_beginning(struct capture *c, const char *comment)
 	wr_init(&w, b, sizeof(b));
 	pcapng_section(&w, program, comment);
 	pcapng_interface(&w, FRAME_COOKED2, SNAPLEN, INTERFACE, filter);
+	/* From here on what is written goes to the file. */
+	c->early = NULL;
 	write_block(c, &w);
+	if (fclose(early) != 0)
+		give_up(c, "no memory");
+	else
+		write_bytes(c, c->early_p, c->early_n);
 	if (fflush(c->file) != 0)
 		give_up(c, strerror(errno));
 }
 
 int
-capture_begin(struct capture *c, struct loop *l, const struct note *note,
-    own_fn *fn, const void *arg, char error[static NATPROBE_ERROR_MAX])
+capture_begin(struct capture *c, struct note *note, call_fn *fn,
+    const void *arg, char error[static NATPROBE_ERROR_MAX])
 {
-	char *comment = note_begin_text(note);
+	char *comment;
 
-	c->sums.begin_ns = now_ns();
-	own_init(&c->own, fn, arg);
+	c->call_fn = fn;
+	c->call_arg = arg;
+	note->begin_us = (int64_t)(now_ns() / 1000);
+	comment = note_begin_text(note);
 	if (privilege_empty(fileno(c->file)) == -1)
 		give_up(c, strerror(errno));
 	else if (comment == NULL)
@@ -299,16 +405,11 @@ capture_begin(struct capture *c, struct loop *l, const struct note *note,
 	else
 		write_beginning(c, comment);
 	free(comment);
-	c->watch = watch_new(
-	    l, pcap_get_selectable_fd(c->pcap), WATCH_READ, on_readable, c);
-	if (c->watch == NULL)
-		give_up(c, "no memory");
 	if (c->why[0] != '\0') {
 		snprintf(error, NATPROBE_ERROR_MAX, "capture: %s: %.500s",
 		    c->path, c->why);
 		return -1;
 	}
-	watch_on(c->watch, true);
 	return 0;
 }
 
@@ -318,16 +419,8 @@ write_end(struct capture *c, bool complete)
 	struct note note = {.complete = complete && c->why[0] == '\0',
 	    .end_us = (int64_t)(c->sums.end_ns / 1000),
 	    .dropped = c->sums.dropped};
-	char *comment = note_end_text(&note);
-	uint8_t b[PCAPNG_BLOCK_MAX];
-	struct wr w;
 
-	wr_init(&w, b, sizeof(b));
-	if (comment != NULL) {
-		pcapng_statistics(&w, &c->sums, comment);
-		write_block(c, &w);
-	}
-	free(comment);
+	write_comment(c, note_end_text(&note));
 }
 
 int64_t
@@ -340,8 +433,9 @@ capture_end(struct capture *c, bool complete)
 	/* What comes later is of others. */
 	while (c->why[0] == '\0' && c->last_ns <= c->sums.end_ns && take(c) > 0)
 		;
-	watch_free(c->watch);
-	c->watch = NULL;
+	end_watch(c);
+	if (c->early != NULL)
+		give_up(c, "the run ended before any server was known");
 	if (pcap_stats(c->pcap, &stat) == 0) {
 		c->sums.received = stat.ps_recv;
 		c->sums.dropped = stat.ps_drop;

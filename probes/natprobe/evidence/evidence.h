@@ -4,11 +4,15 @@
  *   capture.c   libpcap: opens, keeps the run's own frames, writes them
  *   privilege.c what must be open before root is given up, and giving it up
  *   reader.c    libpcap: the frames of a file
- *   frame.c     PURE: a frame as a datagram or an ICMP error
+ *   frame.c     PURE: a frame as a datagram, a segment, an ICMP error
+ *   sockets.c   which sockets the run has
+ *   ends.c      PURE: their addresses and ports
  *   own.c       PURE: which frames are the run's
  *   pcapng.c    PURE: the form of the file
  *   note.c      PURE: what it says beside packets
  *   replay.c    PURE: frames to what judge_* reads
+ *   replay_tcp.c PURE: segments to what judge_tcp reads
+ *   stream.c    PURE: bytes of a connection, from segments
  *   words.c     its lines for people
  */
 #ifndef NATPROBE_EVIDENCE_H
@@ -27,9 +31,16 @@ struct capture;
  */
 struct capture *capture_new(
     const char *path, char error[static NATPROBE_ERROR_MAX]);
-/* note: as set up, and the end not yet known. Returns 0, or -1 with a line. */
-int capture_begin(struct capture *c, struct loop *l, const struct note *note,
-    own_fn *fn, const void *arg, char error[static NATPROBE_ERROR_MAX]);
+/* From here on the frames of all sockets are kept that l comes to watch; in
+ * memory, until they can be written. These two return 0, or -1 with a line. */
+int capture_watch(
+    struct capture *c, struct loop *l, char error[static NATPROBE_ERROR_MAX]);
+/* Which of tcp/'s connections is that, -1: none. */
+typedef int call_fn(const void *arg, const struct stun_addr *local,
+    const struct stun_addr *peer);
+/* note: as set up; when it began is added. */
+int capture_begin(struct capture *c, struct note *note, call_fn *fn,
+    const void *arg, char error[static NATPROBE_ERROR_MAX]);
 /* The run is over: takes what came last, and finishes the file. Returns the
  * time, in seconds since 1970. */
 int64_t capture_end(struct capture *c, bool complete);

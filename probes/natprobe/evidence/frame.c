@@ -1,16 +1,17 @@
-/* frame: link layer, IPv4 or IPv6, UDP or ICMP. PURE. */
+/* frame: link layer, IPv4 or IPv6, UDP, TCP or ICMP. PURE. */
 #include "probes/natprobe/evidence/frame.h"
 
-/* Ethernet types, and IP's numbers of protocols. */
+/* Ethernet types, and the number of IPv6's fragment header. */
 enum { ETHER_IPV4 = 0x0800, ETHER_IPV6 = 0x86dd };
 enum { ETHER_VLAN = 0x8100, ETHER_QINQ = 0x88a8 };
-enum { IP_ICMP = 1, IP_UDP = 17, IP_FRAGMENT = 44, IP_ICMP6 = 58 };
+enum { IP_FRAGMENT = 44 };
 
 struct ip_head {
 	struct stun_addr from, to;
 	uint8_t protocol;
 	uint32_t id;
 	bool first, parted;
+	size_t len; /* of what is behind the header, on the wire */
 };
 
 bool
@@ -122,7 +123,8 @@ read_v4(struct rd *r, struct ip_head *h)
 		r->bad = true;
 	else
 		rd_skip(r, head - 20);
-	return rest(r, all - head);
+	h->len = all - head;
+	return rest(r, h->len);
 }
 
 /* RFC 8200 sections 3 and 4.5. Other extension headers do not occur in what
@@ -142,6 +144,7 @@ read_v6(struct rd *r, struct ip_head *h)
 	rd_copy(r, h->from.ip, 16);
 	rd_copy(r, h->to.ip, 16);
 	h->first = true;
+	h->len = n;
 	body = rest(r, n);
 	if (h->protocol == IP_FRAGMENT) {
 		h->protocol = rd_u8(&body);
@@ -150,6 +153,7 @@ read_v6(struct rd *r, struct ip_head *h)
 		h->first = (part & 0xfff8) == 0;
 		h->parted = (part & 1) != 0;
 		h->id = rd_u32(&body);
+		h->len -= n < 8 ? n : 8;
 	}
 	return body;
 }
@@ -170,7 +174,7 @@ read_ip(struct rd *r, struct ip_head *h)
 	}
 }
 
-/* ---- UDP and ICMP ---- */
+/* ---- UDP and TCP ---- */
 
 static bool
 read_udp(
@@ -190,36 +194,109 @@ read_udp(
 	return true;
 }
 
+/* RFC 9293 section 3.1. */
+static bool
+read_tcp(struct rd *r, const struct ip_head *h, struct frame *f)
+{
+	size_t head;
+
+	f->from.port = rd_u16(r);
+	f->to.port = rd_u16(r);
+	f->seq = rd_u32(r);
+	f->ack = rd_u32(r);
+	head = (size_t)(rd_u8(r) >> 4) * 4;
+	f->flags = rd_u8(r);
+	rd_skip(r, 6);
+	if (r->bad || head < 20 || h->len < head)
+		return false;
+	f->len = h->len - head;
+	/* A capture may end within the options. */
+	rd_skip(r, rd_left(r) < head - 20 ? rd_left(r) : head - 20);
+	f->n = rd_left(r);
+	f->p = rd_bytes(r, f->n);
+	return true;
+}
+
+/* ---- ICMP ---- */
+
 /* RFC 792: unreachable, quench, redirect, time exceeded, parameter problem;
  * RFC 4443 section 2.1: errors are below 128. */
 static bool
 is_error(uint8_t protocol, uint8_t type)
 {
-	if (protocol == IP_ICMP6)
+	if (protocol == FRAME_ICMP6_PROTOCOL)
 		return type < 128;
 	return (type >= 3 && type <= 5) || type == 11 || type == 12;
 }
 
+/* RFC 792; RFC 4443 section 4. True if it is a ping; then one end has its
+ * identifier for a port. */
 static bool
+read_ping(struct rd *r, uint8_t protocol, uint8_t type, struct stun_addr *from,
+    struct stun_addr *to)
+{
+	bool v6 = protocol == FRAME_ICMP6_PROTOCOL;
+	uint16_t id;
+
+	rd_skip(r, 2); /* the checksum */
+	id = rd_u16(r);
+	if (type == (v6 ? 128 : 8))
+		from->port = id;
+	else if (type == (v6 ? 129 : 0))
+		to->port = id;
+	else
+		return false;
+	return !r->bad;
+}
+
+/* Of TCP no more need be quoted than its ports and its number. */
+static bool
+read_quoted(struct rd *r, struct ip_head *q, struct frame *f)
+{
+	uint8_t type;
+
+	switch (q->protocol) {
+	case FRAME_UDP_PROTOCOL:
+		return read_udp(r, &q->from, &q->to, f);
+	case FRAME_TCP_PROTOCOL:
+		q->from.port = rd_u16(r);
+		q->to.port = rd_u16(r);
+		f->seq = rd_u32(r);
+		return !r->bad;
+	case FRAME_ICMP4_PROTOCOL:
+	case FRAME_ICMP6_PROTOCOL:
+		type = rd_u8(r);
+		rd_skip(r, 1);
+		return read_ping(r, q->protocol, type, &q->from, &q->to);
+	default:
+		return false;
+	}
+}
+
+static enum frame_kind
 read_icmp(struct rd *r, uint8_t protocol, struct frame *f)
 {
 	struct ip_head quoted;
 	struct rd body;
-	uint8_t type = rd_u8(r), code = rd_u8(r);
 
-	if (!is_error(protocol, type))
-		return false;
+	f->type = rd_u8(r);
+	f->code = rd_u8(r);
+	if (!is_error(protocol, f->type))
+		return read_ping(r, protocol, f->type, &f->from, &f->to)
+		    ? FRAME_PING
+		    : FRAME_OTHER;
 	rd_skip(r, 6);
 	body = read_ip(r, &quoted);
-	if (body.bad || quoted.protocol != IP_UDP || !quoted.first ||
-	    !read_udp(&body, &quoted.from, &quoted.to, f))
-		return false;
+	if (body.bad || !quoted.first || !read_quoted(&body, &quoted, f))
+		return FRAME_OTHER;
+	f->protocol = quoted.protocol;
 	f->quoted_from = quoted.from;
 	f->quoted_to = quoted.to;
 	/* RFC 792; RFC 4443 section 3.1. */
-	f->port_closed = protocol == IP_ICMP6 ? type == 1 && code == 4
-					      : type == 3 && code == 3;
-	return true;
+	f->port_closed = protocol == FRAME_ICMP6_PROTOCOL
+	    ? f->type == 1 && f->code == 4
+	    : f->type == 3 && f->code == 3;
+	return FRAME_ICMP;
 }
 
 static enum frame_kind
@@ -234,15 +311,21 @@ read_packet(struct rd *r, struct frame *f)
 	f->to = h.to;
 	f->id = h.id;
 	f->parted = h.parted;
-	if (h.protocol == IP_UDP && !h.first)
+	f->protocol = h.protocol;
+	if (!h.first)
 		return FRAME_FRAGMENT;
-	if (h.protocol == IP_UDP)
+	switch (h.protocol) {
+	case FRAME_UDP_PROTOCOL:
 		return read_udp(&body, &f->from, &f->to, f) ? FRAME_UDP
 							    : FRAME_OTHER;
-	if ((h.protocol == IP_ICMP || h.protocol == IP_ICMP6) && h.first)
-		return read_icmp(&body, h.protocol, f) ? FRAME_ICMP
-						       : FRAME_OTHER;
-	return FRAME_OTHER;
+	case FRAME_TCP_PROTOCOL:
+		return read_tcp(&body, &h, f) ? FRAME_TCP : FRAME_OTHER;
+	case FRAME_ICMP4_PROTOCOL:
+	case FRAME_ICMP6_PROTOCOL:
+		return read_icmp(&body, h.protocol, f);
+	default:
+		return FRAME_OTHER;
+	}
 }
 
 void

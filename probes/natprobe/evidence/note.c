@@ -5,7 +5,8 @@
 #include "pure/ip.h"
 
 #define SCHEMA "natprobe_capture"
-#define FORM   1
+#define CALL   "tcp_connection"
+#define FORM   2 /* 1 was of the questions over UDP alone */
 
 static const char *const families[] = {"ipv4", "ipv6"};
 
@@ -37,9 +38,13 @@ sound(const char *text)
 char *
 note_begin_text(const struct note *n)
 {
-	json_t *o = json_pack("{s:i, s:s, s:b, s:b, s:b}", SCHEMA, FORM,
-	    "building", sound(n->building), "lifetime", n->lifetime, "refresh",
-	    n->refresh, "hairpin", n->hairpin);
+	json_t *o =
+	    json_pack("{s:i, s:s, s:b, s:b, s:b, s:b, s:b, s:i, s:i, s:i, s:I}",
+		SCHEMA, FORM, "building", sound(n->building), "lifetime",
+		n->lifetime, "refresh", n->refresh, "hairpin", n->hairpin,
+		"tcp", n->tcp, "tcp_lifetime", n->tcp_lifetime, "ttl_max_s",
+		n->ttl_max_s, "ttl_resolution_s", n->ttl_resolution_s, "rate",
+		n->rate, "begin_us", (json_int_t)n->begin_us);
 	char *text;
 
 	for (int v6 = 0; v6 < 2; v6++)
@@ -47,6 +52,18 @@ note_begin_text(const struct note *n)
 			json_object_set_new(
 			    o, families[v6], family_json(n, v6));
 	text = json_dumps(o, JSON_COMPACT);
+	json_decref(o);
+	return text;
+}
+
+char *
+note_call_text(const struct note_call *c)
+{
+	json_t *o = json_pack("{s:i, s:{s:i, s:o, s:o}}", SCHEMA, FORM, CALL,
+	    "number", c->call, "local", json_of_addr(&c->local), "to",
+	    json_of_addr(&c->to));
+	char *text = json_dumps(o, JSON_COMPACT);
+
 	json_decref(o);
 	return text;
 }
@@ -131,6 +148,31 @@ read_family(struct note *n, int v6, const json_t *family)
 	return i > 0;
 }
 
+/* 0 if it is not there. False if it cannot be. */
+static bool
+read_number(uint16_t *v, const json_t *o, const char *name)
+{
+	json_int_t i = json_integer_value(json_object_get(o, name));
+
+	*v = (uint16_t)i;
+	return i >= 0 && i <= UINT16_MAX;
+}
+
+/* Until the year 2200, so that sums of times stay within range. */
+#define US_MAX (INT64_C(7258118400) * 1000000)
+
+static bool
+read_form2(struct note *n, const json_t *o)
+{
+	n->tcp = json_is_true(json_object_get(o, "tcp"));
+	n->tcp_lifetime = json_is_true(json_object_get(o, "tcp_lifetime"));
+	n->begin_us = json_integer_value(json_object_get(o, "begin_us"));
+	return n->begin_us >= 0 && n->begin_us <= US_MAX &&
+	    read_number(&n->ttl_max_s, o, "ttl_max_s") &&
+	    read_number(&n->ttl_resolution_s, o, "ttl_resolution_s") &&
+	    read_number(&n->rate, o, "rate");
+}
+
 static bool
 read_begin(struct note *n, const json_t *o)
 {
@@ -144,12 +186,25 @@ read_begin(struct note *n, const json_t *o)
 	n->refresh = json_is_true(json_object_get(o, "refresh"));
 	n->hairpin = json_is_true(json_object_get(o, "hairpin"));
 	n->set_up = true;
-	return read_family(n, 0, json_object_get(o, families[0])) &&
+	return read_form2(n, o) &&
+	    read_family(n, 0, json_object_get(o, families[0])) &&
 	    read_family(n, 1, json_object_get(o, families[1]));
 }
 
-/* Until the year 2200, so that sums of times stay within range. */
-#define END_MAX_US (INT64_C(7258118400) * 1000000)
+static bool
+read_call(struct note *n, const json_t *o)
+{
+	struct note_call *c = &n->calls[n->n_calls];
+
+	if (n->n_calls == NOTE_CALLS_MAX ||
+	    !read_number(&c->call, o, "number") ||
+	    !read_address(
+		&c->local, json_string_value(json_object_get(o, "local"))) ||
+	    !read_address(&c->to, json_string_value(json_object_get(o, "to"))))
+		return false;
+	n->n_calls++;
+	return true;
+}
 
 static bool
 read_end(struct note *n, const json_t *o)
@@ -157,7 +212,7 @@ read_end(struct note *n, const json_t *o)
 	json_int_t end = json_integer_value(json_object_get(o, "end_us"));
 	json_int_t dropped = json_integer_value(json_object_get(o, "dropped"));
 
-	if (end <= 0 || end > END_MAX_US || dropped < 0)
+	if (end <= 0 || end > US_MAX || dropped < 0)
 		return false;
 	n->complete = json_is_true(json_object_get(o, "complete"));
 	n->end_us = end;
@@ -170,12 +225,14 @@ bool
 note_read(struct note *n, const char *text, size_t len)
 {
 	json_t *o = json_loadb(text, len, 0, NULL);
+	json_int_t form = json_integer_value(json_object_get(o, SCHEMA));
 	struct note got = *n;
 	bool good = false;
 
-	if (json_integer_value(json_object_get(o, SCHEMA)) == FORM)
-		good = json_object_get(o, "end_us") != NULL
-		    ? read_end(&got, o)
+	if (form >= 1 && form <= FORM)
+		good = json_object_get(o, "end_us") != NULL ? read_end(&got, o)
+		    : json_object_get(o, CALL) != NULL
+		    ? read_call(&got, json_object_get(o, CALL))
 		    : read_begin(&got, o);
 	json_decref(o);
 	if (good)

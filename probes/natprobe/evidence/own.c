@@ -56,7 +56,7 @@ is_part(const struct own *o, const struct frame *f)
 	for (unsigned i = 0; i < OWN_PARTS; i++) {
 		const struct own_part *p = &o->parts[i];
 
-		if (p->from.port != 0 && p->id == f->id &&
+		if (p->used && p->id == f->id && p->protocol == f->protocol &&
 		    stun_addr_same_ip(&p->from, &f->from) &&
 		    stun_addr_same_ip(&p->to, &f->to))
 			return true;
@@ -65,21 +65,34 @@ is_part(const struct own *o, const struct frame *f)
 }
 
 static bool
-is_own(struct own *o, const struct frame *f)
+has_end(const struct own *o, const struct frame *f, const struct stun_addr *a,
+    const struct stun_addr *b, int64_t at_us)
+{
+	return o->fn(o->arg, f->protocol, a, b, at_us) ||
+	    o->fn(o->arg, f->protocol, b, a, at_us);
+}
+
+static bool
+is_own(struct own *o, const struct frame *f, int64_t at_us)
 {
 	switch (f->kind) {
 	case FRAME_UDP:
-		if (!o->fn(o->arg, &f->from) && !o->fn(o->arg, &f->to))
+	case FRAME_TCP:
+	case FRAME_PING:
+		if (!has_end(o, f, &f->from, &f->to, at_us))
 			return false;
 		if (f->parted)
-			o->parts[o->n_parts++ % OWN_PARTS] = (struct own_part){
-			    .from = f->from, .to = f->to, .id = f->id};
+			o->parts[o->n_parts++ % OWN_PARTS] =
+			    (struct own_part){.used = true,
+				.protocol = f->protocol,
+				.from = f->from,
+				.to = f->to,
+				.id = f->id};
 		return true;
 	case FRAME_FRAGMENT:
 		return is_part(o, f);
 	case FRAME_ICMP:
-		return o->fn(o->arg, &f->quoted_from) ||
-		    o->fn(o->arg, &f->quoted_to);
+		return has_end(o, f, &f->quoted_from, &f->quoted_to, at_us);
 	case FRAME_OTHER:
 		break;
 	}
@@ -89,5 +102,5 @@ is_own(struct own *o, const struct frame *f)
 bool
 own_keeps(struct own *o, const struct frame *f, int64_t at_us)
 {
-	return is_own(o, f) && !own_is_copy(o, f, at_us);
+	return is_own(o, f, at_us) && !own_is_copy(o, f, at_us);
 }

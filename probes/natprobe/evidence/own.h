@@ -10,8 +10,10 @@
 
 #include "probes/natprobe/evidence/frame.h"
 
-/* True if a socket of the run has that address and port. */
-typedef bool own_fn(const void *arg, const struct stun_addr *local);
+/* True if a socket of the run, of that protocol, had that address and port
+ * then, and could have to do with that peer. */
+typedef bool own_fn(const void *arg, uint8_t protocol,
+    const struct stun_addr *local, const struct stun_addr *peer, int64_t at_us);
 
 /*
  * A capture of all interfaces sees a packet once per interface that it passes
@@ -32,6 +34,8 @@ struct own {
 	unsigned n_sights;
 	/* Datagrams of which more fragments are to come. */
 	struct own_part {
+		bool used;
+		uint8_t protocol;
 		struct stun_addr from, to;
 		uint32_t id;
 	} parts[OWN_PARTS];

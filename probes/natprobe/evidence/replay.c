@@ -19,14 +19,15 @@ replay_init(
 	own_init(&r->copies, NULL, NULL);
 }
 
-/* A message of ours, if its label is one. */
+/* A message of ours, if its label is one. Those of gateway/ are planned
+ * elsewhere. */
 static bool
 read_message(const struct frame *f, struct stun_msg *m, struct label *label)
 {
 	return f->kind == FRAME_UDP &&
 	    stun_parse(m, f->p, f->n) == STUN_FORM_OK &&
 	    label_read(&m->txid, label) && label->test > 0 &&
-	    label->test < TESTS;
+	    label->test < TEST_PORTMAP;
 }
 
 static bool
@@ -100,8 +101,24 @@ replay_begin(struct replay *r)
 		probe_init(&r->probes[v6], &o, t->v[v6], t->n[v6], seed,
 		    (struct mono){1});
 		r->probes[v6].led = true;
+		r->tcp[v6] = replay_tcp_new(&r->note, v6);
 	}
 	return any;
+}
+
+const struct calls *
+replay_calls(const struct replay *r, bool v6)
+{
+	return r->tcp[v6] == NULL ? NULL : &r->tcp[v6]->calls;
+}
+
+void
+replay_clear(struct replay *r)
+{
+	for (int v6 = 0; v6 < 2; v6++) {
+		replay_tcp_free(r->tcp[v6]);
+		r->tcp[v6] = NULL;
+	}
 }
 
 /* ---- time ---- */
@@ -304,7 +321,9 @@ take_datagram(struct replay *r, bool v6, const struct frame *f)
 static bool
 take_error(struct engine *e, const struct frame *f)
 {
-	uint16_t sock = engine_sock_at(e, &f->quoted_from);
+	uint16_t sock = f->protocol != FRAME_UDP_PROTOCOL
+	    ? ASK_NONE
+	    : engine_sock_at(e, &f->quoted_from);
 
 	if (sock != ASK_NONE && f->port_closed)
 		engine_unreachable(e, sock, &f->quoted_to);
@@ -314,6 +333,8 @@ take_error(struct engine *e, const struct frame *f)
 static bool
 take(struct replay *r, bool v6, const struct frame *f)
 {
+	if (r->tcp[v6] != NULL && replay_tcp_frame(r->tcp[v6], f, r->now))
+		return true;
 	switch (f->kind) {
 	case FRAME_UDP:
 		return take_datagram(r, v6, f);
@@ -395,5 +416,7 @@ replay_end(struct replay *r)
 			(void)reach(p, PHASE_DONE, NULL, end);
 		else
 			probe_stop(p);
+		if (r->tcp[v6] != NULL)
+			replay_tcp_end(r->tcp[v6], replay_is_complete(r), end);
 	}
 }

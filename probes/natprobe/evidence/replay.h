@@ -13,6 +13,7 @@
 
 #include "probes/natprobe/evidence/note.h"
 #include "probes/natprobe/evidence/own.h"
+#include "probes/natprobe/evidence/replay_tcp.h"
 
 /* Some years after 1970, in which captures can be. */
 #define REPLAY_US_MAX (INT64_C(7258118400) * 1000000)
@@ -21,6 +22,7 @@ struct replay {
 	struct note note;
 	struct probe *probes; /* IPv4, IPv6 */
 	bool *used;
+	struct replay_tcp *tcp[2]; /* NULL: not asked over TCP */
 	struct own copies;
 	bool tests[2][TESTS]; /* are there packets of that test? */
 	uint64_t frames; /* in the capture */
@@ -42,6 +44,10 @@ void replay_init(struct replay *r, const struct note *note,
 void replay_look(struct replay *r, const struct frame *f);
 bool replay_begin(struct replay *r);
 void replay_frame(struct replay *r, const struct frame *f, int64_t at_us);
+
+/* What came of the connections; NULL: there were none to be. Lent. */
+const struct calls *replay_calls(const struct replay *r, bool v6);
+void replay_clear(struct replay *r);
 
 /* The end. What is not known to be over counts as interrupted. */
 void replay_end(struct replay *r);

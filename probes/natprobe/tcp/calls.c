@@ -163,6 +163,15 @@ ask(struct calls *c, struct call *k, struct mono now, struct call_act *act)
 	k->due = patience(c, k);
 }
 
+void
+call_asked_for_late(struct call *k, struct mono now)
+{
+	k->state = CALL_SETTLING;
+	k->last = now;
+	k->by_server = true;
+	k->due = mono_add_us(now, CALL_SETTLE_US);
+}
+
 static void
 ask_for_late(
     struct calls *c, struct call *k, struct mono now, struct call_act *act)
@@ -172,10 +181,18 @@ ask_for_late(
 	wr_init(&w, c->out, sizeof(c->out));
 	put_question(&w, &k->txid[1], k->hold_ms);
 	say(c, k, wr_len(&w), now, act);
-	k->state = CALL_SETTLING;
-	k->last = now;
-	k->by_server = true;
-	k->due = mono_add_us(now, CALL_SETTLE_US);
+	call_asked_for_late(k, now);
+}
+
+void
+call_poked(struct call *k, struct mono now)
+{
+	/* How old it is, if it is found dead; the server's answer would have
+	 * come after the pause. */
+	k->age_s = k->by_server ? k->hold_ms / 1e3
+				: (double)mono_diff_us(k->last, now) / 1e6;
+	k->state = CALL_POKED;
+	k->due = mono_add_us(now, POKE_US);
 }
 
 static void
@@ -183,15 +200,10 @@ poke(struct calls *c, struct call *k, struct mono now, struct call_act *act)
 {
 	struct wr w;
 
-	/* How old it is, if it is found dead; the server's answer would have
-	 * come after the pause. */
-	k->age_s = k->by_server ? k->hold_ms / 1e3
-				: (double)mono_diff_us(k->last, now) / 1e6;
 	wr_init(&w, c->out, sizeof(c->out));
 	put_question(&w, &k->txid[2], 0);
 	say(c, k, wr_len(&w), now, act);
-	k->state = CALL_POKED;
-	k->due = mono_add_us(now, POKE_US);
+	call_poked(k, now);
 }
 
 /* ---- what comes next ---- */
@@ -291,6 +303,19 @@ step(struct calls *c, struct call *k, struct mono now, struct call_act *act)
 	}
 	call_finish(k, k->answers != 0 ? CALL_ANSWERED : silence(k, now), now);
 	return false;
+}
+
+void
+calls_hold(struct calls *c)
+{
+	c->free = (struct mono){INT64_MAX};
+}
+
+void
+calls_open(struct calls *c, uint16_t i, struct mono now)
+{
+	open_call(c, &c->v[i], now);
+	calls_hold(c);
 }
 
 static struct mono

@@ -184,6 +184,19 @@ void calls_input(
 void calls_counted(
     struct calls *c, uint16_t i, uint64_t segments, struct mono now);
 
+/* The last that was made between the two, or ASK_NONE. */
+uint16_t calls_find(const struct calls *c, const struct stun_addr *local,
+    const struct stun_addr *to);
+
+/* ---- for a replay, where the packets tell when ---- */
+
+/* No connection is made by calls_next, until calls_open says which. */
+void calls_hold(struct calls *c);
+void calls_open(struct calls *c, uint16_t i, struct mono now);
+/* Its question for a late answer has left; that after the pause has. */
+void call_asked_for_late(struct call *k, struct mono now);
+void call_poked(struct call *k, struct mono now);
+
 /* ---- between calls.c, told.c and plan.c ---- */
 
 /* The pause begins when nothing is under way any more, and is looked at a

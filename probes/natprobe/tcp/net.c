@@ -334,5 +334,5 @@ tcp_net_stop(struct tcp_net *n)
 const struct calls *
 tcp_net_calls(const struct tcp_net *n)
 {
-	return &n->calls;
+	return n == NULL ? NULL : &n->calls;
 }

@@ -97,11 +97,10 @@ tcp_json(const struct calls *c, const struct targets *t)
 }
 
 void
-tcp_result_add(json_t *family, const struct tcp_net *n, const struct targets *t)
+tcp_result_add(json_t *family, const struct calls *c, const struct targets *t)
 {
-	if (n != NULL)
-		json_object_set_new(
-		    family, "tcp", tcp_json(tcp_net_calls(n), t));
+	if (c != NULL)
+		json_object_set_new(family, "tcp", tcp_json(c, t));
 }
 
 /* ---- beforehand ---- */

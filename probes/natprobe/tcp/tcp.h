@@ -36,11 +36,12 @@ struct tcp_net *tcp_net_new(struct loop *l, const struct targets *t,
 void tcp_net_free(struct tcp_net *n);
 /* Interrupted: what is not known yet never will be. */
 void tcp_net_stop(struct tcp_net *n);
+/* Lent; NULL of none. */
 const struct calls *tcp_net_calls(const struct tcp_net *n);
 
-/* result.c. Adds "tcp" to a family of the result. */
+/* result.c. Adds "tcp" to a family of the result, if c is not NULL. */
 void tcp_result_add(
-    json_t *family, const struct tcp_net *n, const struct targets *t);
+    json_t *family, const struct calls *c, const struct targets *t);
 /* What a run would do at the most, for -n, and how long it may take. */
 void tcp_dry_print(
     const struct targets *t, const struct probe_options *options, FILE *out);

@@ -26,6 +26,20 @@ calls_opened(struct calls *c, uint16_t i, const struct stun_addr *local)
 	k->local = *local;
 }
 
+uint16_t
+calls_find(const struct calls *c, const struct stun_addr *local,
+    const struct stun_addr *to)
+{
+	for (size_t i = c->n; i-- > 0;) {
+		const struct call *k = &c->v[i];
+
+		if (k->local.port != 0 && stun_addr_same(&k->local, local) &&
+		    stun_addr_same(&k->to, to))
+			return (uint16_t)i;
+	}
+	return ASK_NONE;
+}
+
 void
 calls_connected(struct calls *c, uint16_t i, struct mono now)
 {
