@@ -60,7 +60,8 @@ static const struct conf_option table[] = {
 	    "with -lifetime: find out which direction refreshes; takes 2.4 "
 	    "lifetimes more"},
 	{"tcp", CONF_BOOL, AT(tcp), "true", 0, 0, NULL,
-	    "ask over TCP, too: mapping"},
+	    "ask over TCP, too: mapping; in pair mode: who is let in, and can "
+	    "both places open"},
 	{"tcp-lifetime", CONF_BOOL, AT(tcp_lifetime), "false", 0, 0, NULL,
 	    "measure how long idle TCP connections live, with -ttl-max and "
 	    "-ttl-resolution; with -refresh, whether keepalives help"},

@@ -56,8 +56,8 @@ seal(const struct meet *m, uint8_t out[static MESSAGE_MAX], const uint8_t *text,
 /* Something happens to a connection: the first byte says what, the second to
  * which. */
 static void
-come_tcp(struct meet *m, bool sealed, const uint8_t *p, size_t n,
-    struct mono now)
+come_tcp(
+    struct meet *m, bool sealed, const uint8_t *p, size_t n, struct mono now)
 {
 	struct stun_addr from = {{[10] = 0xff, [11] = 0xff, [12] = 9}, 9};
 	struct knock *k = &m->knock[0];
@@ -123,15 +123,18 @@ static void
 drain(struct meet *m, struct mono now)
 {
 	struct meet_act act;
-	struct knock_act tcp;
+	struct knock_act tcp = {.n = 0};
 	unsigned n = 0;
 	int v6;
 
 	while (meet_tcp_next(m, now, &v6, &tcp)) {
-		check(tcp.n <= sizeof(tcp.p) && ++n < 200);
+		check(tcp.conn < KNOCK_CONNS && ++n < 200);
+		check(tcp.kind != KNOCK_ACT_SEND || tcp.n <= sizeof(tcp.p));
 		if (tcp.kind == KNOCK_ACT_LISTEN)
 			knock_listens(&m->knock[v6], true, now);
-		check(tcp.kind != KNOCK_ACT_CONNECT || tcp.to.port >= 1024);
+		/* A STUN server's second address may have any port. */
+		check(tcp.kind != KNOCK_ACT_CONNECT ||
+		    tcp.conn < KNOCK_SERVERS || tcp.to.port >= 1024);
 	}
 	for (v6 = 0; v6 < 2; v6++) {
 		check(m->knock[v6].connects <= KNOCK_CONNECTS_MAX);

@@ -4,12 +4,14 @@
 derper; wrong keys, other versions, strangers, relays that go away, bad
 options. What NATs do to it is tested in tests/natlab. Prints TAP."""
 
+import concurrent.futures
 import contextlib
 import hashlib
 import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -24,7 +26,9 @@ from stundc import Stund
 ALPHABET = "abcdefghijklmnopqrstuvwxyz234567"
 DISCO = b"TS\xf0\x9f\x92\xac"
 VERSION = 1
-HELLO, WELCOME, CALL, PING, PONG, REPORT, REFUSE = range(1, 8)
+HELLO, WELCOME, CALL, PING, PONG, REPORT, REFUSE, KNOCK = range(1, 9)
+TCP = b"\1"  # a feature
+GATHER, READY, KNOCKED, OPENING, DONE = range(5)
 PEER, LISTENER = 0, 1
 
 
@@ -116,6 +120,16 @@ def check_met(found):
     assert found["forged"] == 0 and not found["relay_lost"], found
 
 
+def check_tcp(found):
+    """On one host: a way, but no stranger to ask about a NAT."""
+    tcp = found["tcp"]["ipv4"]
+    assert tcp["filtering"]["why"] == "same-nat", tcp
+    assert tcp["own"]["endpoint"].startswith("127.0.0.1:"), tcp
+    assert tcp["own"]["still_there"] is True, tcp
+    assert tcp["knocked"]["result"] == "accepted", tcp
+    assert tcp["simultaneous_open"]["verdict"] == "works", tcp
+
+
 # ---- two that meet ----
 
 def met():
@@ -126,6 +140,7 @@ def met():
         here, said_here = a.end(0)
         for found in (here, there):
             check_met(found)
+            check_tcp(found)
             assert found["key"] == a.key, found
         assert (here["role"], there["role"]) == ("listener", "peer")
         assert {c["address"] for c in here["candidates"]
@@ -133,7 +148,7 @@ def met():
             {c["address"] for c in there["own"]}, (here, there)
         for said in (said_here, said_there):
             assert "direct, " in said and "round trip, relay" in said, said
-            assert "works, " in said, said
+            assert "works, " in said and "TCP, both open     works" in said
         derpc.check_settled(relay)
 
 
@@ -268,6 +283,120 @@ def hostile():
         assert found["packets_sent"] < 900, found
 
 
+# ---- TCP ----
+
+def endpoint(ip, port):
+    return bytes(10) + b"\xff\xff" + socket.inet_aton(ip) + \
+        port.to_bytes(2, "big")
+
+
+def knock(client, to, stage, where, knocked=0):
+    say(client, to, KNOCK, b"\1" + bytes([0, stage, 1]) + where +
+        bytes([knocked, 0, 0, 0, 0]))
+
+
+def heard_knock(client, stage):
+    """The next word of TCP at that stage or later: its endpoint."""
+    while (text := hear(client, KNOCK))[5] < stage:
+        pass
+    return int.from_bytes(text[23:25], "big")
+
+
+def calls(client, flags):
+    """A listener that was called by one with the key, who knows TCP."""
+    a = Natprobe("-listen", *flags)
+    to = raw_key(a.key)
+    say(client, to, HELLO)
+    assert hear(client, WELCOME)[-1:] == TCP
+    say(client, to, CALL, b"\0" + TCP)
+    return a, to
+
+
+def no_tcp_servers():
+    """STUN over UDP alone; an earlier release; without TCP."""
+    with Relayd() as relay, Stund("-tcp=false") as stund:
+        flags = ["-relay", url(relay.port, pin_of(relay.state)), "-stun",
+                 f"127.0.0.1:{stund.ports[0]}"]
+        a = Natprobe("-listen", *flags)
+        b = Natprobe("-peer", a.key, *flags)
+        for found, _ in (b.end(0), a.end(0)):
+            tcp = found["tcp"]["ipv4"]
+            assert tcp["filtering"]["why"] == "no-stun-over-tcp", tcp
+            assert tcp["simultaneous_open"]["why"] == "no-stun-over-tcp", tcp
+        a = Natprobe("-listen", *flags)
+        b = Natprobe("-peer", a.key, "-tcp=false", *flags)
+        assert b.end(0)[0]["tcp"] is None
+        found, said = a.end(0)
+        assert found["tcp"] == {"why": "other-side-cannot", "ipv4": None,
+                                "ipv6": None}, found
+        assert "runs with -tcp=false" in said, said
+
+
+def liar():
+    """It has us knock at it, says nothing true, and floods the port."""
+    with place() as (relay, flags), socket.socket() as bait, \
+            contextlib.closing(derpc.Client(relay)) as client:
+        bait.bind(("127.0.0.1", 0))
+        bait.listen(100)
+        bait.setblocking(False)
+        a, to = calls(client, flags)
+        port = heard_knock(client, READY)
+        mine = endpoint("127.0.0.1", bait.getsockname()[1])
+        flood = [socket.socket() for _ in range(60)]
+        for i, s in enumerate(flood):
+            s.setblocking(False)
+            with contextlib.suppress(OSError):
+                s.connect(("127.0.0.1", port))
+            with contextlib.suppress(OSError):
+                s.sendall(bytes([i, i]) * 1000)
+        knock(client, to, READY, mine)
+        # Another one, when it is too late.
+        knock(client, to, READY, endpoint("127.0.0.1", 1))
+        heard_knock(client, KNOCKED)
+        for stage in (KNOCKED, OPENING, 77, DONE):
+            knock(client, to, stage, endpoint("127.0.0.1", 2), 255)
+        heard_knock(client, DONE)
+        say(client, to, KNOCK, b"\2" + bytes(60))
+        say(client, to, KNOCK, b"\xff" * 200)
+        came = 0
+        with contextlib.suppress(BlockingIOError):
+            while bait.accept():
+                came += 1
+        client.close()
+        found, _ = a.end(3)
+        tcp = found["tcp"]["ipv4"]
+        assert tcp["other_endpoint"] == \
+            f"127.0.0.1:{bait.getsockname()[1]}", tcp
+        assert tcp["knocked"]["result"] == "somebody-else-answers", tcp
+        assert 3 <= came <= 14 and tcp["connections"] <= 19, (came, tcp)
+        for s in flood:
+            s.close()
+
+
+def odd_endpoint(where):
+    """A place that nobody may have tried."""
+    with place() as (relay, flags), \
+            contextlib.closing(derpc.Client(relay)) as client:
+        a, to = calls(client, flags)
+        heard_knock(client, READY)
+        knock(client, to, READY, where)
+        heard_knock(client, KNOCKED)
+        client.close()
+        tcp = a.end(3)[0]["tcp"]["ipv4"]
+        assert tcp["simultaneous_open"]["why"] == "odd-endpoint", tcp
+        assert tcp["connections"] <= 5, tcp
+
+
+def hostile_tcp():
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        jobs = [pool.submit(odd_endpoint, where) for where in (
+            endpoint("127.0.0.1", 22), endpoint("10.0.0.1", 5000),
+            endpoint("224.0.0.1", 5000), bytes(15) + b"\1\x20\0")]
+        jobs.append(pool.submit(liar))
+        for job in jobs:
+            job.result()
+
+
 # ---- in the middle ----
 
 def relay_ends():
@@ -360,6 +489,7 @@ def dry():
     assert "pair mode, listening" in child.stdout, child.stdout
     assert "at relay.invalid port 8443" in child.stdout, child.stdout
     assert "100 a second" in child.stdout, child.stdout
+    assert "over TCP, per family, 19 connections at most" in child.stdout
     assert "KEY" not in child.stdout, child.stdout
 
 
@@ -374,6 +504,8 @@ if __name__ == "__main__":
         ("a second one who calls", busy),
         ("another version, at either side", other_version),
         ("one that says what it likes", hostile),
+        ("TCP: servers, and other sides, that have none", no_tcp_servers),
+        ("TCP: one that says what it likes", hostile_tcp),
         ("a relay that ends while they meet", relay_ends),
         ("a relay that restarts before", relay_returns),
         ("SIGTERM", interrupted),

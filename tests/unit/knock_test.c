@@ -223,8 +223,7 @@ admits(const struct world *w, int side, unsigned from)
 	case APD:
 		break;
 	}
-	return w->sent[side] && from == KNOCK_AT_OPEN &&
-	    !w->nat[!side].depends;
+	return w->sent[side] && from == KNOCK_AT_OPEN && !w->nat[!side].depends;
 }
 
 static void
@@ -379,8 +378,7 @@ wrong(const char *pair, const char *what, long got)
 static void
 check_side(const struct world *w, int side, const char *what)
 {
-	static const enum knock_filter filters[] = {
-	    [EI] = KNOCK_FILTER_EI,
+	static const enum knock_filter filters[] = {[EI] = KNOCK_FILTER_EI,
 	    [AD] = KNOCK_FILTER_AD,
 	    [APD] = KNOCK_FILTER_APD};
 	static const enum knock_end ends[] = {[SILENT] = KNOCK_SILENT,
@@ -462,18 +460,15 @@ test_late(void)
 	struct world *w = met(late, port, true);
 	struct knock_verdict v = knock_judge(&w->k[A]);
 
-	ok(v.unsolicited == KNOCK_ICMP &&
-		v.unsolicited_us >= KNOCK_EARLY_US,
+	ok(v.unsolicited == KNOCK_ICMP && v.unsolicited_us >= KNOCK_EARLY_US,
 	    "an error that comes as late as it may");
 	v = knock_judge(&w->k[B]);
-	ok(v.unsolicited == KNOCK_SILENT &&
-		v.unsolicited_us >= KNOCK_EARLY_US,
+	ok(v.unsolicited == KNOCK_SILENT && v.unsolicited_us >= KNOCK_EARLY_US,
 	    "and one that does not come for so long");
 	free(w);
 	w = met(late, port, false);
 	v = knock_judge(&w->k[A]);
-	ok(v.unsolicited == KNOCK_SILENT &&
-		v.unsolicited_us >= KNOCK_WAIT_US,
+	ok(v.unsolicited == KNOCK_SILENT && v.unsolicited_us >= KNOCK_WAIT_US,
 	    "without patience: silent, for a time that is said");
 	free(w);
 }
@@ -528,8 +523,8 @@ test_unknown(void)
 static void
 test_no_server(void)
 {
-	struct world *w = world_new((struct nat){.filter = EI},
-	    (struct nat){.filter = EI});
+	struct world *w =
+	    world_new((struct nat){.filter = EI}, (struct nat){.filter = EI});
 	struct stun_addr server = v4(203, 1, 3478);
 	struct knock_tools t = tools(w, A);
 	struct knock_verdict v;
@@ -543,8 +538,7 @@ test_no_server(void)
 		v.open_why == KNOCK_WHY_NO_SERVER,
 	    "a side without STUN servers");
 	v = knock_judge(&w->k[B]);
-	ok(v.filter == KNOCK_FILTER_EI &&
-		v.open_why == KNOCK_WHY_NO_ENDPOINT,
+	ok(v.filter == KNOCK_FILTER_EI && v.open_why == KNOCK_WHY_NO_ENDPOINT,
 	    "can still say what the other's NAT does");
 	free(w);
 }
@@ -662,16 +656,15 @@ test_foreign(void)
 	struct world *w = alone();
 	struct knock *k = &w->k[A];
 	struct knock_tools t = tools(w, A);
-	struct knock_said s = {.stage = KNOCK_READY,
-	    .addr = v4(198, 11, 5000)};
+	struct knock_said s = {.stage = KNOCK_READY, .addr = v4(198, 11, 5000)};
 	int64_t us;
 
 	w->nat[B].answer = SILENT;
 	knock_hear(k, &s, w->now);
 	step(w, A);
 	knock_connected(k, KNOCK_AT_FIRST, &t, w->now);
-	knock_input(k, KNOCK_AT_FIRST, &t, (const uint8_t *)"\0\5HTTP ", 7,
-	    w->now);
+	knock_input(
+	    k, KNOCK_AT_FIRST, &t, (const uint8_t *)"\0\5HTTP ", 7, w->now);
 	run(w, 3000 * MS);
 	eq_int(knock_met(k, KNOCK_AT_FIRST, w->now, &us), KNOCK_FOREIGN,
 	    "who lets it in but is not the other side");

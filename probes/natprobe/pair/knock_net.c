@@ -271,7 +271,7 @@ listen_at_p(struct knock_family *f)
 	    getsockname(s->fd, &f->p.u.sa, &f->p.len) == -1)
 		return false;
 	share_port(s->fd);
-	if (listen(s->fd, KNOCK_GUESTS) == -1)
+	if (listen(s->fd, KNOCK_GUESTS_MAX) == -1)
 		return false;
 	watch_on(s->readable, true);
 	return true;

@@ -19,7 +19,9 @@ static const struct text whys[] = {
     {"odd-endpoint",
 	"an address or a port outside that the other side does not try"},
     {"not-over", "the meeting ended before that"},
-    {"same-nat", "both are behind one NAT: only its hairpin was seen"},
+    {"same-nat",
+	"both places have one address outside, so neither is a stranger to "
+	"the other's NAT"},
     {"same-address-as-server",
 	"the other place has the address of a STUN server that was asked"},
     {"somebody-else-answers", "somebody answered who is not the other side"},

@@ -14,7 +14,7 @@
  *
  * Filtering (REQ-3) and what answers an unsolicited SYN (REQ-4) are not
  * judged: no STUN server opens a connection to its client, and none should,
- * since it could be made to knock at other doors.
+ * since it could be made to knock at other doors. Pair mode can (pair/knock.h).
  */
 #ifndef NATPROBE_TCP_TCP_H
 #define NATPROBE_TCP_TCP_H
