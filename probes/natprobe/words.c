@@ -34,6 +34,9 @@ reason_meaning(const char *why)
 		"the server's second address does not answer"},
 	    {"no-positive-control",
 		"an answer that no filter stops did not come either"},
+	    {"server-stopped-answering",
+		"the server answered at first, then no more: perhaps it was "
+		"asked too often; wait ten seconds and try again"},
 	    {"server-refuses", "the server refuses such requests"},
 	    {"too-few-answers", "too many packets were lost"},
 	    {"sockets-disagree", "sockets disagree, see the counts"},
@@ -268,6 +271,9 @@ meaning_of_finding(const char *name)
 		"(ALG)?"},
 	    {"ignores-change-request",
 		"answers from where it was told not to (CHANGE-REQUEST)"},
+	    {"stops-answering",
+		"answered at first, then no more: perhaps it was asked too "
+		"often; wait ten seconds and try again"},
 	    {"other-address-impossible",
 		"has a second address that cannot be right; look at its "
 		"configuration"},

@@ -186,6 +186,45 @@ test_interrupted(void)
 	eq_int(wrong, 0, "interrupted at any time: none is wrong");
 }
 
+/* Its silence is no filter's, and no NAT's that has run out of ports. */
+static void
+test_server_stops(void)
+{
+	unsigned wrong = 0, said = 0, found = 0, n = 0;
+
+	for (int f = NAT_EI; f <= NAT_PD; f++)
+		for (unsigned answers = 20; answers < 140; answers += 5, n++) {
+			struct nat_config c = config(NAT_EI,
+			    (enum nat_dependence)f, NAT_PORTS_SEQUENTIAL);
+			struct natworld_options o = options(&c);
+			struct verdicts v;
+			struct probe p;
+
+			o.answers = answers;
+			natworld_run(&p, &o, 0);
+			judge(&p, &v);
+			said += v.filter.why == REASON_SERVER_STOPPED ||
+			    v.alloc.why == REASON_SERVER_STOPPED;
+			found +=
+			    judge_server(&p, 0, &v.mapping) >> FINDING_STOPPED &
+			    1;
+			probe_clear(&p);
+			if ((is_vague(v.mapping.kind) ||
+				v.mapping.kind == BEHAVIOUR_EI) &&
+			    (is_vague(v.filter.kind) ||
+				v.filter.kind ==
+				    behaviour_of((enum nat_dependence)f)) &&
+			    (v.alloc.kind == ASSIGN_UNKNOWN ||
+				v.alloc.kind == ASSIGN_SEQUENTIAL))
+				continue;
+			wrong++;
+			note(&v);
+		}
+	eq_int(wrong, 0, "a server that stops answering: none is wrong");
+	ok(found > n / 4 && said > 0, "and it is said");
+	printf("# found in %u, a reason in %u of %u\n", found, said, n);
+}
+
 /* Each socket in turn has a port that an earlier run had not long ago, whose
  * mapping lets in more than that of a new one. */
 static unsigned
@@ -510,6 +549,7 @@ main(void)
 	test_slow_liar();
 	test_given_up();
 	test_interrupted();
+	test_server_stops();
 	test_reused_port();
 	test_life();
 	test_effects();

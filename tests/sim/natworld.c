@@ -24,6 +24,7 @@ struct natworld {
 	struct probe *probe;
 	struct nat *nat;
 	struct ports ports;
+	unsigned answers; /* that the server gave */
 	struct stunsrv_site site;
 	struct flying *flying; /* in the order of time */
 	struct mono now;
@@ -324,6 +325,8 @@ serve(struct natworld *w, const uint8_t *packet, size_t n)
 	if (!stunsrv_is_answered(stunsrv_judge(&w->site, &a, p, len, &reply)))
 		return;
 	if (w->o->mute_alternate && reply.role != STUNSRV_A1P1)
+		return;
+	if (w->o->answers != 0 && w->answers++ >= w->o->answers)
 		return;
 	len = stunsrv_write(&w->site, &a, &reply, answer);
 	to = from;

@@ -40,6 +40,7 @@ struct natworld_options {
 	const struct nat_config *nat; /* NULL: no NAT, addresses are routed */
 	bool one_address; /* the server has no second address */
 	bool mute_alternate; /* it says that it has, but that never answers */
+	unsigned answers; /* it gives so many, then none; 0: all */
 	bool plain; /* it knows nothing of RFC 5780 */
 	bool no_server; /* not even the first, only more */
 	enum natworld_lie more[NATWORLD_MORE]; /* of n_more further servers */

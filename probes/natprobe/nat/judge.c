@@ -41,6 +41,7 @@ reason_name(enum reason r)
 	    [REASON_ONE_PORT] = "one-port-asked",
 	    [REASON_STOPPED] = "run-ended-before",
 	    [REASON_DISAGREE] = "servers-disagree",
+	    [REASON_SERVER_STOPPED] = "server-stopped-answering",
 	    [REASON_TCP_SILENT] = "tcp-silent",
 	    [REASON_TCP_UNREACHABLE] = "tcp-unreachable",
 	    [REASON_TCP_REFUSED] = "tcp-refused",
@@ -161,6 +162,25 @@ note_stops(struct verdicts *v)
 	note_stop(&v->refresh.why);
 }
 
+/* The same of a server that stopped answering, where nothing is known. */
+static void
+note_server_stop(bool known, enum reason *why)
+{
+	if (!known && (*why == REASON_NO_CONTROL || *why == REASON_LOSS))
+		*why = REASON_SERVER_STOPPED;
+}
+
+static void
+note_server_stops(struct verdicts *v)
+{
+	note_server_stop(v->mapping.kind != BEHAVIOUR_UNKNOWN, &v->mapping.why);
+	note_server_stop(v->filter.kind != BEHAVIOUR_UNKNOWN, &v->filter.why);
+	note_server_stop(v->alloc.kind != ASSIGN_UNKNOWN, &v->alloc.why);
+	note_server_stop(
+	    v->poison.poisonable != ANSWER_UNKNOWN, &v->poison.why);
+	note_server_stop(v->hairpin.kind != HAIRPIN_UNKNOWN, &v->hairpin.why);
+}
+
 /* What was told of addresses by a primary server that lies is nothing. */
 static void
 forget_lies(struct verdicts *v)
@@ -203,6 +223,8 @@ judge(const struct probe *p, struct verdicts *v)
 	else if (v->mapping.external.port != 0 &&
 	    v->mapping.why != REASON_LIAR && v->mapping.why != REASON_DISAGREE)
 		v->nat = ANSWER_YES;
+	if (p->primary != -1 && server_stopped(p, (unsigned)p->primary))
+		note_server_stops(v);
 	if (p->stopped)
 		note_stops(v);
 }

@@ -106,8 +106,21 @@ seen_before(const struct probe *p, unsigned u, const struct stun_addr *ip)
 	return false;
 }
 
-/* The last sockets got no answer although the server lives: a small range
- * that is used up. */
+static bool
+still_answers(const struct probe *p)
+{
+	for (unsigned u = 0; u < ALLOC_CONTROLS; u++) {
+		const struct ask *a =
+		    engine_find(&p->engine, TEST_ALLOC, u, ALLOC_CONTROL);
+
+		if (a != NULL && a->state == ASK_ANSWERED)
+			return true;
+	}
+	return false;
+}
+
+/* The last sockets got no answer although the first ones still do: a small
+ * range that is used up. */
 static bool
 ran_out(const struct probe *p)
 {
@@ -120,7 +133,7 @@ ran_out(const struct probe *p)
 			break;
 		lost++;
 	}
-	return lost >= EXHAUSTED_MIN;
+	return lost >= EXHAUSTED_MIN && still_answers(p);
 }
 
 static enum assignment

@@ -141,6 +141,10 @@ judge_filter(const struct probe *p)
 		good[k] = control(p, k, &v);
 	allow_for_pool(p, good);
 	v.kind = classify(&v, good);
+	/* All but that needs silence, and whose that was is not known. */
+	if (v.kind != BEHAVIOUR_EI && p->primary != -1 &&
+	    server_stopped(p, (unsigned)p->primary))
+		v.kind = BEHAVIOUR_UNKNOWN;
 	if (v.kind == BEHAVIOUR_MIXED)
 		v.why = REASON_VARIES;
 	if (v.kind != BEHAVIOUR_UNKNOWN)

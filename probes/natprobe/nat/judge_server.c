@@ -26,6 +26,7 @@ finding_name(enum finding f)
 	    [FINDING_INSIDE] = "is-inside-the-nat",
 	    [FINDING_REWRITTEN] = "tells-two-addresses",
 	    [FINDING_NO_CHANGE] = "ignores-change-request",
+	    [FINDING_STOPPED] = "stops-answering",
 	    [FINDING_ODD_OTHER] = "other-address-impossible",
 	};
 
@@ -104,6 +105,31 @@ bool
 server_is_liar(const struct probe *p, unsigned i)
 {
 	return varies(p, i) || is_same_for_all(p, i);
+}
+
+/* ---- does it go on? ---- */
+
+/* What the first of many sockets asked once more, when the last got nothing:
+ * none of them an answer, as if this host, or all behind its NAT, had asked
+ * too often. */
+bool
+server_stopped(const struct probe *p, unsigned i)
+{
+	const struct ask *first, *again;
+	bool lost = false;
+
+	for (unsigned u = 0; u < ALLOC_CONTROLS; u++) {
+		first = engine_find(&p->engine, TEST_ALLOC, u, ALLOC_OPEN);
+		again = engine_find(&p->engine, TEST_ALLOC, u, ALLOC_CONTROL);
+		if (again == NULL || !is_of(&p->servers[i], &again->to))
+			continue;
+		if (again->state == ASK_ANSWERED)
+			return false;
+		/* The first is that which found the server. */
+		lost |= again->state == ASK_SILENT &&
+		    (u == 0 || (first != NULL && first->state == ASK_ANSWERED));
+	}
+	return lost;
 }
 
 /* ---- all findings ---- */
@@ -206,6 +232,8 @@ judge_server(const struct probe *p, unsigned i, const struct verdict_mapping *m)
 		found |= 1U << FINDING_VARIES;
 	if (is_same_for_all(p, i))
 		found |= 1U << FINDING_SAME;
+	if (server_stopped(p, i))
+		found |= 1U << FINDING_STOPPED;
 	if (s->odd_other)
 		found |= 1U << FINDING_ODD_OTHER;
 	if ((m->outliers >> i & 1) != 0)

@@ -201,23 +201,37 @@ plan_poison(struct probe *p, struct mono now)
 void
 plan_alloc(struct probe *p, struct mono now)
 {
-	uint16_t row = ASK_NONE;
+	uint16_t row = ASK_NONE, last = ASK_NONE, first[ALLOC_CONTROLS];
+	const struct ask *found;
 
 	for (unsigned u = 0; u < ALLOC_UNITS + ALLOC_ROW; u++) {
 		uint16_t s = u <= ALLOC_UNITS
 		    ? sock(p)
 		    : engine_sock_beside(
 			  &p->engine, row, (uint8_t)(u - ALLOC_UNITS), 0);
-		struct ask q = question(TEST_ALLOC, u, 0, s, ASK_NONE);
+		struct ask q = question(TEST_ALLOC, u, ALLOC_OPEN, s, ASK_NONE);
 
 		q.to = p->places[PLACE_PP];
 		q.tailnode = p->servers[p->primary].tailnode_only;
-		engine_ask(&p->engine, &q, now);
+		last = engine_ask(&p->engine, &q, now);
+		if (u < ALLOC_CONTROLS)
+			first[u] = s;
 		if (u != ALLOC_UNITS)
 			continue;
 		row = s;
 		if (s != ASK_NONE)
 			p->engine.socks[s].row = true;
+	}
+	found = engine_find(&p->engine, TEST_DISCOVER, (unsigned)p->primary, 0);
+	first[0] = found == NULL ? ASK_NONE : found->sock;
+	for (unsigned u = 0; u < ALLOC_CONTROLS; u++) {
+		struct ask q =
+		    question(TEST_ALLOC, u, ALLOC_CONTROL, first[u], last);
+
+		q.when = ASK_IF_SILENT;
+		q.to = p->places[PLACE_PP];
+		q.tailnode = p->servers[p->primary].tailnode_only;
+		engine_ask(&p->engine, &q, now);
 	}
 }
 

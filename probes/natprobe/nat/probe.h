@@ -35,6 +35,7 @@ enum {
 	POISON_UNITS = 3,
 	ALLOC_UNITS = 40,
 	ALLOC_ROW = PORTS_ROW, /* further ones, with consecutive local ports */
+	ALLOC_CONTROLS = 3,
 	HAIRPIN_UNITS = 3,
 	REFRESH_EACH = 2,
 };
@@ -52,6 +53,10 @@ enum filter_step { FILTER_OPEN, FILTER_ASK };
 #define FILTER_CONTROLS_EACH 2
 /* As many again of each kind, once, where sockets disagree. */
 #define FILTER_AGAIN (FILTER_CONTROLS + FILTER_KINDS * FILTER_CONTROLS_EACH)
+
+/* TEST_ALLOC: if the last one gets no answer, sockets that got one ask again:
+ * the one that found the server, and the first of these. */
+enum alloc_step { ALLOC_OPEN, ALLOC_CONTROL };
 
 enum poison_step { POISON_EARLY, POISON_ALTERNATE, POISON_PRIMARY };
 

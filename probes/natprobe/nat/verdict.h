@@ -48,6 +48,7 @@ enum reason {
 	REASON_ONE_PORT, /* all servers have one; weaker, not unknown */
 	REASON_STOPPED, /* the run was ended before */
 	REASON_DISAGREE, /* servers contradict each other */
+	REASON_SERVER_STOPPED, /* it answered at first, then no more */
 	/* Over TCP, of the server that came furthest: */
 	REASON_TCP_SILENT, /* nothing answers a SYN */
 	REASON_TCP_UNREACHABLE, /* ICMP says so */
@@ -97,6 +98,7 @@ enum finding {
 	FINDING_INSIDE, /* is on this side of the NAT */
 	FINDING_REWRITTEN, /* two addresses in one answer: an ALG? */
 	FINDING_NO_CHANGE, /* ignores CHANGE-REQUEST */
+	FINDING_STOPPED, /* answered at first, then nothing to anybody */
 	FINDING_ODD_OTHER, /* OTHER-ADDRESS cannot be right */
 	FINDINGS,
 };
@@ -230,6 +232,9 @@ unsigned judge_server(
 /* It contradicts itself in what cannot be otherwise: nothing that it says of
  * addresses counts. */
 bool server_is_liar(const struct probe *p, unsigned i);
+
+/* It answered at first, and then not even what it had answered. */
+bool server_stopped(const struct probe *p, unsigned i);
 
 /* Of what the run knows so far. */
 void judge(const struct probe *p, struct verdicts *v);

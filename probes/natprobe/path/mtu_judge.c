@@ -67,7 +67,7 @@ doubt_silence(const struct mtu *m, const struct mtu_try *t)
 	    !has(m, MTU_FRAGMENTS_IN, MTU_PASSED) &&
 	    !is_silent(m, MTU_CONTROL_OUT))
 		return "padding-not-answered";
-	return "server-stopped-answering";
+	return reason_name(REASON_SERVER_STOPPED);
 }
 
 /* Silence above what passes. */

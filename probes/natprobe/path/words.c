@@ -98,6 +98,20 @@ print_fragments(FILE *out, const json_t *path)
 			: "");
 }
 
+/* What may be done about it. */
+static void
+print_stopped(FILE *out, const json_t *path)
+{
+	const char *stopped = reason_name(REASON_SERVER_STOPPED);
+	const json_t *m = get(path, "mtu"), *f = get(path, "fragments");
+
+	if (is(get(m, "outbound"), "why", stopped) ||
+	    is(get(m, "inbound"), "why", stopped) ||
+	    is(get(f, "outbound"), "why", stopped) ||
+	    is(get(f, "inbound"), "why", stopped))
+		fprintf(out, "  %-18s   %s\n", "", reason_meaning(stopped));
+}
+
 /* ---- ports ---- */
 
 static void
@@ -190,6 +204,7 @@ words_print_family_path(const json_t *result, const char *family, FILE *out)
 	print_alg(out, f);
 	print_mtu(out, path);
 	print_fragments(out, path);
+	print_stopped(out, path);
 	print_ports_that(out, get(path, "ports"), "yes", "ports that pass");
 	print_ports_that(out, get(path, "ports"), "no", "ports blocked");
 	print_ports_that(out, get(path, "ports"), "unknown", "ports, unknown");
