@@ -107,11 +107,12 @@ filter_json(const struct verdict_filter *v)
 static json_t *
 alloc_json(const struct verdict_alloc *v)
 {
-	return json_pack("{s:s, s:o, s:i, s:i, s:i, s:i, s:i, s:i, s:f}",
+	return json_pack("{s:s, s:o, s:i, s:i, s:i, s:i, s:i, s:i, s:f, s:o}",
 	    "verdict", assignment_name(v->kind), "why", json_of_reason(v->why),
 	    "sockets", (int)v->units, "preserved", (int)v->preserved,
 	    "parity_kept", (int)v->parity, "lowest", v->low, "highest", v->high,
-	    "addresses", (int)v->addresses, "guess", v->guess);
+	    "addresses", (int)v->addresses, "guess", v->guess, "step",
+	    v->step != 0 ? json_integer(v->step) : json_null());
 }
 
 static json_t *

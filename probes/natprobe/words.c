@@ -114,16 +114,18 @@ static void
 print_ports(FILE *out, const json_t *f)
 {
 	const json_t *v = json_object_get(f, "ports");
-	char note[200];
+	char note[200], step[40] = "";
 
 	if (*str(v, "why") != '\0') {
 		print_verdict(out, "ports", v);
 		return;
 	}
+	if (num(v, "step") != 0)
+		snprintf(step, sizeof(step), ", each %+ld", num(v, "step"));
 	snprintf(note, sizeof(note),
-	    "%ld of %ld kept, %ld to %ld, %ld external address%s",
+	    "%ld of %ld kept, %ld to %ld%s, %ld external address%s",
 	    num(v, "preserved"), num(v, "sockets"), num(v, "lowest"),
-	    num(v, "highest"), num(v, "addresses"),
+	    num(v, "highest"), step, num(v, "addresses"),
 	    num(v, "addresses") == 1 ? "" : "es");
 	print_line(out, "ports", str(v, "verdict"), note);
 }

@@ -19,7 +19,6 @@ enum behaviour behaviour_of(enum nat_dependence d);
 /* Prints the verdicts, for who reads why a test failed. */
 void note(const struct verdicts *v);
 /* Runs a probe and judges; returns the virtual seconds that it took. */
-double run(
-    const struct natworld_options *o, unsigned dead, struct verdicts *v);
+double run(const struct natworld_options *o, unsigned dead, struct verdicts *v);
 
 #endif

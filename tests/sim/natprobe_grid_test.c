@@ -113,8 +113,7 @@ grid_verdict(const struct nat_config *c, const struct verdicts *v)
 	    v->filter.kind == behaviour_of(c->filtering) &&
 	    v->alloc.kind == assignment_of(c->ports) &&
 	    v->hairpin.kind == hairpin &&
-	    (hairpin != HAIRPIN_UNKNOWN ||
-		v->hairpin.why == REASON_FILTERED) &&
+	    (hairpin != HAIRPIN_UNKNOWN || v->hairpin.why == REASON_FILTERED) &&
 	    lives_are(v, c->refresh) && refresh_is(&v->refresh, c->refresh);
 }
 
@@ -216,8 +215,7 @@ loss_point(const struct nat_config *c, uint64_t seed, struct tally *t,
 	count(t, "poison", v.poison.poisonable == poison_of(c),
 	    v.poison.poisonable == ANSWER_UNKNOWN, v.poison.why, &v);
 	count(t, "collision", v.collision.until_collision == ANSWER_NO,
-	    v.collision.until_collision == ANSWER_UNKNOWN, v.collision.why,
-	    &v);
+	    v.collision.until_collision == ANSWER_UNKNOWN, v.collision.why, &v);
 }
 
 enum { LOSS = 4 * 4 * 4 * 3, LOSS_SEEDS = 4 };
@@ -248,10 +246,151 @@ test_loss(void)
 	eq_int(hidden.unknown, hidden.n, "what cannot be known is not guessed");
 }
 
+/* ---- knobs beside ---- */
+
+/* Wherever a sequence starts, and however far its steps are. */
+static void
+test_sequences(void)
+{
+	static const struct {
+		unsigned start, step;
+		bool parity;
+	} all[] = {{0, 1, false}, {40000, 1, false}, {65500, 3, false},
+	    {2000, 4, false}, {2000, 5, false}, {30000, 7, false},
+	    {0, 16, false}, {50000, 256, false}, {0, 1000, false},
+	    {2000, 2, true}};
+	char what[100];
+
+	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+		struct nat_config c =
+		    config(NAT_EI, NAT_APD, NAT_PORTS_SEQUENTIAL);
+		struct natworld_options o = options(&c);
+		struct verdicts v;
+
+		c.port_start = all[i].start;
+		c.port_step = all[i].step;
+		c.parity = all[i].parity;
+		for (unsigned lossy = 0; lossy < 2; lossy++) {
+			o.loss = lossy * 0.1;
+			run(&o, 0, &v);
+			snprintf(what, sizeof(what),
+			    "sequential from %u by %u, loss %u %%: step %d",
+			    all[i].start, all[i].step, lossy * 10,
+			    v.alloc.step);
+			if (!ok(v.alloc.kind == ASSIGN_SEQUENTIAL &&
+				    v.alloc.guess > 0.6 &&
+				    (all[i].parity ||
+					v.alloc.step == (int)all[i].step),
+				what))
+				note(&v);
+		}
+	}
+}
+
+/* A table that is full, or a NAT under load, from so many mappings on: then
+ * mappings that were EI are for one remote each. natprobe asks for mapping
+ * first; what it says is so while it asked. */
+static void
+test_full(void)
+{
+	unsigned wrong = 0, ei = 0, apd = 0;
+
+	for (unsigned at = 1; at < 100; at += 3) {
+		struct nat_config c = config(NAT_EI, NAT_APD, NAT_PORTS_RANDOM);
+		struct natworld_options o = options(&c);
+		struct verdicts v;
+		bool whole;
+
+		if (at % 2 == 0)
+			c.degrade_after = at;
+		else {
+			c.limit = at;
+			c.full = NAT_FULL_EDM;
+		}
+		run(&o, 0, &v);
+		whole = v.mapping.agree == v.mapping.units;
+		ei += v.mapping.kind == BEHAVIOUR_EI && whole;
+		apd += v.mapping.kind == BEHAVIOUR_APD && whole;
+		if (v.filter.kind == BEHAVIOUR_APD &&
+		    v.alloc.kind == ASSIGN_RANDOM &&
+		    (v.mapping.kind == BEHAVIOUR_APD
+			    ? at < 31
+			    : v.mapping.kind == BEHAVIOUR_EI && at > 15))
+			continue;
+		wrong++;
+		printf("# at %u mappings\n", at);
+		note(&v);
+	}
+	eq_int(wrong, 0, "a NAT that turns to EDM under load: as it was then");
+	ok(ei > 10 && apd > 3, "all sockets agree, but at the turn itself");
+}
+
+static void
+life_case(const struct nat_config *c, double single, double exchange,
+    double stream, bool out, bool in, const char *what)
+{
+	struct natworld_options o = options(c);
+	struct verdicts v;
+
+	o.probe.lifetime = o.probe.refresh = true;
+	o.probe.ttl_max_s = 30;
+	run(&o, 0, &v);
+	if (!ok(life_is(&v.life[LIFE_SINGLE], single) &&
+		    life_is(&v.life[LIFE_EXCHANGE], exchange) &&
+		    life_is(&v.life[LIFE_STREAM], stream) &&
+		    v.refresh.outbound == (out ? ANSWER_YES : ANSWER_NO) &&
+		    v.refresh.inbound == (in ? ANSWER_YES : ANSWER_NO),
+		what))
+		note_life(&v);
+}
+
+static void
+test_lives(void)
+{
+	const double s = lives[LIFE_SINGLE], e = lives[LIFE_EXCHANGE],
+		     t = lives[LIFE_STREAM];
+	struct nat_config c = config(NAT_EI, NAT_APD, NAT_PORTS_RANDOM);
+
+	lives_set(&c, NAT_REFRESH_BOTH);
+	c.stream_packets = 6;
+	life_case(&c, s, e, t, true, true, "three exchanges are 6 packets");
+	c.stream_packets = 7;
+	life_case(&c, s, e, e, true, true, "a stream is 7 packets");
+	c.stream_packets = 0;
+	c.degrade_after = 20;
+	life_case(&c, s / 2, e / 2, t / 2, true, true,
+	    "half a life, under the load of so many sockets");
+	/* The third exchange is 2.2 s after the first packet. */
+	c.degrade_after = 0;
+	lives_set(&c, NAT_REFRESH_NONE);
+	life_case(&c, s, s, s - 2.2, false, false, "nothing refreshes");
+}
+
+/* Of a packet to the NAT's own outside, one host cannot tell whether it would
+ * have come back to another. */
+static void
+test_same_host(void)
+{
+	struct nat_config c = config(NAT_EI, NAT_APD, NAT_PORTS_RANDOM);
+	struct natworld_options o = options(&c);
+	struct verdicts v;
+
+	c.hairpin = NAT_HAIRPIN_EXTERNAL;
+	c.hairpin_same_host = true;
+	o.probe.hairpin = true;
+	run(&o, 0, &v);
+	eq_int(v.hairpin.kind, HAIRPIN_EXTERNAL,
+	    "a hairpin back to the same host is one, for that host");
+}
+
 int
 main(void)
 {
 	test_grid();
 	test_loss();
+	test_sequences();
+	test_full();
+	test_lives();
+	test_same_host();
 	return tap_done();
 }

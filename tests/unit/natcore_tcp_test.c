@@ -286,6 +286,7 @@ test_rst_number(void)
 	b.count = 0;
 	box_wait(&b, 11);
 	eq_int((int64_t)b.count, 2, "tcp_rst_on_expire: two resets");
+	ok(b.got[0].at.us >= 11000000 && b.got[0].at.us < 11000010, "at once");
 	eq_mem(b.got[0].p + 24, "\1\2\3\4", 4, "with what the inside wants");
 	eq_mem(b.got[1].p + 24, "\5\6\7\10", 4, "and what the outside does");
 	box_clear(&b);

@@ -360,6 +360,15 @@ static const struct nat_case limits[] = {
 	"wait 2\n"
 	"out udp b:5000 U:1 = E:1028\n"
 	"out udp b:5000 U:2 = E:1028"},
+    {"limit, full: those for one remote are found again",
+	"'limit': 1, 'on_full': 'switch-to-edm', 'ports': 'sequential', "
+	"'refresh_scope': 'session', 'ttl_single': 10",
+	"out udp a:5000 S:1 = E:1024\n"
+	"out udp b:5000 S:1 = E:1025\n"
+	"wait 5\n"
+	"in udp T:1 E:1025 = b:5000\n"
+	"wait 6\n"
+	"out udp b:5000 S:1 = E:1025"},
     {"a dead mapping counts no more", "'limit': 1, 'ttl_single': 10",
 	"out udp a:5000 S:1 = E:5000\n"
 	"wait 9.999999\n"

@@ -324,11 +324,31 @@ test_each(void)
 	box_clear(&b);
 }
 
+/* What happens at a time is a reason to be woken, the first one first. */
+static void
+test_deadline(void)
+{
+	static struct box b;
+
+	box_init(&b, "");
+	eq_int(nat_deadline(b.nat).us, 0, "nothing waits");
+	box_knobs(&b,
+	    "'reboot_at': 8, 'renumber_at': 6, 'speed': 2, "
+	    "'renumber_to': ['198.51.100.2']");
+	eq_int(nat_deadline(b.nat).us, 4000001, "renumber_at is waited for");
+	box_wait(&b, 3.5);
+	eq_int(nat_deadline(b.nat).us, 5000001, "and reboot_at");
+	box_wait(&b, 2);
+	eq_int(nat_deadline(b.nat).us, 0, "once");
+	box_clear(&b);
+}
+
 int
 main(void)
 {
 	nat_cases(lifetimes);
 	nat_cases(refresh);
 	test_each();
+	test_deadline();
 	return tap_done();
 }

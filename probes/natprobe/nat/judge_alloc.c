@@ -55,11 +55,29 @@ count_unit(const struct probe *p, const struct ask *a, struct verdict_alloc *v)
 	v->in_range += same_range(port, local);
 }
 
+/* The step that most have, and how many; a NAT may go on by 2, to keep the
+ * parity, or by any other number. */
+static void
+common_step(const int *steps, struct verdict_alloc *v)
+{
+	for (unsigned i = 0; i < v->steps; i++) {
+		unsigned n = 0;
+
+		for (unsigned j = 0; j < v->steps; j++)
+			n += steps[j] == steps[i];
+		if (steps[i] != 0 && n > v->common_steps) {
+			v->common_steps = n;
+			v->step = steps[i];
+		}
+	}
+}
+
 /* Sockets in the order of their first packets. */
 static void
 count_steps(const struct probe *p, struct verdict_alloc *v)
 {
 	const struct ask *before = NULL, *a;
+	int steps[ALLOC_UNITS];
 	int d;
 
 	for (unsigned u = 0; u < ALLOC_UNITS; u++) {
@@ -69,12 +87,13 @@ count_steps(const struct probe *p, struct verdict_alloc *v)
 		}
 		if (before != NULL) {
 			d = (int)a->mapped.port - (int)before->mapped.port;
-			v->steps++;
+			steps[v->steps++] = d;
 			v->small_steps +=
 			    d != 0 && d >= -STEP_MAX && d <= STEP_MAX;
 		}
 		before = a;
 	}
+	common_step(steps, v);
 }
 
 static void
@@ -136,6 +155,14 @@ ran_out(const struct probe *p)
 	return lost >= EXHAUSTED_MIN && still_answers(p);
 }
 
+/* Steps that who knows one port could have told. */
+static unsigned
+next_steps(const struct verdict_alloc *v)
+{
+	return v->small_steps > v->common_steps ? v->small_steps
+						: v->common_steps;
+}
+
 static enum assignment
 classify(const struct verdict_alloc *v)
 {
@@ -146,7 +173,7 @@ classify(const struct verdict_alloc *v)
 
 	if (v->preserved >= PRESERVED_SHARE * n)
 		return ASSIGN_PRESERVE;
-	if (v->steps > 0 && v->small_steps >= SEQUENTIAL_SHARE * v->steps)
+	if (v->steps > 0 && next_steps(v) >= SEQUENTIAL_SHARE * v->steps)
 		return ASSIGN_SEQUENTIAL;
 	if (v->row_pairs > 0 && v->row_kept >= KEPT_SHARE * v->row_pairs)
 		return ASSIGN_CONTIGUOUS;
@@ -162,7 +189,7 @@ guess_of(const struct verdict_alloc *v)
 	case ASSIGN_PRESERVE:
 		return (double)v->preserved / v->units;
 	case ASSIGN_SEQUENTIAL:
-		return (double)v->small_steps / v->steps;
+		return (double)next_steps(v) / v->steps;
 	case ASSIGN_BLOCK:
 	case ASSIGN_CONTIGUOUS:
 	case ASSIGN_RANDOM:
@@ -195,5 +222,8 @@ judge_alloc(const struct probe *p)
 		v.kind = classify(&v);
 		v.guess = guess_of(&v);
 	}
+	if (v.kind != ASSIGN_SEQUENTIAL ||
+	    v.common_steps < SEQUENTIAL_SHARE * v.steps)
+		v.step = 0;
 	return v;
 }

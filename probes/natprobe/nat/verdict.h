@@ -149,6 +149,8 @@ struct verdict_alloc {
 	unsigned units, preserved, parity, in_range;
 	unsigned row_pairs, row_kept; /* neighbours that stayed neighbours */
 	unsigned steps, small_steps; /* from one socket to the next */
+	unsigned common_steps; /* of the size that most have */
+	int step; /* that, of a sequence that keeps it; 0: none */
 	uint16_t low, high; /* external ports */
 	unsigned addresses; /* distinct external ones */
 	bool exhausted; /* later sockets got no port */
