@@ -234,8 +234,9 @@ FUZZ_OBJS_natprobe_tcp_fuzz := $(TCP_PURE)
 FUZZ_OBJS_replay_fuzz       := $(NATPROBE_EVIDENCE)
 FUZZ_OBJS_pcapng_fuzz       := $(NATPROBE_EVIDENCE)
 FUZZ_OBJS_reading_fuzz      := $(TCP_PURE) \
-	$(patsubst %,probes/natprobe/path/%.o,mtu mtu_judge reach) $(patsubst %,probes/natprobe/views/%.o,\
-	reading predict predict_words advice report_page report_plot)
+	$(patsubst %,probes/natprobe/path/%.o,mtu mtu_judge reach dns proxy) $(patsubst %,probes/natprobe/views/%.o,\
+	reading json predict predict_words judged advice report_page report_piece report_table \
+	report_way report_plot) $(patsubst %,probes/natprobe/gateway/%.o,hops nats)
 ifeq ($(VARIANT),fuzz)
 fuzzers: $(FUZZERS)
 $(B)/tests/fuzz/%: $(O)/tests/fuzz/%.o $$(addprefix $(O)/,$$(FUZZ_OBJS_$$*)) $(B)/libpure.a

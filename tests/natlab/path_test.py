@@ -178,7 +178,7 @@ def check_mtu(net, g, name):
     if change:
         change(net, g)
     said, words = probe(net, host(g), "-stun", A1, "-stun", f"[{A1_6}]:3478",
-                        "-dns=false", "-ports", "none")
+                        "-dns=false", "-ports", "none", "-rfc4787")
     for family, (out, into, frags_out, frags_in, fits) in want.items():
         path = said["path"][family]
         m, f = path["mtu"], path["fragments"]
@@ -189,8 +189,25 @@ def check_mtu(net, g, name):
                       f"{name}, {family}"):
             print(f"# {json.dumps(path)}")
     check_mtu_words(name, want, words)
+    check_sheet(name, want, words)
     if not want:
         check_loss(said, name)
+
+
+# REQ-13 by what is known of the way out.
+TOO_BIG = {"full": "not tried", "own-link": "not tried",
+           "told-by-icmp": "met", "black-hole": "NOT MET"}
+
+
+def check_sheet(name, want, words):
+    """RFC 4787's requirements that the path tells of."""
+    rows = dict(re.findall(r"^  (REQ-\d+) +(\w+(?: \w+)?)  ", words, re.M))
+    for out, _, frags_out, frags_in, _ in want.values():
+        tap.eq((rows.get("REQ-13"), rows.get("REQ-14")), (
+            TOO_BIG[out[0]],
+            "NOT MET" if NO in (frags_out, frags_in) else "partly"),
+            f"{name}: RFC 4787")
+        return
 
 
 def check_mtu_words(name, want, words):

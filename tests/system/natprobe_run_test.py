@@ -315,16 +315,28 @@ def full_disk():
 def sheet():
     """-rfc4787: each requirement, met or not, or why that is not known."""
     with stund() as at:
-        done = run("-stun", at, "-rfc4787")
+        done = run("-stun", at, "-rfc4787", "-tcp=false")
         assert done.returncode == 0, done
-        rows = re.findall(r"^  (REQ-\d+) +(met|NOT MET|unknown) +.+",
-                          done.stdout, re.M)
-        assert [name for name, _ in rows] == [
+        rows = re.findall(
+            r"^  (REQ-\d+) +(met|NOT MET|partly|unknown|not tried)  +(.+)",
+            done.stdout, re.M)
+        assert [name for name, *_ in rows] == [
             f"REQ-{n}" for n in range(1, 15)], rows
-        found = dict(rows)
-        assert found["REQ-1"] == found["REQ-8"] == "met", rows
-        assert found["REQ-5"] == "unknown", rows
-        assert "REQ-" not in run("-stun", at).stdout
+        found = {name: rest for name, *rest in rows}
+        for name in ("REQ-1", "REQ-8", "REQ-12"):
+            assert found[name][0] == "met", rows
+        assert found["REQ-5"][0] == "not tried" and \
+            "natprobe -lifetime" in found["REQ-5"][1], rows
+        assert found["REQ-10"][0] == "partly", rows
+        assert "1500 bytes pass" in found["REQ-13"][1], rows
+        assert "RFC 5382" not in done.stdout and \
+            "REQ-" not in run("-stun", at).stdout
+        tcp = run("-stun", at, "-rfc4787").stdout
+        rows = re.findall(r"^  (REQ-\d+) +(\w+)",
+                          tcp.partition("RFC 5382 over IPv4\n")[2], re.M)
+        assert [name for name, _ in rows] == [
+            f"REQ-{n}" for n in range(1, 11)], rows
+        assert dict(rows)["REQ-1"] == "met", rows
 
 
 # ---- what is shown meanwhile ----

@@ -70,16 +70,16 @@ def family(mapping="endpoint-independent",
         "packets_sent": 250, **changes}
 
 
-def tcp(mapping="endpoint-independent", lives=(None, None), why="not-asked",
-        **changes):
+def tcp(mapping="endpoint-independent", lives=(None, None), why=None,
+        works="yes", **changes):
     return {
-        "works": "yes", "why": None, "servers": [],
+        "works": works, "why": why, "servers": [],
         "mapping": verdict(mapping, short=None, sockets=5, agree=5, counts={},
                            address_varies=False, external="198.51.100.1:7",
                            connections=20, ports_preserved=20,
                            destinations=[]),
         "filtering": verdict("unknown", "no-server-can-ask"),
-        "lifetime": {**life(*lives, why=why), "first_after_pause": "server",
+        "lifetime": {**life(*lives), "first_after_pause": "server",
                      "when_dead": "silent", "keepalive": {
                          "refreshes": "unknown", "why": "not-asked"}},
         "connections_made": 21, **changes}
@@ -350,23 +350,85 @@ def report_leaves_out():
         assert "notes.txt" not in done.stdout
 
 
+def sheets_of(page, rfc="RFC 4787"):
+    """{building and family: {requirement: (class, what was found)}}"""
+    found = {}
+    for part in page.partition("requirement by requirement")[2].split("<h3>")[1:]:
+        for table in part.split("<table")[1:]:
+            if f'"col">{rfc}<' in table:
+                found[part.partition("<")[0]] = {
+                    name: rest for name, *rest in re.findall(
+                        r'row">(REQ-\d+)</th><td>[^<]*</td>'
+                        r'<td class="(\w+)">[^<]*</td><td>([^<]*)<', table)}
+    return found
+
+
 def report_requirements():
     with Folder() as f:
         f.put_all([POISON, EDM, BLOCKED, SIX])
         page = run("report", f.path).stdout
-    sheets = {m[1]: dict(re.findall(
-        r'row">(REQ-\d+)</th><td>[^<]*</td><td class="(\w+)"', m[2]))
-        for m in re.finditer(r"<h3>([^<]+, IPv\d)</h3>\n"
-                             r'<table class="sheet">(.*?)</table>', page, re.S)}
+    sheets = {name: {n: r[0] for n, r in rows.items()}
+              for name, rows in sheets_of(page).items()}
     assert sheets["Lab 2, IPv4"] == {
-        "REQ-1": "pass", "REQ-2": "pass", "REQ-3": "unknown", "REQ-4": "pass",
-        "REQ-5": "unknown", "REQ-6": "unknown", "REQ-8": "fail",
-        "REQ-9": "unknown", "REQ-11": "fail"}, sheets
+        "REQ-1": "pass", "REQ-2": "pass", "REQ-3": "untried", "REQ-4": "pass",
+        "REQ-5": "unknown", "REQ-6": "untried", "REQ-7": "untried",
+        "REQ-8": "fail", "REQ-9": "untried", "REQ-10": "unknown",
+        "REQ-11": "fail", "REQ-12": "untried", "REQ-13": "untried",
+        "REQ-14": "untried"}, sheets
     assert sheets["Library, IPv4"]["REQ-1"] == "fail"
     assert sheets["Library, IPv4"]["REQ-5"] == "fail"
     assert sheets["Library, IPv4"]["REQ-9"] == "fail"
     assert sheets["Annex, IPv6"]["REQ-1"] == "pass"
-    assert set(sheets["Cellar, IPv4"].values()) == {"unknown"}
+    assert sheets["Annex, IPv6"]["REQ-12"] == "pass"
+    assert set(sheets["Cellar, IPv4"].values()) == {"unknown", "untried"}
+
+
+def report_path_requirements():
+    """REQ-10 and 12 to 14: what the path says of them, and no more."""
+    def way_out(come, said):
+        return {"path": {"icmp_errors": {
+            "come": come, "closed_port_asked": 3, "closed_port_said": said}}}
+
+    def names(*findings):
+        servers = copy.deepcopy(EIM["ipv4"]["servers"])
+        servers[0]["findings"] = list(findings)
+        return {"servers": servers}
+
+    cases = [
+        ("REQ-10", {}, "partly", "STUN&#39;s answers are left alone"),
+        ("REQ-10", {"alg": "yes"}, "fail", "are rewritten"),
+        ("REQ-10", {"alg": "unknown"}, "unknown", "no server told"),
+        ("REQ-10", {"alg": "no", **names("tells-two-addresses")}, "fail",
+         "are rewritten"),
+        ("REQ-10", {"alg": "no", **names("answers-late")}, "partly", ""),
+        ("REQ-12", {}, "untried", "natprobe -trace"),
+        ("REQ-12", way_out("yes", 2), "partly", "comes in (12b)"),
+        ("REQ-12", way_out("yes", 0), "partly", "time exceeded"),
+        ("REQ-12", way_out("unknown", 0), "unknown", "nobody sent one"),
+        ("REQ-12", {"mapping": "none"}, "pass", "no NAT"),
+        ("REQ-13", {}, "untried", "1500 bytes pass"),
+        ("REQ-13", {"out": ("told-by-icmp", 1400, 1401)}, "pass",
+         "more than 1400 bytes is told"),
+        ("REQ-13", {"out": ("black-hole", 1396, 1400)}, "fail",
+         "over 1396 bytes vanish"),
+        ("REQ-13", {"out": ("own-link", 1400, 1401)}, "untried", "own link"),
+        ("REQ-13", {"out": ("unknown", None)}, "unknown", "too few"),
+        ("REQ-14", {}, "partly", "out of order was not tried"),
+        ("REQ-14", {"frags": ("no", "unknown")}, "fail", "outbound"),
+        ("REQ-14", {"frags": ("yes", "no")}, "fail", "inbound"),
+        ("REQ-14", {"frags": ("yes", "unknown"), "why": "server-refuses"},
+         "partly", "inbound not known: the server refused such requests"),
+        ("REQ-14", {"frags": ("unknown", "unknown"), "why": "passes-whole"},
+         "untried", "2000 bytes pass in one piece"),
+        ("REQ-14", {"frags": ("unknown", "unknown"), "why": "too-few-answers"},
+         "unknown", "too many packets were lost"),
+    ]
+    for name, changes, judged, found in cases:
+        with Folder() as f:
+            f.put("path.json", with_path(**changes))
+            page = run("report", f.path).stdout
+        row = sheets_of(page)["path, IPv4"][name]
+        assert row[0] == judged and found in row[1], (name, changes, row)
 
 
 def report_tcp():
@@ -377,21 +439,24 @@ def report_tcp():
     with Folder() as f:
         f.put_all([
             EIM, of("Short", mapping="address-dependent", lives=(48, 52)),
-            of("Long", lives=(600, None)), of("Dead", mapping="unknown")])
+            of("Long", lives=(600, None)),
+            of("Dead", mapping="unknown", works="no", why="tcp-reset")])
         page = run("report", f.path).stdout
-    sheets = {m[1]: re.findall(
-        r'row">(REQ-\d+)</th><td>[^<]*</td><td class="(\w+)"[^>]*>\w+</td>'
-        r"<td[^>]*>([^<]*)<", m[2])
-        for m in re.finditer(r"<h3>([^<]+), IPv4</h3>\n<table.*?</table>"
-                             r"(?:\s*<table[^>]*>(.*?)</table>)?", page, re.S)
-        if m[2]}
+    sheets = {name.partition(",")[0]: rows
+              for name, rows in sheets_of(page, "RFC 5382").items()}
     assert set(sheets) == {"Short", "Long", "Dead"}, sheets
-    assert [row[:2] for row in sheets["Short"]] == [
-        ("REQ-1", "fail"), ("REQ-3", "unknown"), ("REQ-5", "fail")], sheets
-    assert sheets["Short"][2][2] == "48 to 52 s", sheets
-    assert [row[1] for row in sheets["Long"]] == ["pass", "unknown", "unknown"]
-    assert sheets["Long"][2][2].startswith("600 s or longer"), sheets
-    assert [row[1] for row in sheets["Dead"]] == ["unknown"] * 3, sheets
+    for rows in sheets.values():
+        assert list(rows) == [f"REQ-{n}" for n in range(1, 11)], rows
+        assert {rows[f"REQ-{n}"][0] for n in (3, 4, 6, 7, 8, 9, 10)} == {
+            "untried"}, rows
+    short, long = sheets["Short"], sheets["Long"]
+    assert short["REQ-1"][0] == "fail", sheets
+    assert short["REQ-5"] == ["fail", "48 to 52 s"], sheets
+    assert short["REQ-2"][0] == "partly", sheets
+    assert long["REQ-1"][0] == "pass" and long["REQ-5"][0] == "unknown", sheets
+    assert long["REQ-5"][1].startswith("600 s or longer"), sheets
+    assert [sheets["Dead"][n][0] for n in ("REQ-1", "REQ-2", "REQ-5")] == [
+        "unknown", "unknown", "untried"], sheets
     for words in ("Map TCP endpoint-independently, too (RFC 5382 REQ-1)",
                   "idle TCP connections to 7440 s (RFC 5382 REQ-5); one lives "
                   "48 to 52 s now, which is less than relays&#39; keepalive"):
@@ -436,7 +501,8 @@ def way(word, passes, fails=None):
 
 
 def with_path(blocked="no", out=("full", 1500), into=("full", 1500),
-              fits="yes", frags=("yes", "yes"), alg="no", dns="kept", **more):
+              fits="yes", frags=("yes", "yes"), alg="no", dns="kept",
+              why=None, **more):
     """A result that has looked at the path."""
     told = result("path", ipv4=family(**more))
     told["ipv4"]["udp_blocked"] = {"verdict": blocked, "why": None}
@@ -445,8 +511,8 @@ def with_path(blocked="no", out=("full", 1500), into=("full", 1500),
     told["path"] = {"ipv4": {
         "mtu": {"outbound": way(*out), "inbound": way(*into),
                 "tailscale_fits": fits, "tailscale_needs": 1340},
-        "fragments": {"outbound": {"passes": frags[0], "why": None},
-                      "inbound": {"passes": frags[1], "why": None}},
+        "fragments": {"outbound": {"passes": frags[0], "why": why},
+                      "inbound": {"passes": frags[1], "why": why}},
         "ports": []}}
     return told
 
@@ -594,7 +660,7 @@ TESTS = [predict_words, predict_idle, predict_json, router_facts,
          hostile_files,
          bad_arguments, report_leaves_out, report_takes_newest,
          report_wishes, report_path_wishes, report_bad_path,
-         report_requirements, report_tcp]
+         report_requirements, report_path_requirements, report_tcp]
 IN_BROWSER = [in_browser, evil_in_browser, on_paper]
 
 
