@@ -100,7 +100,7 @@ page_wishes(struct text *t, const struct reading *const *latest, size_t n)
 /* ---- the sheets ---- */
 
 static void
-sheet(struct text *t, const char *rfc, const struct requirement *rows, size_t n)
+sheet_row(struct text *t, const struct requirement *row)
 {
 	static const char *const classes[JUDGEMENTS] = {
 	    [JUDGED_UNKNOWN] = "unknown",
@@ -109,19 +109,50 @@ sheet(struct text *t, const char *rfc, const struct requirement *rows, size_t n)
 	    [JUDGED_PARTLY] = "partly",
 	    [JUDGED_FAIL] = "fail",
 	};
+
+	text_str(t, "<tr>");
+	row_head(t, row->name);
+	cell(t, "", row->asks);
+	cell(t, classes[row->result], judgement_words(row->result));
+	cell(t, "", row->found);
+	text_str(t, "</tr>\n");
+}
+
+/* What was not tried takes no rows, else it would be most of the page. */
+static void
+sheet_untried(
+    struct text *t, const char *rfc, const struct requirement *rows, size_t n)
+{
+	struct text s = TEXT_EMPTY;
+
+	for (size_t i = 0; i < n; i++) {
+		if (rows[i].result != JUDGED_UNTRIED)
+			continue;
+		if (s.len == 0)
+			text_fmt(&s, "Not tried of %s: ", rfc);
+		else
+			text_str(&s, "; ");
+		text_fmt(&s, "%s, %s (%s)", rows[i].name, rows[i].asks,
+		    rows[i].found);
+	}
+	if (s.len == 0)
+		return;
+	text_str(t, "<p class=\"note untold\">");
+	paste(t, &s);
+	text_str(t, ".</p>\n");
+}
+
+static void
+sheet(struct text *t, const char *rfc, const struct requirement *rows, size_t n)
+{
 	const char *const names[] = {rfc, "asks for", "", "found"};
 
 	head_row(t, "sheet", names, 4);
-	for (size_t i = 0; i < n; i++) {
-		text_str(t, "<tr>");
-		row_head(t, rows[i].name);
-		cell(t, "", rows[i].asks);
-		cell(t, classes[rows[i].result],
-		    judgement_words(rows[i].result));
-		cell(t, "", rows[i].found);
-		text_str(t, "</tr>\n");
-	}
+	for (size_t i = 0; i < n; i++)
+		if (rows[i].result != JUDGED_UNTRIED)
+			sheet_row(t, &rows[i]);
 	text_str(t, "</tbody></table>\n");
+	sheet_untried(t, rfc, rows, n);
 }
 
 static void
