@@ -354,17 +354,19 @@ def report_leaves_out():
 def sheets_of(page, rfc="RFC 4787"):
     """{building and family: {requirement: (class, what was found)}}"""
     found = {}
-    for part in page.partition("requirement by requirement")[2].split("<h3>")[1:]:
+    head, *parts = page.partition("requirement by requirement")[2].split("<h3>")
+    for part in parts:
         for table in part.split("<table")[1:]:
             if f'"col">{rfc}<' in table:
                 rows = {
                     name: rest for name, *rest in re.findall(
                         r'row">(REQ-\d+)</th><td>[^<]*</td>'
                         r'<td class="(\w+)">[^<]*</td><td>([^<]*)<', table)}
-                rows.update({
-                    name: ["untried", why] for name, why in re.findall(
+                for text, word in ((head, "never"), (table, "untried")):
+                    rows.update({name: [word, why] for name, why in re.findall(
                         r"(REQ-\d+), .*?(\([^;]*)", html.unescape(
-                            table.partition("Not tried of")[2]))})
+                            text.partition(f"{rfc}, not tried:")[2].partition(
+                                "</p>")[0]))})
                 found[part.partition("<")[0]] = rows
     return found
 
@@ -377,7 +379,7 @@ def report_requirements():
               for name, rows in sheets_of(page).items()}
     assert sheets["Lab 2, IPv4"] == {
         "REQ-1": "pass", "REQ-2": "pass", "REQ-3": "untried", "REQ-4": "pass",
-        "REQ-5": "unknown", "REQ-6": "untried", "REQ-7": "untried",
+        "REQ-5": "unknown", "REQ-6": "untried", "REQ-7": "never",
         "REQ-8": "fail", "REQ-9": "untried", "REQ-10": "unknown",
         "REQ-11": "fail", "REQ-12": "untried", "REQ-13": "untried",
         "REQ-14": "untried"}, sheets
@@ -386,7 +388,8 @@ def report_requirements():
     assert sheets["Library, IPv4"]["REQ-9"] == "fail"
     assert sheets["Annex, IPv6"]["REQ-1"] == "pass"
     assert sheets["Annex, IPv6"]["REQ-12"] == "pass"
-    assert set(sheets["Cellar, IPv4"].values()) == {"unknown", "untried"}
+    assert set(sheets["Cellar, IPv4"].values()) == {
+        "unknown", "untried", "never"}
 
 
 def report_path_requirements():
@@ -454,7 +457,7 @@ def report_tcp():
     for rows in sheets.values():
         assert set(rows) == {f"REQ-{n}" for n in range(1, 11)}, rows
         assert {rows[f"REQ-{n}"][0] for n in (3, 4, 6, 7, 8, 9, 10)} == {
-            "untried"}, rows
+            "never"}, rows
     short, long = sheets["Short"], sheets["Long"]
     assert short["REQ-1"][0] == "fail", sheets
     assert short["REQ-5"] == ["fail", "48 to 52 s"], sheets

@@ -104,7 +104,6 @@ sheet_row(struct text *t, const struct requirement *row)
 {
 	static const char *const classes[JUDGEMENTS] = {
 	    [JUDGED_UNKNOWN] = "unknown",
-	    [JUDGED_UNTRIED] = "untried",
 	    [JUDGED_PASS] = "pass",
 	    [JUDGED_PARTLY] = "partly",
 	    [JUDGED_FAIL] = "fail",
@@ -120,16 +119,16 @@ sheet_row(struct text *t, const struct requirement *row)
 
 /* What was not tried takes no rows, else it would be most of the page. */
 static void
-sheet_untried(
-    struct text *t, const char *rfc, const struct requirement *rows, size_t n)
+sheet_untried(struct text *t, enum judgement result, const char *rfc,
+    const struct requirement *rows, size_t n)
 {
 	struct text s = TEXT_EMPTY;
 
 	for (size_t i = 0; i < n; i++) {
-		if (rows[i].result != JUDGED_UNTRIED)
+		if (rows[i].result != result)
 			continue;
 		if (s.len == 0)
-			text_fmt(&s, "Not tried of %s: ", rfc);
+			text_fmt(&s, "%s, not tried: ", rfc);
 		else
 			text_str(&s, "; ");
 		text_fmt(&s, "%s, %s (%s)", rows[i].name, rows[i].asks,
@@ -137,7 +136,7 @@ sheet_untried(
 	}
 	if (s.len == 0)
 		return;
-	text_str(t, "<p class=\"note untold\">");
+	text_str(t, "<p class=\"note\">");
 	paste(t, &s);
 	text_str(t, ".</p>\n");
 }
@@ -149,10 +148,24 @@ sheet(struct text *t, const char *rfc, const struct requirement *rows, size_t n)
 
 	head_row(t, "sheet", names, 4);
 	for (size_t i = 0; i < n; i++)
-		if (rows[i].result != JUDGED_UNTRIED)
+		if (rows[i].result != JUDGED_UNTRIED &&
+		    rows[i].result != JUDGED_NEVER)
 			sheet_row(t, &rows[i]);
 	text_str(t, "</tbody></table>\n");
-	sheet_untried(t, rfc, rows, n);
+	sheet_untried(t, JUDGED_UNTRIED, rfc, rows, n);
+}
+
+/* The same for all results. */
+static void
+sheet_never(struct text *t)
+{
+	static const struct reading none;
+	struct requirement udp[REQUIREMENTS], tcp[TCP_REQUIREMENTS];
+
+	requirements(&none, false, udp);
+	tcp_requirements(&none, false, tcp);
+	sheet_untried(t, JUDGED_NEVER, "RFC 4787", udp, REQUIREMENTS);
+	sheet_untried(t, JUDGED_NEVER, "RFC 5382", tcp, TCP_REQUIREMENTS);
 }
 
 static void
@@ -177,9 +190,8 @@ page_sheets(struct text *t, const struct reading *const *latest, size_t n)
 	heading(t, 2, "RFC 4787 and 5382, requirement by requirement");
 	text_str(t,
 	    "<p class=\"note\">RFC 4787 is about UDP, RFC 5382 about TCP. "
-	    "<em>Partly</em>: of a part that is known, it is met. <em>Not "
-	    "tried</em>: an option of natprobe would have it tried, or it "
-	    "cannot be seen from where natprobe runs.</p>\n");
+	    "<em>Partly</em>: the part that was tried is met.</p>\n");
+	sheet_never(t);
 	for (size_t i = 0; i < n; i++)
 		for (int v6 = 0; v6 < 2; v6++)
 			if (latest[i]->site.asked[v6])

@@ -180,7 +180,9 @@ router_cells(struct text *t, const struct reading *r, bool v6)
 		if (v6 && i == PORT_NATPMP)
 			cell(t, "", "\xe2\x80\x94");
 		else
-			known_cell(t, router->speaks[i], ANSWER_YES);
+			cell(t,
+			    goodness(router->speaks[i] == ANSWER_YES, false),
+			    answer_name(router->speaks[i]));
 	if (works == ANSWER_UNKNOWN)
 		cell(t, "", "not tried");
 	else
@@ -221,7 +223,8 @@ tcp_cells(struct text *t, const struct reading *r, bool v6)
 
 	known_cell(t, v->works, ANSWER_YES);
 	mapping_cell(t, v->mapping.kind);
-	text_fmt(&kept, "%u of %u", v->preserved, v->connections);
+	if (v->connections > 0)
+		text_fmt(&kept, "%u of %u", v->preserved, v->connections);
 	text_str(t, "<td>");
 	paste(t, &kept);
 	text_str(t, "</td>");

@@ -53,11 +53,12 @@ const char *reason_words(enum reason r);
 
 /*
  * judged.c: RFC 4787's fourteen requirements, as measured over one address
- * family, and RFC 5382's ten. UNTRIED is what this run, or natprobe, did not
- * try; UNKNOWN is what it tried in vain.
+ * family, and RFC 5382's ten. NEVER is what natprobe does not try, UNTRIED what
+ * this run did not, UNKNOWN what it tried in vain.
  */
 enum judgement {
 	JUDGED_UNKNOWN,
+	JUDGED_NEVER,
 	JUDGED_UNTRIED,
 	JUDGED_PASS,
 	JUDGED_PARTLY,
