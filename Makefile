@@ -183,8 +183,9 @@ UNIT_OBJS_natprobe_tcp_test := $(TCP_PURE)
 UNIT_OBJS_natprobe_engine_test := $(patsubst %,probes/natprobe/nat/%.o,draw label engine oddity)
 SIM_OBJS_natprobe_test   := tests/sim/natworld.o $(NATPROBE_PURE) \
 	$(NATCORE_OBJS)
-UNIT_OBJS_natprobe_live_test := $(patsubst %,probes/natprobe/live/%.o,view words) \
-	$(NATPROBE_PURE)
+UNIT_OBJS_natprobe_live_test := $(patsubst %,probes/natprobe/live/%.o,view words parts) \
+	$(TCP_PURE) $(patsubst %,probes/natprobe/path/%.o,mtu mtu_judge reach) \
+	probes/natprobe/gateway/hops.o probes/natprobe/gateway/nats.o
 UNIT_OBJS_natprobe_limit_test := probes/natprobe/limit.o
 UNIT_OBJS_gateway_hops_test := $(patsubst %,probes/natprobe/gateway/%.o,hops nats) \
 	$(NATPROBE_PURE)

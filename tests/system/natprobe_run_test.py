@@ -416,6 +416,12 @@ def on_terminal():
         check_restored(t.text)
         assert "\033[1m" in t.text
         assert "mapping none" in t.text and "lives, exchange" in t.text
+        plain = re.sub(r"\033\[[0-9;?]*[A-Za-z]", "", t.text)
+        for row in ("IPv4 TCP   mapping none", "IPv4 way   no router",
+                    "IPv4 path  MTU 1500; "):
+            assert row in plain, (row, plain)
+        # Never so many lines that the terminal would scroll.
+        assert max(int(n) for n in re.findall(r"\033\[(\d+)A", t.text)) < 12
         # Nothing of the view is left below the cursor, then come the words.
         assert re.search(r"\r\033\[J\033\[\?25hIPv4\r\n", t.text), t.text
         drawn = narrow.split("\033[J")[-2 if narrow.count("\033[J") > 1 else 0]
@@ -462,6 +468,11 @@ def lines():
         assert re.search(r"^natprobe: \d+ s: IPv4: 1 of 1 servers answer$",
                          done.stderr, re.M), done.stderr
         assert re.search(r"IPv4 time: lifetimes, \d s more", done.stderr)
+        for part, text in (("TCP", "mapping none"), ("way", "no router"),
+                           ("path", r"MTU 1500; \d of \d ports pass")):
+            found = re.findall(rf"^natprobe: \d+ s: IPv4 {part}: (.*)$",
+                               done.stderr, re.M)
+            assert len(found) == 1 and re.match(text, found[0]), (part, found)
         assert "\033" not in done.stderr + done.stdout
 
 
