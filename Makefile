@@ -186,6 +186,8 @@ SIM_OBJS_natprobe_test   := tests/sim/natworld.o $(NATPROBE_PURE) \
 UNIT_OBJS_natprobe_live_test := $(patsubst %,probes/natprobe/live/%.o,view words parts) \
 	$(TCP_PURE) $(patsubst %,probes/natprobe/path/%.o,mtu mtu_judge reach) \
 	probes/natprobe/gateway/hops.o probes/natprobe/gateway/nats.o
+UNIT_OBJS_natprobe_words_test := probes/natprobe/words.o \
+	$(patsubst %,probes/natprobe/%/words.o,evidence gateway pair path relay tcp)
 UNIT_OBJS_natprobe_limit_test := probes/natprobe/limit.o
 UNIT_OBJS_gateway_hops_test := $(patsubst %,probes/natprobe/gateway/%.o,hops nats) \
 	$(NATPROBE_PURE)
@@ -236,7 +238,7 @@ FUZZ_OBJS_replay_fuzz       := $(NATPROBE_EVIDENCE)
 FUZZ_OBJS_pcapng_fuzz       := $(NATPROBE_EVIDENCE)
 FUZZ_OBJS_reading_fuzz      := $(TCP_PURE) \
 	$(patsubst %,probes/natprobe/path/%.o,mtu mtu_judge reach dns proxy) $(patsubst %,probes/natprobe/views/%.o,\
-	reading json predict predict_words judged advice report_page report_piece report_table \
+	reading reading_path json predict predict_words judged advice report_page report_piece report_table \
 	report_way report_plot) $(patsubst %,probes/natprobe/gateway/%.o,hops nats)
 ifeq ($(VARIANT),fuzz)
 fuzzers: $(FUZZERS)

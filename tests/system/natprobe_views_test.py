@@ -509,12 +509,31 @@ def way(word, passes, fails=None):
     return {"verdict": word, "passes": passes, "fails": fails, "why": None}
 
 
+def router(speaks=("no", "no", "no"), works="unknown", count=1,
+           confidence="high", carrier="no"):
+    names = ("pcp", "nat_pmp", "upnp")
+    return {"gateway": {"address": "10.0.2.2", "mapping_works": works,
+                        **{n: {"answers": a} for n, a in zip(names, speaks)}},
+            "nats": {"count": count, "confidence": confidence,
+                     "carrier": carrier, "evidence": []}}
+
+
+def proxy(verdict=None, needed="no", **more):
+    return {"https_proxy": verdict and "http://proxy:3128",
+            "http_proxy": False, "credentials": False, "why": None,
+            "wpad": "no", "relays": [] if verdict is None else [
+                {"name": "relay-1", "uses_proxy": True, "verdict": verdict,
+                 "needed": needed}], **more}
+
+
 def with_path(blocked="no", out=("full", 1500), into=("full", 1500),
               fits="yes", frags=("yes", "yes"), alg="no", dns="kept",
               why=None, **more):
     """A result that has looked at the path."""
     told = result("path", ipv4=family(**more))
-    told["ipv4"]["udp_blocked"] = {"verdict": blocked, "why": None}
+    told["ipv4"]["udp_blocked"] = {
+        "verdict": blocked.partition(":")[0],
+        "why": blocked.partition(":")[2] or None}
     told["ipv4"]["alg"] = {"verdict": alg, "why": None}
     told["dns"] = {"nonexistent": {"verdict": dns}, "relays": []}
     told["path"] = {"ipv4": {
@@ -524,6 +543,94 @@ def with_path(blocked="no", out=("full", 1500), into=("full", 1500),
                       "inbound": {"passes": frags[1], "why": why}},
         "ports": []}}
     return told
+
+
+def tables_of(page):
+    """{heading: [[cell, ...], ...]}"""
+    return {title: [[html.unescape(re.sub("<[^>]*>", "", c)) for c in
+                     re.findall(r"<t[hd][^>]*>.*?</t[hd]>", row)]
+                    for row in body.split("<tr>")[2:]]
+            for title, body in re.findall(
+                r'<h2>([^<]*)</h2>\n<table class="way">(.*?)</table>', page,
+                re.S)}
+
+
+WAYS = ("UDP and packet sizes", "NATs in line, and ports on demand", "TCP",
+        "Names, portals and proxies")
+
+
+def report_ways():
+    """What a result knows of the way has its tables, and what it does not
+    know has none."""
+    full = with_path(
+        out=("told-by-icmp", 1400, 1401), into=("black-hole", 1300, 1304),
+        fits="no", frags=("yes", "no"), dns="rewritten",
+        path={"icmp_errors": {"come": "yes", "closed_port_asked": 3,
+                              "closed_port_said": 3}},
+        tcp=tcp(lives=(48, 52)), **router(
+            ("yes", "no", "yes"), "yes", 2, "medium", "yes"))
+    full.update(building="Full", proxy=proxy("works", "yes"))
+    full["relays"] = [{**RELAY, "captive_portal": {
+        "verdict": "no", "why": None}}]
+    with Folder() as f:
+        f.put_all([full, EIM, BLOCKED])
+        page = run("report", f.path).stdout
+    tables = tables_of(page)
+    assert tuple(tables) == WAYS, tables
+    sizes, nats, tcps, names = (tables[t] for t in WAYS)
+    assert sizes == [["Full", "IPv4", "passes", "1400, told by ICMP",
+                      "1300, black hole", "no", "yes", "no", "yes"]], sizes
+    assert nats == [["Full", "IPv4", "2, fairly sure", "yes", "yes", "no",
+                     "yes", "yes"]], nats
+    assert tcps == [["Full", "IPv4", "yes", "EIM", "20 of 20", "48 to 52 s",
+                     "not tried"]], tcps
+    assert names == [["Full", "lies about names that do not exist",
+                      "nothing wrong is known", "no", "works", "yes", "no"]], \
+        names
+    with Folder() as f:
+        f.put_all([EIM, BLOCKED])
+        assert tables_of(run("report", f.path).stdout) == {}
+    for blocked, words in (
+            ("blocked", "blocked, TCP passes"),
+            ("captive-portal", "blocked by a captive portal"),
+            ("unknown:tcp-80-alone-answers", "maybe a captive portal"),
+            ("server-down", "the STUN server is down")):
+        with Folder() as f:
+            f.put("path.json", with_path(blocked=blocked, udp="no"))
+            cells = tables_of(run("report", f.path).stdout)[WAYS[0]][0]
+            assert cells[2] == words, cells
+
+
+def report_way_wishes():
+    """Ports on demand, proxies, portals and names are asked for."""
+    edm = {"mapping": "address-and-port-dependent"}
+    ports = "Or let the router open ports on demand"
+    broken = "See to the router&#39;s ports on demand"
+    cases = [
+        ({**edm, **router()}, {}, ports),
+        ({**edm, **router(("yes", "no", "no"))}, {}, None),
+        ({**edm, **router(count=2)}, {}, None),
+        (router(), {}, None),
+        (router(("no", "no", "yes"), "no"), {}, broken),
+        ({}, {"proxy": proxy("wants-credentials")}, "Let robots reach the "
+         "relays without the proxy, or give them a name"),
+        ({}, {"proxy": proxy("refuses")}, "Let the proxy pass CONNECT"),
+        ({}, {"proxy": proxy("relay-fails")}, "leave the relays&#39; TLS"),
+        ({}, {"proxy": proxy("works", "yes")}, "without the proxy: they are"),
+        ({}, {"proxy": proxy("works")}, None),
+        ({}, {"dns": {"nonexistent": {"verdict": "kept"}, "relays": [
+            {"name": "r", "verdict": "differs"}]}}, "tell the relays&#39;"),
+        ({}, {"relays": [{**RELAY, "captive_portal": {
+            "verdict": "yes", "why": "302"}}]}, "from the captive portal"),
+    ]
+    every = {w for *_, w in cases if w}
+    for of_family, changes, word in cases:
+        with Folder() as f:
+            f.put("x.json", {**result("x", ipv4=family(**of_family)),
+                             **changes})
+            page = run("report", f.path).stdout
+        for w in every:
+            assert (w in page) == (w == word), (of_family, changes, w)
 
 
 def report_path_wishes():
@@ -542,7 +649,9 @@ def report_path_wishes():
         ({"alg": "yes"}, ["Switch the application layer gateway"]),
         ({"dns": "rewritten"}, ["Have the resolver tell the truth"]),
         ({"blocked": "captive-portal", "udp": "no"},
-         ["Except robots from the captive portal"]),
+         ["Except robots from the captive portal: they cannot"]),
+        ({"blocked": "unknown:tcp-80-alone-answers", "udp": "no"},
+         ["Except robots from the captive portal, if there is one"]),
         ({"blocked": "no-network", "udp": "no"},
          ["Let TCP to port 443 of the relays out", "Allow UDP over IPv4"]),
         ({"blocked": "port-blocked", "udp": "no"},
@@ -562,7 +671,14 @@ def report_path_wishes():
 def report_bad_path():
     for key, value, why in (
             ("path", 5, "path"), ("path", {"ipv4": {}}, "path.ipv4.mtu"),
-            ("dns", [], "dns"), ("dns", {}, "dns.nonexistent")):
+            ("dns", [], "dns"), ("dns", {}, "dns.nonexistent"),
+            ("dns", {"nonexistent": {"verdict": "kept"}, "relays": [5]},
+             "dns.relays"),
+            ("proxy", 5, "proxy"), ("proxy", {}, "proxy.http_proxy"),
+            ("proxy", {**proxy(), "relays": [{"verdict": "fine"}]},
+             "proxy.relays.verdict"),
+            ("relays", [{**RELAY, "captive_portal": {"verdict": 1}}],
+             "relays.captive_portal.verdict")):
         with Folder() as f:
             f.put("path.json", {**with_path(), key: value})
             f.put("good.json", with_path())
@@ -642,8 +758,13 @@ def evil_in_browser(b):
 def on_paper(b):
     """On A4 nothing is wider than the page, and no page comes for an empty
     line."""
+    full = with_path(
+        blocked="unknown", udp="no", into=("in-fragments", 1400, 1401),
+        tcp=tcp(lives=(1000, 2000)), **router(("yes", "yes", "yes"), "no", 2))
+    full.update(building="Physics and Astronomy", proxy=proxy(
+        "wants-credentials"))
     many = [{**copy.deepcopy(r), "building": f"{r['building']} {i}"}
-            for i in range(4) for r in ALL]
+            for i in range(4) for r in [*ALL, full]]
     with Folder() as f:
         show(b, f, many)
         b.devtools("Emulation.setEmulatedMedia", media="print")
@@ -668,7 +789,8 @@ def on_paper(b):
 TESTS = [predict_words, predict_idle, predict_json, router_facts,
          hostile_files,
          bad_arguments, report_leaves_out, report_takes_newest,
-         report_wishes, report_path_wishes, report_bad_path,
+         report_wishes, report_path_wishes, report_ways, report_way_wishes,
+         report_bad_path,
          report_requirements, report_path_requirements, report_tcp]
 IN_BROWSER = [in_browser, evil_in_browser, on_paper]
 

@@ -130,6 +130,12 @@ check_blocked(void)
 	    REACH_BLOCKED, "tcp-passes");
 	row(r, REACH_ECHO, 0)->saw = REACH_ANSWERS;
 	check_verdict(r, none, REACH_UNKNOWN, "echo-alone-passes");
+	row(r, REACH_TCP, 80)->saw = REACH_OPEN;
+	check_verdict(r, none, REACH_UNKNOWN, "tcp-80-alone-answers");
+	check_verdict(r,
+	    (struct reach_facts){.udp = ANSWER_NO, .relay_443 = true},
+	    REACH_BLOCKED, "tcp-passes");
+	row(r, REACH_TCP, 80)->saw = REACH_SILENT;
 	row(r, REACH_TCP, 443)->saw = REACH_REFUSED;
 	check_verdict(r, none, REACH_ONLY_443, "tcp-443-alone-passes");
 	row(r, REACH_TCP, 80)->saw = REACH_OPEN;

@@ -233,20 +233,20 @@ stun_saw(const struct reach *r, enum reach_how how, enum reach_saw what)
 	return false;
 }
 
-/* Of TCP, nothing passes but port 443, though more was tried. */
+/* Of TCP, nothing passes but that port, though more was tried. */
 static bool
-only_443(const struct reach *r, const struct reach_facts *f)
+only(const struct reach *r, const struct reach_facts *f, uint16_t port)
 {
-	bool passes = f->relay_443, others = false;
+	bool passes = port == 443 && f->relay_443, others = false;
 
-	if (f->relay_other)
+	if (f->relay_other || (port != 443 && f->relay_443))
 		return false;
 	for (size_t i = 0; i < r->n; i++) {
 		const struct reach_row *row = &r->rows[i];
 
 		if (row->how != REACH_TCP)
 			continue;
-		if (row->to.port == 443)
+		if (row->to.port == port)
 			passes |= is_alive(row);
 		else if (is_alive(row))
 			return false;
@@ -301,8 +301,11 @@ reach_judge(
 		return say(why, "a-portal-answers-for-the-relay", REACH_PORTAL);
 	if ((v = judge_udp(r, why)) != REACH_UNKNOWN)
 		return v;
-	if (only_443(r, f))
+	if (only(r, f, 443))
 		return say(why, "tcp-443-alone-passes", REACH_ONLY_443);
+	/* A captive portal answers there for everybody. */
+	if (only(r, f, 80))
+		return say(why, "tcp-80-alone-answers", REACH_UNKNOWN);
 	if (tcp_is_alive(r, f))
 		return say(why, "tcp-passes", REACH_BLOCKED);
 	if (saw(r, REACH_ECHO, REACH_ANSWERS))

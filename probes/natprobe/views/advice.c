@@ -45,6 +45,12 @@ wish_udp(struct list *l, const struct reading *r, bool v6)
 static void
 wish_blocked(struct list *l, const struct reading *r, bool v6)
 {
+	if (r->path[v6].maybe_portal) {
+		add(l,
+		    "Except robots from the captive portal, if there is one: "
+		    "nothing but TCP port 80 answers.");
+		return;
+	}
 	switch (r->path[v6].blocked) {
 	case REACH_SERVER_DOWN: /* nothing to ask of the network */
 		return;

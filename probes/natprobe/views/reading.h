@@ -42,6 +42,7 @@ struct reading_path {
 	bool has_mtu; /* and fragments */
 	struct mtu_verdict mtu; /* its texts are static; "": none */
 	enum reach_verdict blocked;
+	bool maybe_portal; /* nothing but TCP port 80 answers */
 	enum answer alg;
 	/* The way to the servers. */
 	bool has_way;

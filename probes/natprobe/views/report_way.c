@@ -86,7 +86,9 @@ udp_cell(struct text *t, const struct reading *r, bool v6)
 	cell(t,
 	    goodness(udp == ANSWER_YES,
 		udp == ANSWER_NO && r->path[v6].blocked != REACH_SERVER_DOWN),
-	    udp == ANSWER_YES ? "passes" : words[r->path[v6].blocked]);
+	    udp == ANSWER_YES		   ? "passes"
+		: r->path[v6].maybe_portal ? "maybe a captive portal"
+					   : words[r->path[v6].blocked]);
 }
 
 static void

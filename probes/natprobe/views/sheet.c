@@ -7,16 +7,24 @@
 #include <string.h>
 
 #include "probes/natprobe/views/views.h"
+#include "probes/natprobe/words.h"
 
 static void
 add_rows(struct text *t, const char *title, bool v6,
     const struct requirement *rows, size_t n)
 {
 	text_fmt(t, "%s over %s\n", title, v6 ? "IPv6" : "IPv4");
-	for (size_t i = 0; i < n; i++)
-		text_fmt(t, "  %-7s %-10s %s%s%s\n", rows[i].name,
+	for (size_t i = 0; i < n; i++) {
+		struct text row = TEXT_EMPTY;
+
+		text_fmt(&row, "  %-7s %-10s %s%s%s", rows[i].name,
 		    judgement_words(rows[i].result), rows[i].asks,
 		    *rows[i].found == '\0' ? "" : ": ", rows[i].found);
+		t->bad |= row.bad;
+		if (!row.bad)
+			words_broken(t, WORDS_INDENT, row.p);
+		text_clear(&row);
+	}
 }
 
 static void

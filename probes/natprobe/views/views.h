@@ -2,7 +2,7 @@
  * views: what is made of result files afterwards, without a packet: the
  * commands predict and report. A map:
  *
- *   reading.c        a file's JSON back to verdicts, PURE; json.h
+ *   reading.c        a file's JSON back to verdicts, PURE; reading_path.c
  *   predict.c        two sites to a prediction, PURE
  *   predict_words.c  a prediction in words, PURE
  *   predict_main.c   natprobe predict
