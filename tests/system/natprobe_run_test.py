@@ -337,6 +337,9 @@ def sheet():
         assert [name for name, _ in rows] == [
             f"REQ-{n}" for n in range(1, 11)], rows
         assert dict(rows)["REQ-1"] == "met", rows
+        wide = [line for line in (done.stdout + tcp).splitlines()
+                if len(line) > 100]
+        assert not wide and tcp.startswith("IPv4\n  direct way "), (wide, tcp)
 
 
 # ---- what is shown meanwhile ----
