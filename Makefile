@@ -186,9 +186,13 @@ UNIT_OBJS_natprobe_engine_test := $(patsubst %,probes/natprobe/nat/%.o,draw labe
 SIM_OBJS_natprobe_test   := tests/sim/natworld.o $(NATPROBE_PURE) \
 	$(NATCORE_OBJS) tests/sim/natkit.o
 SIM_OBJS_natprobe_grid_test := $(SIM_OBJS_natprobe_test)
-UNIT_OBJS_natprobe_live_test := $(patsubst %,probes/natprobe/live/%.o,view words) \
-	$(NATPROBE_PURE)
 UNIT_OBJS_natprobe_ports_test := probes/natprobe/nat/ports.o
+UNIT_OBJS_natprobe_live_test := $(patsubst %,probes/natprobe/live/%.o,view words parts) \
+	$(TCP_PURE) $(patsubst %,probes/natprobe/path/%.o,mtu mtu_judge reach) \
+	probes/natprobe/gateway/hops.o probes/natprobe/gateway/nats.o
+UNIT_OBJS_natprobe_words_test := probes/natprobe/words.o \
+	$(patsubst %,probes/natprobe/%/words.o,evidence gateway pair path relay tcp) \
+	probes/natprobe/pair/knock_words.o $(NATPROBE_PURE)
 UNIT_OBJS_natprobe_limit_test := probes/natprobe/limit.o
 UNIT_OBJS_gateway_hops_test := $(patsubst %,probes/natprobe/gateway/%.o,hops nats) \
 	$(NATPROBE_PURE)
@@ -241,8 +245,9 @@ FUZZ_OBJS_replay_fuzz       := $(NATPROBE_EVIDENCE)
 FUZZ_OBJS_replay_tcp_fuzz   := $(NATPROBE_EVIDENCE)
 FUZZ_OBJS_pcapng_fuzz       := $(NATPROBE_EVIDENCE)
 FUZZ_OBJS_reading_fuzz      := $(TCP_PURE) \
-	$(patsubst %,probes/natprobe/path/%.o,mtu mtu_judge reach) $(patsubst %,probes/natprobe/views/%.o,\
-	reading predict predict_words advice report_page report_plot)
+	$(patsubst %,probes/natprobe/path/%.o,mtu mtu_judge reach dns proxy) $(patsubst %,probes/natprobe/views/%.o,\
+	reading reading_path json predict predict_words judged advice report_page report_piece report_table \
+	report_way report_plot) $(patsubst %,probes/natprobe/gateway/%.o,hops nats)
 ifeq ($(VARIANT),fuzz)
 fuzzers: $(FUZZERS)
 $(B)/tests/fuzz/%: $(O)/tests/fuzz/%.o $$(addprefix $(O)/,$$(FUZZ_OBJS_$$*)) $(B)/libpure.a

@@ -233,12 +233,19 @@ static void
 on_refresh(void *arg)
 {
 	struct natprobe *n = arg;
+	struct mono now = loop_now(n->loop);
 
 	progress_names(n->live, &n->targets);
-	for (int v6 = 0; v6 < 2; v6++)
-		if (n->used[v6])
-			progress_family(
-			    n->live, &n->views[v6], loop_now(n->loop));
+	for (int v6 = 0; v6 < 2; v6++) {
+		if (!n->used[v6])
+			continue;
+		progress_family(n->live, &n->views[v6], now);
+		if (n->tcps[v6] != NULL)
+			progress_tcp(
+			    n->live, v6, tcp_net_calls(n->tcps[v6]), now);
+		progress_way(n->live, v6, n->gateways);
+		progress_path(n->live, v6, n->path);
+	}
 	progress_relays(n->live, n->relays);
 }
 
@@ -249,7 +256,7 @@ begin_live(struct natprobe *n)
 	struct live_options o = {
 	    .title = *c->building == '\0' ? "natprobe" : c->building,
 	    .to_stdout = strcmp(c->json, "-") != 0,
-	    .lines = c->lifetime};
+	    .lines = c->lifetime || (c->tcp && c->tcp_lifetime)};
 
 	if (!c->quiet)
 		n->live = live_new(n->loop, &o, on_refresh, n);

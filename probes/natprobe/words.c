@@ -1,4 +1,5 @@
 /* words: the result for people. Reads nothing but the JSON. */
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -11,25 +12,114 @@
 #include "probes/natprobe/tcp/tcp.h"
 #include "probes/natprobe/words.h"
 
-static long
-num(const json_t *o, const char *key)
+/* ---- lines ---- */
+
+const char *
+meaning_of(const struct meaning *all, size_t n, const char *word)
 {
-	return (long)json_integer_value(json_object_get(o, key));
+	for (size_t i = 0; i < n; i++)
+		if (strcmp(all[i].word, word) == 0)
+			return all[i].text;
+	return word;
 }
+
+/* Where to break a line of so many columns; n if there is no place. UTF-8
+ * takes fewer columns than bytes, so such a line is a little shorter. */
+static size_t
+break_of(const char *s, size_t n, size_t room)
+{
+	size_t at = n;
+
+	for (size_t i = 1; i < n && (i <= room || at == n); i++)
+		if (s[i] == ' ' && s[i - 1] != ' ')
+			at = i;
+	return at;
+}
+
+void
+words_broken(struct text *out, unsigned indent, const char *text)
+{
+	size_t n = strlen(text), skip = 0, at;
+
+	while (n + skip > WORDS_COLUMNS) {
+		/* Not within what stands before the indent. */
+		size_t from = skip == 0 && n > indent ? indent : 0;
+
+		at = from +
+		    break_of(
+			text + from, n - from, WORDS_COLUMNS - skip - from);
+		if (at >= n)
+			break;
+		text_fmt(out, "%*s", (int)skip, "");
+		text_add(out, text, at);
+		text_char(out, '\n');
+		text += at + 1;
+		n -= at + 1;
+		skip = indent;
+	}
+	text_fmt(out, "%*s%s\n", (int)skip, "", text);
+}
+
+static void
+put_broken(FILE *out, unsigned indent, struct text *line)
+{
+	struct text broken = TEXT_EMPTY;
+
+	if (!line->bad)
+		words_broken(&broken, indent, line->p == NULL ? "" : line->p);
+	fputs(broken.bad || broken.p == NULL ? "" : broken.p, out);
+	text_clear(&broken);
+	text_clear(line);
+}
+
+__attribute__((format(printf, 2, 0))) static void
+add_va(struct text *t, const char *fmt, va_list ap)
+{
+	char s[1024];
+
+	vsnprintf(s, sizeof(s), fmt, ap);
+	text_str(t, s);
+}
+
+void
+words_line(FILE *out, const char *name, const char *fmt, ...)
+{
+	struct text line = TEXT_EMPTY;
+	va_list ap;
+
+	text_fmt(&line, "  %-18s ", name);
+	va_start(ap, fmt);
+	add_va(&line, fmt, ap);
+	va_end(ap);
+	put_broken(out, WORDS_INDENT, &line);
+}
+
+void
+words_fold(FILE *out, unsigned indent, const char *fmt, ...)
+{
+	struct text line = TEXT_EMPTY;
+	va_list ap;
+
+	va_start(ap, fmt);
+	add_va(&line, fmt, ap);
+	va_end(ap);
+	put_broken(out, indent, &line);
+}
+
+/* ---- reasons ---- */
 
 /* A verdict that is not known, and what would help. */
 const char *
 reason_meaning(const char *why)
 {
-	static const struct {
-		const char *why, *text;
-	} all[] = {
+	static const struct meaning all[] = {
 	    {"no-server-answers", "no STUN server answers over UDP"},
 	    {"one-server-address",
 		"all servers have one address; a server with a second one, "
 		"or another server, can tell"},
 	    {"no-alternate-address",
-		"no server has a second address (RFC 5780)"},
+		"no server has a second address (RFC 5780); ask one that has, "
+		"such as stund -alternate"},
 	    {"alternate-address-silent",
 		"the server's second address does not answer"},
 	    {"no-positive-control",
@@ -52,7 +142,7 @@ reason_meaning(const char *why)
 	    {"servers-disagree",
 		"the servers contradict each other: this network has several "
 		"ways out, or one of them is wrong"},
-	    {"tcp-silent", "nothing answers a TCP connection to there"},
+	    {"tcp-silent", "connections get no answer at all"},
 	    {"tcp-unreachable",
 		"the network says that there is no way over TCP"},
 	    {"tcp-refused",
@@ -67,17 +157,14 @@ reason_meaning(const char *why)
 		"the server's own keepalives come before the end"},
 	};
 
-	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
-		if (strcmp(all[i].why, why) == 0)
-			return all[i].text;
-	return why;
+	return MEANING(all, why);
 }
 
 static void
 print_line(FILE *out, const char *name, const char *verdict, const char *note)
 {
-	fprintf(out, "  %-18s %s%s%s\n", name, verdict,
-	    *note == '\0' ? "" : ": ", note);
+	words_line(
+	    out, name, "%s%s%s", verdict, *note == '\0' ? "" : ": ", note);
 }
 
 static void
@@ -103,9 +190,9 @@ print_mapping(FILE *out, const json_t *f)
 		print_verdict(out, "mapping", m);
 	else {
 		snprintf(note, sizeof(note),
-		    "%s%s%s; %ld of %ld sockets say so", str(m, "short"),
+		    "%s%s%s; %.0f of %.0f sockets say so", str(m, "short"),
 		    *str(f, "cone") == '\0' ? "" : ", ", str(f, "cone"),
-		    num(m, "agree"), num(m, "sockets"));
+		    number(m, "agree"), number(m, "sockets"));
 		print_line(out, "mapping", kind, note);
 	}
 }
@@ -120,13 +207,13 @@ print_ports(FILE *out, const json_t *f)
 		print_verdict(out, "ports", v);
 		return;
 	}
-	if (num(v, "step") != 0)
-		snprintf(step, sizeof(step), ", each %+ld", num(v, "step"));
+	if (number(v, "step") != 0)
+		snprintf(step, sizeof(step), ", each %+.0f", number(v, "step"));
 	snprintf(note, sizeof(note),
-	    "%ld of %ld kept, %ld to %ld%s, %ld external address%s",
-	    num(v, "preserved"), num(v, "sockets"), num(v, "lowest"),
-	    num(v, "highest"), step, num(v, "addresses"),
-	    num(v, "addresses") == 1 ? "" : "es");
+	    "%.0f of %.0f kept, %.0f to %.0f%s, %.0f external address%s",
+	    number(v, "preserved"), number(v, "sockets"), number(v, "lowest"),
+	    number(v, "highest"), step, number(v, "addresses"),
+	    number(v, "addresses") == 1 ? "" : "es");
 	print_line(out, "ports", str(v, "verdict"), note);
 }
 
@@ -165,8 +252,7 @@ print_keepalive(FILE *out, const json_t *lifetime)
 	/* A run that was ended early says nothing of how short they are. */
 	if (least <= 0 || (beyond && least < 26))
 		return;
-	fprintf(out, "  %-18s every %.0f s at least%s\n", "keep alive",
-	    least * 0.8,
+	words_line(out, "keep alive", "every %.0f s at least%s", least * 0.8,
 	    least < 26 ? "; Tailscale clients ask STUN every 20 to 26 s, "
 			 "which is too seldom here"
 		       : "");
@@ -187,8 +273,9 @@ print_lifetimes(FILE *out, const json_t *f)
 	print_life(out, "lives, stream", json_object_get(l, "stream"));
 	print_keepalive(out, l);
 	if (*str(r, "why") == '\0')
-		fprintf(out, "  %-18s outbound packets %s, inbound %s\n",
-		    "refreshed by", str(r, "outbound"), str(r, "inbound"));
+		words_line(out, "refreshed by",
+		    "outbound packets %s, inbound %s", str(r, "outbound"),
+		    str(r, "inbound"));
 }
 
 static bool
@@ -212,8 +299,9 @@ print_effects(FILE *out, const json_t *f)
 	if (says(f, "until_collision", "no") &&
 	    says(f, "mapping", "endpoint-independent"))
 		print_line(out, "same port twice", "does no harm", "");
-	if (strcmp(str(json_object_get(f, "hairpin"), "why"), "not-asked") != 0)
-		print_verdict(out, "hairpin", json_object_get(f, "hairpin"));
+	if (!is(get(f, "hairpin"), "why", "not-asked") &&
+	    !is(get(f, "hairpin"), "why", "no-nat"))
+		print_verdict(out, "hairpin", get(f, "hairpin"));
 }
 
 /* The rules of hole punching: each side must send to where the other's
@@ -225,28 +313,35 @@ print_outlook(FILE *out, const json_t *f)
 	    says(f, "mapping", "none");
 	bool strict = says(f, "filtering", "address-and-port-dependent") ||
 	    says(f, "filtering", "port-dependent");
-	const char *text;
+	bool filter = !says(f, "filtering", "unknown");
+	const char *text, *why = str(get(f, "mapping"), "why");
 
-	if (says(f, "mapping", "unknown") || says(f, "filtering", "unknown"))
+	if (says(f, "mapping", "unknown")) {
+		words_line(
+		    out, "direct way", "not known: %s", reason_meaning(why));
 		return;
-	if (!strict)
+	}
+	if (is(get(f, "gateway"), "mapping_works", "yes"))
+		text = "to every host whose own network lets UDP out, by a "
+		       "port that the router opens";
+	else if (filter && !strict)
 		text = "to every host whose own network lets UDP out";
 	else if (any)
-		text = "to all hosts but those whose NAT has a "
-		       "destination-dependent mapping and filters by port";
+		text = "to all hosts but those whose NAT maps by destination "
+		       "and filters by port";
 	else
 		text = "only to hosts whose NAT filters by address, or not "
 		       "at all";
-	print_line(out, "direct way", text, "");
+	words_line(out, "direct way", "%s%s", text,
+	    filter ? "" : "; maybe to more: the filter is not known");
 }
 
 /* What is wrong with a server, and what that means for who asked it. */
 static const char *
 meaning_of_finding(const char *name)
 {
-	static const struct {
-		const char *name, *text;
-	} all[] = {
+	static const struct meaning all[] = {
+	    {"does-not-answer", ""}, /* its own line says so */
 	    {"refuses", "refuses requests"},
 	    {"unreachable", "nobody listens on that port (ICMP)"},
 	    {"sends-garbage", "sends what is no STUN"},
@@ -281,10 +376,7 @@ meaning_of_finding(const char *name)
 		"configuration"},
 	};
 
-	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
-		if (strcmp(all[i].name, name) == 0)
-			return all[i].text;
-	return "";
+	return MEANING(all, name);
 }
 
 static void
@@ -299,7 +391,7 @@ print_findings(FILE *out, const json_t *server)
 		const char *text = meaning_of_finding(name == NULL ? "" : name);
 
 		if (*text != '\0')
-			fprintf(out, "  %-18s   %s\n", "", text);
+			words_line(out, "", "  %s", text);
 	}
 }
 
@@ -311,45 +403,60 @@ print_servers(FILE *out, const json_t *f)
 
 	json_array_foreach(json_object_get(f, "servers"), i, s)
 	{
-		fprintf(out, "  %-18s %s ", i == 0 ? "servers" : "",
-		    str(s, "address"));
-		if (json_is_true(json_object_get(s, "answers")))
-			fprintf(out, "%.1f ms, sees %s%s%s\n",
-			    json_number_value(json_object_get(s, "rtt_ms")),
-			    str(s, "mapped"),
-			    *str(s, "other_address") == '\0'
-				? ""
-				: ", second address ",
-			    str(s, "other_address"));
+		const char *name = i == 0 ? "servers" : "";
+		const char *other = str(s, "other_address");
+
+		if (json_is_true(get(s, "answers")))
+			words_line(out, name, "%s%s%s%s %.1f ms, sees %s",
+			    str(s, "address"), *other == '\0' ? "" : " (and ",
+			    other, *other == '\0' ? "" : ")",
+			    number(s, "rtt_ms"), str(s, "mapped"));
 		else
-			fprintf(out, "does not answer\n");
+			words_line(
+			    out, name, "%s does not answer", str(s, "address"));
 		print_findings(out, s);
 	}
 }
 
+/* Not at the mercy of what else is known: the first line is the verdict. */
 static void
-print_family(FILE *out, const char *name, const json_t *f)
+print_blocked(FILE *out, const json_t *f)
 {
-	fprintf(out, "%s\n", name);
-	print_servers(out, f);
-	if (strcmp(str(f, "udp"), "no") == 0) {
-		/* The path knows more. */
-		if (json_object_get(f, "udp_blocked") == NULL)
-			print_line(out, "UDP", "blocked",
-			    "no server answers; only a relay over TCP can "
-			    "help");
-		words_print_gateway(f, out);
-		tcp_words(f, out);
-		return;
-	}
+	if (json_is_object(get(f, "udp_blocked")))
+		words_print_blocked(f, out);
+	else
+		print_line(out, "UDP", "blocked",
+		    "no server answers; only a relay over TCP can help");
+}
+
+static void
+print_udp(FILE *out, const json_t *f)
+{
+	print_outlook(out, f);
 	print_mapping(out, f);
-	print_verdict(out, "filtering", json_object_get(f, "filtering"));
+	print_verdict(out, "filtering", get(f, "filtering"));
 	print_ports(out, f);
 	print_effects(out, f);
 	print_lifetimes(out, f);
-	words_print_gateway(f, out);
+}
+
+/* What decides first, and the evidence last. */
+static void
+print_family(FILE *out, const json_t *result, const char *key, const char *name)
+{
+	const json_t *f = get(result, key);
+
+	if (f == NULL)
+		return;
+	fprintf(out, "%s\n", name);
+	if (is(f, "udp", "no"))
+		print_blocked(out, f);
+	else
+		print_udp(out, f);
 	tcp_words(f, out);
-	print_outlook(out, f);
+	words_print_gateway(f, out);
+	words_print_family_path(result, key, out);
+	print_servers(out, f);
 }
 
 static void
@@ -376,20 +483,12 @@ print_end(FILE *out, const json_t *result)
 void
 words_print(const json_t *result, FILE *out)
 {
-	const json_t *f;
-
 	if (*str(result, "building") != '\0')
 		fprintf(out, "%s, %s\n", str(result, "building"),
 		    str(result, "time"));
 	print_names(out, result);
-	if ((f = json_object_get(result, "ipv4")) != NULL) {
-		print_family(out, "IPv4", f);
-		words_print_family_path(result, "ipv4", out);
-	}
-	if ((f = json_object_get(result, "ipv6")) != NULL) {
-		print_family(out, "IPv6", f);
-		words_print_family_path(result, "ipv6", out);
-	}
+	print_family(out, result, "ipv4", "IPv4");
+	print_family(out, result, "ipv6", "IPv6");
 	words_print_relays(result, out);
 	words_print_path(result, out);
 	words_print_pair(result, out);

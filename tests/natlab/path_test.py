@@ -140,6 +140,15 @@ BLOCKED = {
 }
 
 
+BLOCKED_WORDS = {
+    "stun-over-tcp-answers": "TCP passes, so relays help; .*works",
+    "other-udp-ports-pass": "the STUN servers' port is blocked",
+    "tcp-443-alone-passes": "all but TCP port 443 is blocked",
+    "a-portal-answers-for-the-relay": "a captive portal .*log in first",
+    "nothing-answers": "nothing answers, not even by TCP",
+}
+
+
 def host(g):
     return "a" + g[1:]
 
@@ -164,7 +173,8 @@ def probe(net, name, *flags, env=None):
                    env={**os.environ, **(env or {})})
     if done.returncode not in (0, 1, 3):
         raise RuntimeError(f"status {done.returncode}: {done.stderr}")
-    return json.loads(done.stdout), done.stderr
+    # Broken lines are one again.
+    return json.loads(done.stdout), re.sub(r"\n {4,}", " ", done.stderr)
 
 
 def way(said):
@@ -178,7 +188,7 @@ def check_mtu(net, g, name):
     if change:
         change(net, g)
     said, words = probe(net, host(g), "-stun", A1, "-stun", f"[{A1_6}]:3478",
-                        "-dns=false", "-ports", "none")
+                        "-dns=false", "-ports", "none", "-rfc4787")
     for family, (out, into, frags_out, frags_in, fits) in want.items():
         path = said["path"][family]
         m, f = path["mtu"], path["fragments"]
@@ -189,8 +199,25 @@ def check_mtu(net, g, name):
                       f"{name}, {family}"):
             print(f"# {json.dumps(path)}")
     check_mtu_words(name, want, words)
+    check_sheet(name, want, words)
     if not want:
         check_loss(said, name)
+
+
+# REQ-13 by what is known of the way out.
+TOO_BIG = {"full": "not tried", "own-link": "not tried",
+           "told-by-icmp": "met", "black-hole": "NOT MET"}
+
+
+def check_sheet(name, want, words):
+    """RFC 4787's requirements that the path tells of."""
+    rows = dict(re.findall(r"^  (REQ-\d+) +(\w+(?: \w+)?)  ", words, re.M))
+    for out, _, frags_out, frags_in, _ in want.values():
+        tap.eq((rows.get("REQ-13"), rows.get("REQ-14")), (
+            TOO_BIG[out[0]],
+            "NOT MET" if NO in (frags_out, frags_in) else "partly"),
+            f"{name}: RFC 4787")
+        return
 
 
 def check_mtu_words(name, want, words):
@@ -222,8 +249,8 @@ def check_blocked(net, g, name, relay):
     blocked = said["ipv4"]["udp_blocked"]
     tap.eq((said["ipv4"]["udp"], blocked["verdict"], blocked["why"]),
            ("no", verdict, why), f"{name}: why there is no UDP")
-    tap.ok(re.search(r"^  UDP blocked .*" + why, words, re.M),
-           f"{name}: words", words)
+    tap.ok(re.search(r"^IPv4\n  UDP blocked        " + BLOCKED_WORDS[why],
+                     words, re.M), f"{name}: words, the verdict first", words)
     works = said["relays"][0]["works"]
     tap.eq(works, verdict in (
         "blocked", "port-blocked", "all-but-443"), f"{name}: the relay")
@@ -260,7 +287,7 @@ table inet site {
             ("udp", 5004): ("no", "prohibited"),
             ("udp", 5005): ("yes", "refused")}
     tap.eq({k: v for k, v in got.items() if k[0] != "echo"}, want, "ports")
-    tap.ok("  ports blocked      udp 5000, udp 5004\n" in words,
+    tap.ok("  ports blocked      udp 5000, 5004\n" in words,
            "ports: words", words)
 
 

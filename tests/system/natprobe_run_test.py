@@ -346,16 +346,31 @@ def full_disk():
 def sheet():
     """-rfc4787: each requirement, met or not, or why that is not known."""
     with stund() as at:
-        done = run("-stun", at, "-rfc4787")
+        done = run("-stun", at, "-rfc4787", "-tcp=false")
         assert done.returncode == 0, done
-        rows = re.findall(r"^  (REQ-\d+) +(met|NOT MET|unknown) +.+",
-                          done.stdout, re.M)
-        assert [name for name, _ in rows] == [
+        rows = re.findall(
+            r"^  (REQ-\d+) +(met|NOT MET|partly|unknown|not tried)  +(.+)",
+            done.stdout, re.M)
+        assert [name for name, *_ in rows] == [
             f"REQ-{n}" for n in range(1, 15)], rows
-        found = dict(rows)
-        assert found["REQ-1"] == found["REQ-8"] == "met", rows
-        assert found["REQ-5"] == "unknown", rows
-        assert "REQ-" not in run("-stun", at).stdout
+        found = {name: rest for name, *rest in rows}
+        for name in ("REQ-1", "REQ-8", "REQ-12"):
+            assert found[name][0] == "met", rows
+        assert found["REQ-5"][0] == "not tried" and \
+            "natprobe -lifetime" in found["REQ-5"][1], rows
+        assert found["REQ-10"][0] == "partly", rows
+        assert "1500 bytes pass" in found["REQ-13"][1], rows
+        assert "RFC 5382" not in done.stdout and \
+            "REQ-" not in run("-stun", at).stdout
+        tcp = run("-stun", at, "-rfc4787").stdout
+        rows = re.findall(r"^  (REQ-\d+) +(\w+)",
+                          tcp.partition("RFC 5382 over IPv4\n")[2], re.M)
+        assert [name for name, _ in rows] == [
+            f"REQ-{n}" for n in range(1, 11)], rows
+        assert dict(rows)["REQ-1"] == "met", rows
+        wide = [line for line in (done.stdout + tcp).splitlines()
+                if len(line) > 100]
+        assert not wide and tcp.startswith("IPv4\n  direct way "), (wide, tcp)
 
 
 # ---- what is shown meanwhile ----
@@ -435,6 +450,12 @@ def on_terminal():
         check_restored(t.text)
         assert "\033[1m" in t.text
         assert "mapping none" in t.text and "lives, exchange" in t.text
+        plain = re.sub(r"\033\[[0-9;?]*[A-Za-z]", "", t.text)
+        for row in ("IPv4 TCP   mapping none", "IPv4 way   no router",
+                    "IPv4 path  MTU 1500; "):
+            assert row in plain, (row, plain)
+        # Never so many lines that the terminal would scroll.
+        assert max(int(n) for n in re.findall(r"\033\[(\d+)A", t.text)) < 12
         # Nothing of the view is left below the cursor, then come the words.
         assert re.search(r"\r\033\[J\033\[\?25hIPv4\r\n", t.text), t.text
         drawn = narrow.split("\033[J")[-2 if narrow.count("\033[J") > 1 else 0]
@@ -481,6 +502,11 @@ def lines():
         assert re.search(r"^natprobe: \d+ s: IPv4: 1 of 1 servers answer$",
                          done.stderr, re.M), done.stderr
         assert re.search(r"IPv4 time: lifetimes, \d s more", done.stderr)
+        for part, text in (("TCP", "mapping none"), ("way", "no router"),
+                           ("path", r"MTU 1500; \d of \d ports pass")):
+            found = re.findall(rf"^natprobe: \d+ s: IPv4 {part}: (.*)$",
+                               done.stderr, re.M)
+            assert len(found) == 1 and re.match(text, found[0]), (part, found)
         assert "\033" not in done.stderr + done.stdout
 
 

@@ -7,6 +7,7 @@ Prints TAP.
 
 import base64
 import copy
+import html
 import json
 import os
 import pathlib
@@ -70,16 +71,16 @@ def family(mapping="endpoint-independent",
         "packets_sent": 250, **changes}
 
 
-def tcp(mapping="endpoint-independent", lives=(None, None), why="not-asked",
-        **changes):
+def tcp(mapping="endpoint-independent", lives=(None, None), why=None,
+        works="yes", **changes):
     return {
-        "works": "yes", "why": None, "servers": [],
+        "works": works, "why": why, "servers": [],
         "mapping": verdict(mapping, short=None, sockets=5, agree=5, counts={},
                            address_varies=False, external="198.51.100.1:7",
                            connections=20, ports_preserved=20,
                            destinations=[]),
         "filtering": verdict("unknown", "no-server-can-ask"),
-        "lifetime": {**life(*lives, why=why), "first_after_pause": "server",
+        "lifetime": {**life(*lives), "first_after_pause": "server",
                      "when_dead": "silent", "keepalive": {
                          "refreshes": "unknown", "why": "not-asked"}},
         "connections_made": 21, **changes}
@@ -366,23 +367,93 @@ def report_leaves_out():
         assert "notes.txt" not in done.stdout
 
 
+def sheets_of(page, rfc="RFC 4787"):
+    """{building and family: {requirement: (class, what was found)}}"""
+    found = {}
+    head, *parts = page.partition("requirement by requirement")[2].split("<h3>")
+    for part in parts:
+        for table in part.split("<table")[1:]:
+            if f'"col">{rfc}<' in table:
+                rows = {
+                    name: rest for name, *rest in re.findall(
+                        r'row">(REQ-\d+)</th><td>[^<]*</td>'
+                        r'<td class="(\w+)">[^<]*</td><td>([^<]*)<', table)}
+                for text, word in ((head, "never"), (table, "untried")):
+                    rows.update({name: [word, why] for name, why in re.findall(
+                        r"(REQ-\d+), .*?(\([^;]*)", html.unescape(
+                            text.partition(f"{rfc}, not tried:")[2].partition(
+                                "</p>")[0]))})
+                found[part.partition("<")[0]] = rows
+    return found
+
+
 def report_requirements():
     with Folder() as f:
         f.put_all([POISON, EDM, BLOCKED, SIX])
         page = run("report", f.path).stdout
-    sheets = {m[1]: dict(re.findall(
-        r'row">(REQ-\d+)</th><td>[^<]*</td><td class="(\w+)"', m[2]))
-        for m in re.finditer(r"<h3>([^<]+, IPv\d)</h3>\n"
-                             r'<table class="sheet">(.*?)</table>', page, re.S)}
+    sheets = {name: {n: r[0] for n, r in rows.items()}
+              for name, rows in sheets_of(page).items()}
     assert sheets["Lab 2, IPv4"] == {
-        "REQ-1": "pass", "REQ-2": "pass", "REQ-3": "unknown", "REQ-4": "pass",
-        "REQ-5": "unknown", "REQ-6": "unknown", "REQ-8": "fail",
-        "REQ-9": "unknown", "REQ-11": "fail"}, sheets
+        "REQ-1": "pass", "REQ-2": "pass", "REQ-3": "untried", "REQ-4": "pass",
+        "REQ-5": "unknown", "REQ-6": "untried", "REQ-7": "never",
+        "REQ-8": "fail", "REQ-9": "untried", "REQ-10": "unknown",
+        "REQ-11": "fail", "REQ-12": "untried", "REQ-13": "untried",
+        "REQ-14": "untried"}, sheets
     assert sheets["Library, IPv4"]["REQ-1"] == "fail"
     assert sheets["Library, IPv4"]["REQ-5"] == "fail"
     assert sheets["Library, IPv4"]["REQ-9"] == "fail"
     assert sheets["Annex, IPv6"]["REQ-1"] == "pass"
-    assert set(sheets["Cellar, IPv4"].values()) == {"unknown"}
+    assert sheets["Annex, IPv6"]["REQ-12"] == "pass"
+    assert set(sheets["Cellar, IPv4"].values()) == {
+        "unknown", "untried", "never"}
+
+
+def report_path_requirements():
+    """REQ-10 and 12 to 14: what the path says of them, and no more."""
+    def way_out(come, said):
+        return {"path": {"icmp_errors": {
+            "come": come, "closed_port_asked": 3, "closed_port_said": said}}}
+
+    def names(*findings):
+        servers = copy.deepcopy(EIM["ipv4"]["servers"])
+        servers[0]["findings"] = list(findings)
+        return {"servers": servers}
+
+    cases = [
+        ("REQ-10", {}, "partly", "STUN&#39;s answers are left alone"),
+        ("REQ-10", {"alg": "yes"}, "fail", "are rewritten"),
+        ("REQ-10", {"alg": "unknown"}, "unknown", "no server told"),
+        ("REQ-10", {"alg": "no", **names("tells-two-addresses")}, "fail",
+         "are rewritten"),
+        ("REQ-10", {"alg": "no", **names("answers-late")}, "partly", ""),
+        ("REQ-12", {}, "untried", "natprobe -trace"),
+        ("REQ-12", way_out("yes", 2), "partly", "comes in (12b)"),
+        ("REQ-12", way_out("yes", 0), "partly", "time exceeded"),
+        ("REQ-12", way_out("unknown", 0), "unknown", "nobody sent one"),
+        ("REQ-12", {"mapping": "none"}, "pass", "no NAT"),
+        ("REQ-13", {}, "untried", "1500 bytes pass"),
+        ("REQ-13", {"out": ("told-by-icmp", 1400, 1401)}, "pass",
+         "more than 1400 bytes is told"),
+        ("REQ-13", {"out": ("black-hole", 1396, 1400)}, "fail",
+         "over 1396 bytes vanish"),
+        ("REQ-13", {"out": ("own-link", 1400, 1401)}, "untried", "own link"),
+        ("REQ-13", {"out": ("unknown", None)}, "unknown", "too few"),
+        ("REQ-14", {}, "partly", "out of order was not tried"),
+        ("REQ-14", {"frags": ("no", "unknown")}, "fail", "outbound"),
+        ("REQ-14", {"frags": ("yes", "no")}, "fail", "inbound"),
+        ("REQ-14", {"frags": ("yes", "unknown"), "why": "server-refuses"},
+         "partly", "inbound not known: the server refused such requests"),
+        ("REQ-14", {"frags": ("unknown", "unknown"), "why": "passes-whole"},
+         "untried", "2000 bytes pass in one piece"),
+        ("REQ-14", {"frags": ("unknown", "unknown"), "why": "too-few-answers"},
+         "unknown", "too many packets were lost"),
+    ]
+    for name, changes, judged, found in cases:
+        with Folder() as f:
+            f.put("path.json", with_path(**changes))
+            page = run("report", f.path).stdout
+        row = sheets_of(page)["path, IPv4"][name]
+        assert row[0] == judged and found in row[1], (name, changes, row)
 
 
 def report_tcp():
@@ -393,21 +464,24 @@ def report_tcp():
     with Folder() as f:
         f.put_all([
             EIM, of("Short", mapping="address-dependent", lives=(48, 52)),
-            of("Long", lives=(600, None)), of("Dead", mapping="unknown")])
+            of("Long", lives=(600, None)),
+            of("Dead", mapping="unknown", works="no", why="tcp-reset")])
         page = run("report", f.path).stdout
-    sheets = {m[1]: re.findall(
-        r'row">(REQ-\d+)</th><td>[^<]*</td><td class="(\w+)"[^>]*>\w+</td>'
-        r"<td[^>]*>([^<]*)<", m[2])
-        for m in re.finditer(r"<h3>([^<]+), IPv4</h3>\n<table.*?</table>"
-                             r"(?:\s*<table[^>]*>(.*?)</table>)?", page, re.S)
-        if m[2]}
+    sheets = {name.partition(",")[0]: rows
+              for name, rows in sheets_of(page, "RFC 5382").items()}
     assert set(sheets) == {"Short", "Long", "Dead"}, sheets
-    assert [row[:2] for row in sheets["Short"]] == [
-        ("REQ-1", "fail"), ("REQ-3", "unknown"), ("REQ-5", "fail")], sheets
-    assert sheets["Short"][2][2] == "48 to 52 s", sheets
-    assert [row[1] for row in sheets["Long"]] == ["pass", "unknown", "unknown"]
-    assert sheets["Long"][2][2].startswith("600 s or longer"), sheets
-    assert [row[1] for row in sheets["Dead"]] == ["unknown"] * 3, sheets
+    for rows in sheets.values():
+        assert set(rows) == {f"REQ-{n}" for n in range(1, 11)}, rows
+        assert {rows[f"REQ-{n}"][0] for n in (3, 4, 6, 7, 8, 9, 10)} == {
+            "never"}, rows
+    short, long = sheets["Short"], sheets["Long"]
+    assert short["REQ-1"][0] == "fail", sheets
+    assert short["REQ-5"] == ["fail", "48 to 52 s"], sheets
+    assert short["REQ-2"][0] == "partly", sheets
+    assert long["REQ-1"][0] == "pass" and long["REQ-5"][0] == "unknown", sheets
+    assert long["REQ-5"][1].startswith("600 s or longer"), sheets
+    assert [sheets["Dead"][n][0] for n in ("REQ-1", "REQ-2", "REQ-5")] == [
+        "unknown", "unknown", "untried"], sheets
     for words in ("Map TCP endpoint-independently, too (RFC 5382 REQ-1)",
                   "idle TCP connections to 7440 s (RFC 5382 REQ-5); one lives "
                   "48 to 52 s now, which is less than relays&#39; keepalive"):
@@ -451,20 +525,128 @@ def way(word, passes, fails=None):
     return {"verdict": word, "passes": passes, "fails": fails, "why": None}
 
 
+def router(speaks=("no", "no", "no"), works="unknown", count=1,
+           confidence="high", carrier="no"):
+    names = ("pcp", "nat_pmp", "upnp")
+    return {"gateway": {"address": "10.0.2.2", "mapping_works": works,
+                        **{n: {"answers": a} for n, a in zip(names, speaks)}},
+            "nats": {"count": count, "confidence": confidence,
+                     "carrier": carrier, "evidence": []}}
+
+
+def proxy(verdict=None, needed="no", **more):
+    return {"https_proxy": verdict and "http://proxy:3128",
+            "http_proxy": False, "credentials": False, "why": None,
+            "wpad": "no", "relays": [] if verdict is None else [
+                {"name": "relay-1", "uses_proxy": True, "verdict": verdict,
+                 "needed": needed}], **more}
+
+
 def with_path(blocked="no", out=("full", 1500), into=("full", 1500),
-              fits="yes", frags=("yes", "yes"), alg="no", dns="kept", **more):
+              fits="yes", frags=("yes", "yes"), alg="no", dns="kept",
+              why=None, **more):
     """A result that has looked at the path."""
     told = result("path", ipv4=family(**more))
-    told["ipv4"]["udp_blocked"] = {"verdict": blocked, "why": None}
+    told["ipv4"]["udp_blocked"] = {
+        "verdict": blocked.partition(":")[0],
+        "why": blocked.partition(":")[2] or None}
     told["ipv4"]["alg"] = {"verdict": alg, "why": None}
     told["dns"] = {"nonexistent": {"verdict": dns}, "relays": []}
     told["path"] = {"ipv4": {
         "mtu": {"outbound": way(*out), "inbound": way(*into),
                 "tailscale_fits": fits, "tailscale_needs": 1340},
-        "fragments": {"outbound": {"passes": frags[0], "why": None},
-                      "inbound": {"passes": frags[1], "why": None}},
+        "fragments": {"outbound": {"passes": frags[0], "why": why},
+                      "inbound": {"passes": frags[1], "why": why}},
         "ports": []}}
     return told
+
+
+def tables_of(page):
+    """{heading: [[cell, ...], ...]}"""
+    return {title: [[html.unescape(re.sub("<[^>]*>", "", c)) for c in
+                     re.findall(r"<t[hd][^>]*>.*?</t[hd]>", row)]
+                    for row in body.split("<tr>")[2:]]
+            for title, body in re.findall(
+                r'<h2>([^<]*)</h2>\n<table class="way">(.*?)</table>', page,
+                re.S)}
+
+
+WAYS = ("UDP and packet sizes", "NATs in line, and ports on demand", "TCP",
+        "Names, portals and proxies")
+
+
+def report_ways():
+    """What a result knows of the way has its tables, and what it does not
+    know has none."""
+    full = with_path(
+        out=("told-by-icmp", 1400, 1401), into=("black-hole", 1300, 1304),
+        fits="no", frags=("yes", "no"), dns="rewritten",
+        path={"icmp_errors": {"come": "yes", "closed_port_asked": 3,
+                              "closed_port_said": 3}},
+        tcp=tcp(lives=(48, 52)), **router(
+            ("yes", "no", "yes"), "yes", 2, "medium", "yes"))
+    full.update(building="Full", proxy=proxy("works", "yes"))
+    full["relays"] = [{**RELAY, "captive_portal": {
+        "verdict": "no", "why": None}}]
+    with Folder() as f:
+        f.put_all([full, EIM, BLOCKED])
+        page = run("report", f.path).stdout
+    tables = tables_of(page)
+    assert tuple(tables) == WAYS, tables
+    sizes, nats, tcps, names = (tables[t] for t in WAYS)
+    assert sizes == [["Full", "IPv4", "passes", "1400, told by ICMP",
+                      "1300, black hole", "no", "yes", "no", "yes"]], sizes
+    assert nats == [["Full", "IPv4", "2, fairly sure", "yes", "yes", "no",
+                     "yes", "yes"]], nats
+    assert tcps == [["Full", "IPv4", "yes", "EIM", "20 of 20", "48 to 52 s",
+                     "not tried"]], tcps
+    assert names == [["Full", "lies about names that do not exist",
+                      "nothing wrong is known", "no", "works", "yes", "no"]], \
+        names
+    with Folder() as f:
+        f.put_all([EIM, BLOCKED])
+        assert tables_of(run("report", f.path).stdout) == {}
+    for blocked, words in (
+            ("blocked", "blocked, TCP passes"),
+            ("captive-portal", "blocked by a captive portal"),
+            ("unknown:tcp-80-alone-answers", "maybe a captive portal"),
+            ("server-down", "the STUN server is down")):
+        with Folder() as f:
+            f.put("path.json", with_path(blocked=blocked, udp="no"))
+            cells = tables_of(run("report", f.path).stdout)[WAYS[0]][0]
+            assert cells[2] == words, cells
+
+
+def report_way_wishes():
+    """Ports on demand, proxies, portals and names are asked for."""
+    edm = {"mapping": "address-and-port-dependent"}
+    ports = "Or let the router open ports on demand"
+    broken = "See to the router&#39;s ports on demand"
+    cases = [
+        ({**edm, **router()}, {}, ports),
+        ({**edm, **router(("yes", "no", "no"))}, {}, None),
+        ({**edm, **router(count=2)}, {}, None),
+        (router(), {}, None),
+        (router(("no", "no", "yes"), "no"), {}, broken),
+        ({}, {"proxy": proxy("wants-credentials")}, "Let robots reach the "
+         "relays without the proxy, or give them a name"),
+        ({}, {"proxy": proxy("refuses")}, "Let the proxy pass CONNECT"),
+        ({}, {"proxy": proxy("relay-fails")}, "leave the relays&#39; TLS"),
+        ({}, {"proxy": proxy("works", "yes")}, "without the proxy: they are"),
+        ({}, {"proxy": proxy("works")}, None),
+        ({}, {"dns": {"nonexistent": {"verdict": "kept"}, "relays": [
+            {"name": "r", "verdict": "differs"}]}}, "tell the relays&#39;"),
+        ({}, {"relays": [{**RELAY, "captive_portal": {
+            "verdict": "yes", "why": "302"}}]}, "from the captive portal"),
+    ]
+    every = {w for *_, w in cases if w}
+    for of_family, changes, word in cases:
+        with Folder() as f:
+            f.put("x.json", {**result("x", ipv4=family(**of_family)),
+                             **changes})
+            page = run("report", f.path).stdout
+        for w in every:
+            assert (w in page) == (w == word), (of_family, changes, w)
 
 
 def report_path_wishes():
@@ -483,7 +665,9 @@ def report_path_wishes():
         ({"alg": "yes"}, ["Switch the application layer gateway"]),
         ({"dns": "rewritten"}, ["Have the resolver tell the truth"]),
         ({"blocked": "captive-portal", "udp": "no"},
-         ["Except robots from the captive portal"]),
+         ["Except robots from the captive portal: they cannot"]),
+        ({"blocked": "unknown:tcp-80-alone-answers", "udp": "no"},
+         ["Except robots from the captive portal, if there is one"]),
         ({"blocked": "no-network", "udp": "no"},
          ["Let TCP to port 443 of the relays out", "Allow UDP over IPv4"]),
         ({"blocked": "port-blocked", "udp": "no"},
@@ -503,7 +687,14 @@ def report_path_wishes():
 def report_bad_path():
     for key, value, why in (
             ("path", 5, "path"), ("path", {"ipv4": {}}, "path.ipv4.mtu"),
-            ("dns", [], "dns"), ("dns", {}, "dns.nonexistent")):
+            ("dns", [], "dns"), ("dns", {}, "dns.nonexistent"),
+            ("dns", {"nonexistent": {"verdict": "kept"}, "relays": [5]},
+             "dns.relays"),
+            ("proxy", 5, "proxy"), ("proxy", {}, "proxy.http_proxy"),
+            ("proxy", {**proxy(), "relays": [{"verdict": "fine"}]},
+             "proxy.relays.verdict"),
+            ("relays", [{**RELAY, "captive_portal": {"verdict": 1}}],
+             "relays.captive_portal.verdict")):
         with Folder() as f:
             f.put("path.json", {**with_path(), key: value})
             f.put("good.json", with_path())
@@ -583,8 +774,13 @@ def evil_in_browser(b):
 def on_paper(b):
     """On A4 nothing is wider than the page, and no page comes for an empty
     line."""
+    full = with_path(
+        blocked="unknown", udp="no", into=("in-fragments", 1400, 1401),
+        tcp=tcp(lives=(1000, 2000)), **router(("yes", "yes", "yes"), "no", 2))
+    full.update(building="Physics and Astronomy", proxy=proxy(
+        "wants-credentials"))
     many = [{**copy.deepcopy(r), "building": f"{r['building']} {i}"}
-            for i in range(4) for r in ALL]
+            for i in range(4) for r in [*ALL, full]]
     with Folder() as f:
         show(b, f, many)
         b.devtools("Emulation.setEmulatedMedia", media="print")
@@ -608,8 +804,9 @@ def on_paper(b):
 
 TESTS = [predict_words, predict_idle, predict_json, router_facts,
          hostile_files, bad_arguments, report_writes_to, report_leaves_out,
-         report_takes_newest, report_wishes, report_path_wishes, report_bad_path,
-         report_requirements, report_tcp]
+         report_takes_newest, report_wishes, report_path_wishes, report_ways,
+         report_way_wishes, report_bad_path, report_requirements,
+         report_path_requirements, report_tcp]
 IN_BROWSER = [in_browser, evil_in_browser, on_paper]
 
 

@@ -53,8 +53,13 @@ test_lines(void)
 	eq_str(lines_of(&v, (struct view_size){.columns = 20, .lines = 24}),
 	    "hall       12 s of \n"
 	    "IPv4       mapping \n"
-	    "relays     [#######\n",
-	    "cut to the width, the last column free; a bar is never overfull");
+	    "relays     1 of 4 d\n",
+	    "cut to the width, the last column free; no room for a bar");
+	eq_str(lines_of(&v, (struct view_size){.columns = 40, .lines = 24}),
+	    "hall       12 s of at most 45 s\n"
+	    "IPv4       mapping none\n"
+	    "relays     [########] 1 of 4 done\n",
+	    "a short bar, which is never overfull");
 	eq_str(lines_of(&v, (struct view_size){.columns = 80, .lines = 3}),
 	    "IPv4       mapping none\n"
 	    "relays     [####################] 1 of 4 done\n",
@@ -219,6 +224,153 @@ test_words(void)
 	probe_clear(&p);
 }
 
+/* ---- what goes on beside it ---- */
+
+static struct call
+a_call(enum call_use use, enum call_state state, enum call_end end)
+{
+	return (struct call){.use = use,
+	    .state = state,
+	    .end = end,
+	    .hold_ms = 50000,
+	    .port_of = ASK_NONE};
+}
+
+static void
+test_tcp(void)
+{
+	static const uint8_t seed[ENGINE_SEED_LEN] = {1};
+	struct probe_options o = {.rate = 100, .lifetime = true};
+	struct stun_addr server = {
+	    .ip = {[10] = 0xff, 0xff, 192, 0, 2, 1}, .port = 3478};
+	struct mono now = {1000000};
+	struct call k;
+	struct live_part w;
+	struct calls c;
+
+	calls_init(&c, &o, &server, 1, seed, now);
+	live_tcp(&w, &c, now);
+	eq_str(w.text, "0 of 1 servers answer", "TCP: at the beginning");
+	ok(!w.over && w.total == 0, "which is no outcome, and has no bar");
+	c.phase = CALLS_MAIN;
+	c.n = 0;
+	k = a_call(CALL_MAPPING, CALL_OVER, CALL_ANSWERED);
+	calls_add(&c, &k);
+	k = a_call(CALL_MAPPING, CALL_CONNECTING, CALL_UNENDED);
+	calls_add(&c, &k);
+	live_tcp(&w, &c, now);
+	eq_str(w.text, "1 of 2 connections done", "TCP: under way");
+	ok(w.done == 1 && w.total == 2 && w.every_s == 0, "half of it");
+	k = a_call(CALL_LIFE, CALL_OVER, CALL_ANSWERED);
+	k.age_s = 12;
+	calls_add(&c, &k);
+	k = a_call(CALL_LIFE, CALL_IDLE, CALL_UNENDED);
+	k.last = mono_add_us(now, 1000000);
+	calls_add(&c, &k);
+	now = mono_add_us(now, 21000000);
+	live_tcp(&w, &c, now);
+	eq_str(w.text,
+	    "30 s more at most: 1 of 2 idle connections, one lives 12 s",
+	    "TCP: the pause");
+	ok(w.done == 21000000 && w.total == 51000000 && w.every_s == 30,
+	    "a bar of time, and a line now and then");
+	c.phase = CALLS_DONE;
+	calls_stop(&c);
+	live_tcp(&w, &c, now);
+	eq_str(w.text,
+	    "whether it works is not known, idle ones live 12 s or longer",
+	    "TCP: cut short");
+	c.n = 0;
+	k = a_call(CALL_DISCOVER, CALL_OVER, CALL_SILENT);
+	calls_add(&c, &k);
+	live_tcp(&w, &c, now);
+	eq_str(w.text, "no server answers over TCP", "TCP: the outcome");
+	ok(w.over, "that it is");
+	calls_clear(&c);
+}
+
+static void
+test_way(void)
+{
+	struct hops h = {.began = {1}};
+	struct live_way way = {.router = "", .hops = &h};
+	struct live_part w;
+
+	live_way(&w, &way);
+	eq_str(w.text, "looking for a router; 0 routers of the way answer",
+	    "the way: at the beginning");
+	way.router = "10.0.2.2";
+	way.opens = true;
+	h.v[0].state = HOP_EXCEEDED;
+	live_way(&w, &way);
+	eq_str(w.text,
+	    "10.0.2.2, is asked; a port is opened; 1 router of the way answers",
+	    "the way: under way");
+	ok(!w.over, "no outcome yet");
+	way.router_over = way.hops_over = true;
+	live_way(&w, &way);
+	eq_str(w.text,
+	    "10.0.2.2: no ports on demand; opened ports do not work; "
+	    "1 router of the way answers",
+	    "the way: a router that gives none");
+	way.speaks[0] = way.speaks[2] = way.opened = true;
+	h.v[1].state = HOP_ARRIVED;
+	live_way(&w, &way);
+	eq_str(w.text,
+	    "10.0.2.2: PCP, UPnP; opened ports work; 2 hops to the server",
+	    "the way: one that does");
+	ok(w.over, "that is the outcome");
+	way = (struct live_way){.hops = &h, .hops_over = true};
+	live_way(&w, &way);
+	eq_str(w.text, "2 hops to the server", "the way alone");
+}
+
+static void
+test_path(void)
+{
+	static const uint8_t seed[MTU_SEED_LEN] = {1};
+	struct stun_addr server = {
+	    .ip = {[10] = 0xff, 0xff, 192, 0, 2, 1}, .port = 3478};
+	struct reach r = {.n = 3};
+	struct live_part w;
+	struct mtu m;
+
+	mtu_init(&m, false, &server, 1, 100, seed, (struct mono){1});
+	live_path(&w, &m, &(struct reach){.n = 0});
+	eq_str(w.text, "MTU is tried", "the path: at the beginning");
+	r.rows[0] = (struct reach_row){.how = REACH_UDP, .saw = REACH_ANSWERS};
+	r.rows[1] = (struct reach_row){.how = REACH_TCP, .saw = REACH_WAITS};
+	r.rows[2] = (struct reach_row){.how = REACH_ECHO, .saw = REACH_SILENT};
+	live_path(&w, &m, &r);
+	eq_str(w.text, "MTU is tried; 1 of 2 ports pass",
+	    "the path: an echo is no port");
+	ok(!w.over && w.total == m.n + 3 && w.done == 2, "a bar of both");
+	m.over = true;
+	live_path(&w, &m, &r);
+	ok(!w.over, "not over while a port waits");
+	r.rows[1].saw = REACH_SILENT;
+	live_path(&w, &m, &r);
+	eq_str(w.text, "MTU unknown; 1 of 2 ports pass", "the path: over");
+	ok(w.over && w.total == 0, "the outcome has no bar");
+}
+
+/* As much as a run of both families has. */
+static void
+test_all_rows(void)
+{
+	static const char *const parts[] = {"names", "IPv4", "IPv4 TCP",
+	    "IPv4 way", "IPv4 path", "IPv6", "IPv6 TCP", "IPv6 way",
+	    "IPv6 path", "relays", "IPv4 time", "IPv6 time"};
+	struct view v = {.title = "hall"};
+	struct text t = TEXT_EMPTY;
+
+	for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++)
+		set(&v, parts[i], "text");
+	ok(view_lines(&t, &v, &usual) == 13 && strstr(t.p, "hall") != NULL,
+	    "all rows of a run fit on 24 lines, with the title");
+	text_clear(&t);
+}
+
 int
 main(void)
 {
@@ -228,5 +380,9 @@ main(void)
 	test_width();
 	test_draw();
 	test_words();
+	test_tcp();
+	test_way();
+	test_path();
+	test_all_rows();
 	return tap_done();
 }

@@ -7,12 +7,13 @@
 #include "probes/natprobe/gateway/gateway.h"
 #include "probes/natprobe/words.h"
 
-#define NOTE_MAX 400
+#define NOTE_MAX     400
+#define HOP_TEXT_MAX 80
 
 static void
 print_line(FILE *out, const char *name, const char *text)
 {
-	fprintf(out, "  %-18s %s\n", name, text);
+	words_line(out, name, "%s", text);
 }
 
 __attribute__((format(printf, 2, 3))) static void
@@ -33,6 +34,18 @@ static const struct {
 } protocols[] = {{"pcp", "PCP"}, {"nat_pmp", "NAT-PMP"}, {"upnp", "UPnP"}};
 #define PROTOCOLS (sizeof(protocols) / sizeof(protocols[0]))
 
+/* Many models begin with their maker's name. */
+static void
+say_model(char note[static NOTE_MAX], const json_t *upnp)
+{
+	const char *maker = str(upnp, "maker"), *model = str(upnp, "model");
+	bool named = strncmp(model, maker, strlen(maker)) == 0;
+
+	if (*model != '\0')
+		append(note, " (%s%s%s)", named ? "" : maker,
+		    named || *maker == '\0' ? "" : " ", model);
+}
+
 static void
 say_protocols(char note[static NOTE_MAX], const json_t *g)
 {
@@ -42,15 +55,14 @@ say_protocols(char note[static NOTE_MAX], const json_t *g)
 	for (size_t i = 0; i < PROTOCOLS; i++)
 		if (is(json_object_get(g, protocols[i].key), "answers",
 			"yes")) {
-			append(note, "%s%s", any ? ", " : " speaks ",
+			append(note, "%s%s",
+			    any ? ", " : " opens ports on demand by ",
 			    protocols[i].name);
 			any = true;
 		}
 	if (!any)
-		append(note, " gives no ports away (no PCP, NAT-PMP or UPnP)");
-	if (*str(upnp, "model") != '\0')
-		append(
-		    note, " (%s %s)", str(upnp, "maker"), str(upnp, "model"));
+		append(note, " opens no ports (no PCP, NAT-PMP or UPnP)");
+	say_model(note, upnp);
 }
 
 static void
@@ -101,14 +113,14 @@ say_granted(char note[static NOTE_MAX], const json_t *m)
 {
 	long life = (long)json_integer_value(json_object_get(m, "lifetime_s"));
 
-	append(note, "port %ld",
-	    (long)json_integer_value(json_object_get(m, "port")));
 	if (*str(m, "external") != '\0')
-		append(note, ", %s", str(m, "external"));
-	if (life > 0)
-		append(note, ", for %ld s", life);
+		append(note, "%s", str(m, "external"));
 	else
-		append(note, ", for good%s",
+		append(note, "port %.0f", number(m, "port"));
+	if (life > 0)
+		append(note, " for %ld s", life);
+	else
+		append(note, " for good%s",
 		    json_is_true(json_object_get(m, "permanent_only"))
 			? ": it can do no other"
 			: "");
@@ -184,38 +196,78 @@ print_fence(FILE *out, const json_t *f)
 	append(note, "hop %ld", hop);
 	if (*str(f, "address") != '\0')
 		append(note, ", %s", str(f, "address"));
-	append(note, ": lets in only what was asked for, and none beyond does");
+	append(note,
+	    ": only what was asked for comes in; nothing beyond it filters");
 	print_line(out, "outermost filter", note);
+}
+
+/* "10.0.2.2", "192.0.2.1 (unreachable)"; "": it says nothing. */
+static void
+hop_words(char text[static HOP_TEXT_MAX], const json_t *hop)
+{
+	if (is(hop, "says", "arrived"))
+		snprintf(text, HOP_TEXT_MAX, "the server");
+	else
+		snprintf(text, HOP_TEXT_MAX, "%s%s", str(hop, "address"),
+		    is(hop, "says", "unreachable") ? " (says: unreachable)"
+						   : "");
+}
+
+static void
+say_hops(char note[static NOTE_MAX], const char *text, unsigned times)
+{
+	if (times == 0)
+		return;
+	append(note, "%s", *note == '\0' ? "" : ", ");
+	if (*text == '\0')
+		append(note, "%u silent", times);
+	else if (times == 1)
+		append(note, "%s", text);
+	else
+		append(note, "%s %u times", text, times);
+}
+
+/* The same again and again is said once: of a loop, or of a host that is
+ * itself all of the way. */
+static void
+print_hops(FILE *out, const json_t *hops)
+{
+	char text[HOP_TEXT_MAX] = "", next[HOP_TEXT_MAX], note[NOTE_MAX] = "";
+	const json_t *hop;
+	unsigned times = 0;
+	size_t i;
+
+	json_array_foreach(hops, i, hop)
+	{
+		hop_words(next, hop);
+		if (strcmp(next, text) != 0) {
+			say_hops(note, text, times);
+			times = 0;
+		}
+		memcpy(text, next, sizeof(text));
+		times++;
+	}
+	say_hops(note, text, times);
+	if (*note == '\0')
+		append(note, "nothing on it says anything");
+	else if (json_array_size(hops) == 1 && strcmp(text, "the server") == 0)
+		snprintf(note, sizeof(note), "straight to the server");
+	else if (strcmp(text, "the server") != 0)
+		append(note, ", then nothing");
+	print_line(out, "way", note);
 }
 
 static void
 print_path(FILE *out, const json_t *p)
 {
-	const json_t *hop, *icmp = json_object_get(p, "icmp_errors");
-	char note[NOTE_MAX] = "";
-	size_t i;
-
-	json_array_foreach(json_object_get(p, "hops"), i, hop)
-	{
-		if (is(hop, "says", "arrived"))
-			append(note, "%sthe server", i == 0 ? "" : ", ");
-		else
-			append(note, "%s%s", i == 0 ? "" : ", ",
-			    *str(hop, "address") == '\0' ? "?"
-							 : str(hop, "address"));
-		if (is(hop, "says", "unreachable"))
-			append(note, " (says: unreachable)");
-	}
-	if (*note == '\0')
-		append(note, "nothing on it says anything");
-	print_line(out, "way", note);
-	print_fence(out, json_object_get(p, "filter"));
-	if (is(icmp, "come", "yes"))
+	print_hops(out, get(p, "hops"));
+	print_fence(out, get(p, "filter"));
+	if (is(get(p, "icmp_errors"), "come", "yes"))
 		print_line(out, "ICMP errors", "come back");
 	else
 		print_line(out, "ICMP errors",
-		    "none came back; if a firewall drops them, what is too "
-		    "big or blocked fails slowly");
+		    "none came back; if a firewall drops them, large or "
+		    "blocked packets fail slowly");
 }
 
 void

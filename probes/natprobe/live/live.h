@@ -5,6 +5,7 @@
  *
  *   view.c      rows to lines and escape codes, PURE
  *   words.c     the questions to STUN servers as rows, PURE
+ *   parts.c     TCP, the way, the path as rows, PURE
  *   progress.c  which rows a run has
  *   term.c      the terminal
  *
@@ -18,10 +19,16 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "probes/natprobe/gateway/hops.h"
 #include "probes/natprobe/nat/probe.h"
+#include "probes/natprobe/path/mtu.h"
+#include "probes/natprobe/path/reach.h"
+#include "probes/natprobe/tcp/calls.h"
 #include "pure/text.h"
 #include "run/loop.h"
 
+struct gateways;
+struct path_run;
 struct relays;
 struct targets;
 
@@ -36,9 +43,13 @@ struct live;
 /* What is known of that part now, in place of what was said before. */
 void live_say(struct live *live, const char *part, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
-/* The same, when it is worth a line of its own where lines stay. */
+/* The same, when it is worth a line of its own where lines stay; the same
+ * text is no news twice. */
 void live_news(struct live *live, const char *part, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
+/* News that changes all the time: a line in so many seconds at the most. */
+void live_slow_news(struct live *live, const char *part, unsigned every_s,
+    const char *fmt, ...) __attribute__((format(printf, 4, 5)));
 /* How much of that part is done, as a bar before its text; total 0: none. */
 void live_bar(
     struct live *live, const char *part, uint64_t done, uint64_t total);
@@ -64,6 +75,8 @@ void live_free(struct live *live);
 struct view_row {
 	char part[LIVE_PART_MAX];
 	char text[LIVE_TEXT_MAX];
+	char told[LIVE_TEXT_MAX]; /* as the last line; "": none */
+	struct mono told_at;
 	uint64_t done, total;
 };
 
@@ -117,10 +130,38 @@ struct live_words {
 };
 void live_words(struct live_words *w, struct live_family *f, struct mono now);
 
+/* ---- parts.c, PURE ---- */
+
+struct live_part {
+	char text[LIVE_TEXT_MAX];
+	uint64_t done, total; /* total 0: no bar */
+	unsigned every_s; /* it is news once in so long; 0: it is not */
+	bool over; /* text is the outcome */
+};
+void live_tcp(struct live_part *p, const struct calls *c, struct mono now);
+
+/* As it is known so far; lent. */
+enum { LIVE_PROTOCOLS = 3 }; /* PCP, NAT-PMP, UPnP */
+struct live_way {
+	const char *router; /* its address; "": none; NULL: it is not asked */
+	bool router_over, speaks[LIVE_PROTOCOLS];
+	bool opens, opened; /* -portmap; and packets came in */
+	const struct hops *hops; /* NULL: not traced */
+	bool hops_over;
+};
+void live_way(struct live_part *p, const struct live_way *w);
+void live_path(struct live_part *p, const struct mtu *m, const struct reach *r);
+
 /* ---- progress.c ---- */
 
 void progress_names(struct live *live, const struct targets *t);
 void progress_family(struct live *live, struct live_family *f, struct mono now);
+/* c: NULL for none. */
+void progress_tcp(
+    struct live *live, bool v6, const struct calls *c, struct mono now);
+/* g, p: NULL for none. */
+void progress_way(struct live *live, bool v6, const struct gateways *g);
+void progress_path(struct live *live, bool v6, const struct path_run *p);
 void progress_relays(struct live *live, const struct relays *r);
 
 #endif

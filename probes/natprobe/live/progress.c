@@ -1,8 +1,10 @@
 /* progress: which rows a run has, from what its parts know. */
 #include <stdio.h>
 
+#include "probes/natprobe/gateway/gateway.h"
 #include "probes/natprobe/live/live.h"
 #include "probes/natprobe/natprobe.h"
+#include "probes/natprobe/path/path.h"
 #include "probes/natprobe/relay/relay.h"
 
 void
@@ -39,6 +41,81 @@ progress_family(struct live *live, struct live_family *f, struct mono now)
 		live_news(live, part, "%s", w.ladder);
 	else
 		live_say(live, part, "%s", w.ladder);
+}
+
+/* The outcome of a part is news. */
+static void
+say_part(
+    struct live *live, bool v6, const char *name, const struct live_part *p)
+{
+	char part[LIVE_PART_MAX];
+
+	snprintf(part, sizeof(part), "%s %s", v6 ? "IPv6" : "IPv4", name);
+	live_bar(live, part, p->done, p->total);
+	if (p->over)
+		live_news(live, part, "%s", p->text);
+	else if (p->every_s > 0)
+		live_slow_news(live, part, p->every_s, "%s", p->text);
+	else
+		live_say(live, part, "%s", p->text);
+}
+
+void
+progress_tcp(struct live *live, bool v6, const struct calls *c, struct mono now)
+{
+	struct live_part p;
+
+	if (c == NULL)
+		return;
+	live_tcp(&p, c, now);
+	say_part(live, v6, "TCP", &p);
+}
+
+static struct live_way
+way_of(const struct gateways *g, bool v6, char text[static ADDR_TEXT_MAX])
+{
+	const struct router *r = &g->routers[v6];
+	const struct trace *t = &g->traces[v6];
+	struct live_way w = {.hops = g->options.trace ? &t->hops : NULL,
+	    .hops_over = t->over,
+	    .router_over = r->over,
+	    .opens = g->options.portmap};
+
+	if (!g->options.ask)
+		return w;
+	w.router = r->found ? addr_ip_text(&r->route.router, text) : "";
+	w.speaks[0] = r->pcp_used[PCP_V2] && pcp_is_spoken(&r->pcp[PCP_V2]);
+	w.speaks[1] =
+	    r->pcp_used[PCP_NATPMP] && pcp_is_spoken(&r->pcp[PCP_NATPMP]);
+	w.speaks[2] = r->ssdp_from.len != 0;
+	for (int i = 0; i < MAPPINGS; i++)
+		w.opened |= r->mappings[i].seen == SEEN_YES;
+	return w;
+}
+
+void
+progress_way(struct live *live, bool v6, const struct gateways *g)
+{
+	char text[ADDR_TEXT_MAX];
+	struct live_part p;
+	struct live_way w;
+
+	if (g == NULL)
+		return;
+	w = way_of(g, v6, text);
+	live_way(&p, &w);
+	say_part(live, v6, "way", &p);
+}
+
+void
+progress_path(struct live *live, bool v6, const struct path_run *p)
+{
+	struct live_part part;
+
+	if (p == NULL || !p->mtu[v6].used)
+		return;
+	live_path(&part, &p->mtu[v6].mtu, &p->reach[v6].reach);
+	say_part(live, v6, "path", &part);
 }
 
 void

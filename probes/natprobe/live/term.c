@@ -63,10 +63,25 @@ live_say(struct live *live, const char *part, const char *fmt, ...)
 	va_end(ap);
 }
 
+/* A line, where lines stay. */
+static void
+tell(struct live *live, struct view_row *r)
+{
+	struct mono now = loop_now(live->loop);
+
+	if (strcmp(r->told, r->text) == 0)
+		return;
+	memcpy(r->told, r->text, sizeof(r->told));
+	r->told_at = now;
+	fprintf(stderr, "natprobe: %lld s: %s: %s\n",
+	    (long long)(mono_diff_us(live->began, now) / 1000000), r->part,
+	    r->text);
+}
+
 void
 live_news(struct live *live, const char *part, const char *fmt, ...)
 {
-	const struct view_row *r;
+	struct view_row *r;
 	va_list ap;
 
 	if (live == NULL)
@@ -75,11 +90,26 @@ live_news(struct live *live, const char *part, const char *fmt, ...)
 	r = say(live, part, fmt, ap);
 	va_end(ap);
 	if (r != NULL && live->lines)
-		fprintf(stderr, "natprobe: %lld s: %s: %s\n",
-		    (long long)(mono_diff_us(
-				    live->began, loop_now(live->loop)) /
-			1000000),
-		    r->part, r->text);
+		tell(live, r);
+}
+
+void
+live_slow_news(
+    struct live *live, const char *part, unsigned every_s, const char *fmt, ...)
+{
+	struct view_row *r;
+	va_list ap;
+
+	if (live == NULL)
+		return;
+	va_start(ap, fmt);
+	r = say(live, part, fmt, ap);
+	va_end(ap);
+	if (r != NULL && live->lines &&
+	    (!mono_is_set(r->told_at) ||
+		mono_diff_us(r->told_at, loop_now(live->loop)) >=
+		    (int64_t)every_s * 1000000))
+		tell(live, r);
 }
 
 void

@@ -6,6 +6,10 @@
 
 #define PART_COLUMNS 10
 #define BAR_COLUMNS  20
+/* A narrow terminal shows a short bar, and none where text has no room. */
+#define BAR_SHORT      8
+#define WIDE_COLUMNS   60
+#define NARROW_COLUMNS 24
 
 struct view_row *
 view_row(struct view *v, const char *part)
@@ -99,17 +103,17 @@ add_fitting(struct text *out, const char *s, unsigned *left)
 static void
 add_bar(struct text *out, const struct view_row *r, unsigned *left)
 {
+	unsigned columns = *left >= WIDE_COLUMNS ? BAR_COLUMNS : BAR_SHORT;
 	char bar[BAR_COLUMNS + 4];
 	uint64_t full;
 
-	if (r->total == 0)
+	if (r->total == 0 || *left < NARROW_COLUMNS)
 		return;
-	full = r->done >= r->total ? BAR_COLUMNS
-				   : r->done * BAR_COLUMNS / r->total;
+	full = r->done >= r->total ? columns : r->done * columns / r->total;
 	bar[0] = '[';
-	for (unsigned i = 0; i < BAR_COLUMNS; i++)
+	for (unsigned i = 0; i < columns; i++)
 		bar[1 + i] = i < full ? '#' : '.';
-	memcpy(bar + 1 + BAR_COLUMNS, "] ", 3);
+	memcpy(bar + 1 + columns, "] ", 3);
 	add_fitting(out, bar, left);
 }
 

@@ -5,11 +5,7 @@
 #include "probes/natprobe/pair/pair.h"
 #include "probes/natprobe/words.h"
 
-struct text {
-	const char *name, *text;
-};
-
-static const struct text whys[] = {
+static const struct meaning whys[] = {
     {"other-side-cannot",
 	"the other place's natprobe is an older release, or runs with "
 	"-tcp=false"},
@@ -31,10 +27,9 @@ static const struct text whys[] = {
     {"mapping-depends",
 	"a NAT uses another port for each destination, which the other side "
 	"cannot know"},
-    {NULL, NULL},
 };
 
-static const struct text filters[] = {
+static const struct meaning filters[] = {
     {"endpoint-independent",
 	"endpoint-independent: lets in whoever knows the port"},
     {"address-dependent",
@@ -44,27 +39,16 @@ static const struct text filters[] = {
 	"address-and-port-dependent: lets in what was asked for, and nobody "
 	"else"},
     {"dependent", "address-dependent, or address-and-port-dependent"},
-    {NULL, NULL},
 };
 
-static const struct text ends[] = {
+static const struct meaning ends[] = {
     {"accepted", "is let in"},
     {"reset", "is answered by a reset"},
     {"icmp", "is answered by an ICMP error"},
     {"silent", "is not answered"},
     {"somebody-else-answers", "is answered by somebody else"},
     {"no-way", "cannot be sent"},
-    {NULL, NULL},
 };
-
-static const char *
-text_of(const struct text *all, const char *name)
-{
-	for (; all->name != NULL; all++)
-		if (strcmp(all->name, name) == 0)
-			return all->text;
-	return name;
-}
 
 static double
 ms(const json_t *o, const char *key)
@@ -76,7 +60,7 @@ static void
 print_unknown(FILE *out, const char *name, const json_t *o)
 {
 	fprintf(
-	    out, "  %-18s unknown: %s\n", name, text_of(whys, str(o, "why")));
+	    out, "  %-18s unknown: %s\n", name, MEANING(whys, str(o, "why")));
 }
 
 static void
@@ -86,7 +70,7 @@ print_filter(FILE *out, const json_t *o)
 		print_unknown(out, "TCP filtering", o);
 	else
 		fprintf(out, "  %-18s %s\n", "TCP filtering",
-		    text_of(filters, str(o, "verdict")));
+		    MEANING(filters, str(o, "verdict")));
 }
 
 /* One that is let in is an open filter, which was said. */
@@ -98,7 +82,7 @@ print_unsolicited(FILE *out, const json_t *o)
 	if (is(o, "verdict", "unknown") || is(o, "verdict", "accepted"))
 		return;
 	fprintf(out, "  %-18s %s, %s %.1f s%s\n", "TCP, uninvited",
-	    text_of(ends, str(o, "verdict")),
+	    MEANING(ends, str(o, "verdict")),
 	    is(o, "verdict", "silent") ? "for" : "after",
 	    ms(o, "after_ms") / 1000,
 	    json_is_true(early) ? ": too soon, RFC 5382 wants 6 s of silence, "
@@ -125,8 +109,8 @@ print_open(FILE *out, const json_t *o)
 		fputc('\n', out);
 	} else
 		fprintf(out, "%s: %s%s%s\n", str(o, "verdict"),
-		    *why != '\0' ? text_of(whys, why) : "what this side sends ",
-		    *why != '\0' ? "" : text_of(ends, met),
+		    *why != '\0' ? MEANING(whys, why) : "what this side sends ",
+		    *why != '\0' ? "" : MEANING(ends, met),
 		    *why != '\0' || *met != '\0' ? "" : "nowhere");
 }
 

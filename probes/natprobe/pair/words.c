@@ -5,16 +5,6 @@
 #include "probes/natprobe/pair/pair.h"
 #include "probes/natprobe/words.h"
 
-static double
-num(const json_t *o, const char *key)
-{
-	return json_number_value(get(o, key));
-}
-
-struct meaning {
-	const char *name, *text;
-};
-
 static const struct meaning whys[] = {
     {"no-such-key",
 	"nobody with that key is at this relay: is natprobe -listen still "
@@ -28,7 +18,6 @@ static const struct meaning whys[] = {
     {"nobody-came", "nobody came within -wait"},
     {"other-side-gone", "the other place has left"},
     {"interrupted", "interrupted"},
-    {NULL, NULL},
 };
 
 static const struct meaning results[] = {
@@ -41,7 +30,6 @@ static const struct meaning results[] = {
     {"not-arrived", "no packet arrived there"},
     {"answer-lost", "packets arrived, their answers did not come back"},
     {"no-answer", "no answer came"},
-    {NULL, NULL},
 };
 
 static const struct meaning kinds[] = {
@@ -49,24 +37,13 @@ static const struct meaning kinds[] = {
     {"stun", "as a STUN server sees it"},
     {"guess", "guessed, the port being kept"},
     {"learned", "where packets came from"},
-    {NULL, NULL},
 };
 
 static const struct meaning paths[] = {
     {"local", "local network"},
     {"public-ipv4", "public IPv4"},
     {"ipv6", "IPv6"},
-    {NULL, NULL},
 };
-
-static const char *
-meaning(const struct meaning *all, const char *name)
-{
-	for (; all->name != NULL; all++)
-		if (strcmp(all->name, name) == 0)
-			return all->text;
-	return name;
-}
 
 static void
 print_latency(FILE *out, const char *name, const json_t *l)
@@ -76,11 +53,12 @@ print_latency(FILE *out, const char *name, const json_t *l)
 	if (json_is_number(get(l, "p50_ms")))
 		fprintf(out,
 		    "  %-18s %.1f ms (%.1f to %.1f); %d of %d packets lost\n",
-		    name, num(l, "p50_ms"), num(l, "min_ms"), num(l, "max_ms"),
-		    (int)num(l, "lost"), (int)num(l, "sent"));
+		    name, number(l, "p50_ms"), number(l, "min_ms"),
+		    number(l, "max_ms"), (int)number(l, "lost"),
+		    (int)number(l, "sent"));
 	else
 		fprintf(out, "  %-18s none of %d packets came back\n", name,
-		    (int)num(l, "sent"));
+		    (int)number(l, "sent"));
 }
 
 static void
@@ -89,9 +67,9 @@ print_candidate(FILE *out, const json_t *c)
 	const char *error = str(c, "error");
 
 	fprintf(out, "  %-18s %s (%s): %s", "address", str(c, "address"),
-	    meaning(kinds, str(c, "kind")), meaning(results, str(c, "result")));
+	    MEANING(kinds, str(c, "kind")), MEANING(results, str(c, "result")));
 	if (json_is_number(get(c, "rtt_ms")))
-		fprintf(out, ", %.1f ms", num(c, "rtt_ms"));
+		fprintf(out, ", %.1f ms", number(c, "rtt_ms"));
 	if (*error != '\0')
 		fprintf(out, ": %s", error);
 	fputc('\n', out);
@@ -104,18 +82,17 @@ print_outcome(FILE *out, const json_t *p)
 	const char *outcome = str(p, "outcome"), *why = str(p, "why");
 
 	if (strcmp(outcome, "direct") == 0)
-		fprintf(out,
-		    "  %-18s direct, %s: %s, seen there as %s, found %.0f ms "
-		    "after the call\n",
-		    "the way", meaning(paths, str(path, "kind")),
-		    str(path, "address"), str(path, "seen_as"),
-		    num(path, "found_ms"));
+		words_line(out, "the way",
+		    "direct, %s: %s, seen there as %s, found %.0f ms after the "
+		    "call",
+		    MEANING(paths, str(path, "kind")), str(path, "address"),
+		    str(path, "seen_as"), number(path, "found_ms"));
 	else if (strcmp(outcome, "relay") == 0)
 		fprintf(out, "  %-18s the relay; none directly\n", "the way");
 	else
 		fprintf(out, "  %-18s none\n", "the way");
 	if (*why != '\0')
-		fprintf(out, "  %-18s %s", "why", meaning(whys, why));
+		fprintf(out, "  %-18s %s", "why", MEANING(whys, why));
 	if (strcmp(why, "no-relay") == 0 &&
 	    *str(get(p, "relay"), "why") != '\0')
 		fprintf(out, ": %s", str(get(p, "relay"), "why"));

@@ -200,6 +200,8 @@ void path_results_add(json_t *result, const struct path_run *p);
 
 /* words.c */
 void words_print_path(const json_t *result, FILE *out);
+/* Why a family has no UDP, if it has none. */
+void words_print_blocked(const json_t *family, FILE *out);
 /* Of a family, beside its verdicts. */
 void words_print_family_path(
     const json_t *result, const char *family, FILE *out);

@@ -5,31 +5,13 @@
 #include "probes/natprobe/path/path.h"
 #include "probes/natprobe/words.h"
 
-static int
-num(const json_t *o, const char *key)
-{
-	return (int)json_integer_value(get(o, key));
-}
-
-struct meaning {
-	const char *word, *text;
-};
-
-static const char *
-meaning_of(const struct meaning *all, size_t n, const char *word)
-{
-	for (size_t i = 0; i < n; i++)
-		if (strcmp(all[i].word, word) == 0)
-			return all[i].text;
-	return word;
-}
-
-#define MEANING(all, word) meaning_of(all, sizeof(all) / sizeof(*(all)), word)
+#define WAY_MAX 160
 
 /* ---- path MTU and fragments ---- */
 
-static void
-print_way(FILE *out, const char *name, const json_t *way)
+/* The form of a way: "outbound 1400, as a router says". */
+static const char *
+way_words(char text[static WAY_MAX], const char *name, const json_t *way)
 {
 	static const struct meaning words[] = {
 	    {"full", ""},
@@ -42,36 +24,42 @@ print_way(FILE *out, const char *name, const json_t *way)
 	    {"unknown", " or more: too few answers"},
 	};
 
-	if (num(way, "passes") == 0)
-		fprintf(out, "%s unknown", name);
+	if (number(way, "passes") == 0)
+		snprintf(text, WAY_MAX, "%s unknown", name);
 	else
-		fprintf(out, "%s %d%s", name, num(way, "passes"),
-		    MEANING(words, str(way, "verdict")));
+		snprintf(text, WAY_MAX, "%s %.0f%s", name,
+		    number(way, "passes"), MEANING(words, str(way, "verdict")));
+	return text;
 }
 
 static void
 print_mtu(FILE *out, const json_t *path)
 {
 	const json_t *m = get(path, "mtu");
-	const char *fits = str(m, "tailscale_fits");
+	char o[WAY_MAX], i[WAY_MAX], fits[WAY_MAX] = "";
+	double needs = number(m, "tailscale_needs");
 
 	if (!json_is_string(get(m, "server")))
 		return;
-	fprintf(out, "  %-18s ", "path MTU");
-	print_way(out, "outbound", get(m, "outbound"));
-	print_way(out, ", inbound", get(m, "inbound"));
-	if (strcmp(fits, "yes") == 0)
-		fprintf(
-		    out, "; Tailscale's %d fit\n", num(m, "tailscale_needs"));
-	else if (strcmp(fits, "no") == 0)
-		fprintf(out,
-		    "; Tailscale needs %d: set TS_DEBUG_MTU to %d on the "
-		    "robots, or have the MTU raised\n",
-		    num(m, "tailscale_needs"),
-		    num(get(m, "outbound"), "passes") -
-			(num(m, "tailscale_needs") - MTU_INNER));
-	else
-		fprintf(out, "\n");
+	if (is(m, "tailscale_fits", "yes"))
+		snprintf(fits, sizeof(fits), "; Tailscale's %.0f fit", needs);
+	else if (is(m, "tailscale_fits", "no"))
+		snprintf(fits, sizeof(fits),
+		    "; Tailscale needs %.0f: set TS_DEBUG_MTU to %.0f on the "
+		    "robots, or have the MTU raised",
+		    needs,
+		    number(get(m, "outbound"), "passes") - (needs - MTU_INNER));
+	words_line(out, "path MTU", "%s, %s%s",
+	    way_words(o, "outbound", get(m, "outbound")),
+	    way_words(i, "inbound", get(m, "inbound")), fits);
+}
+
+static const char *
+pass_words(const json_t *way)
+{
+	return is(way, "passes", "yes") ? "pass"
+	    : is(way, "passes", "no")	? "are dropped"
+					: "unknown";
 }
 
 static void
@@ -84,15 +72,10 @@ print_fragments(FILE *out, const json_t *path)
 	    is(o, "why", "passes-whole"))
 		return;
 	if (is(o, "passes", "yes") && is(i, "passes", "yes"))
-		fprintf(out, "  %-18s pass both ways\n", "fragments");
+		words_line(out, "fragments", "pass both ways");
 	else
-		fprintf(out, "  %-18s outbound %s, inbound %s%s\n", "fragments",
-		    is(o, "passes", "yes")	? "pass"
-			: is(o, "passes", "no") ? "are dropped"
-						: "unknown",
-		    is(i, "passes", "yes")	? "pass"
-			: is(i, "passes", "no") ? "are dropped"
-						: "unknown",
+		words_line(out, "fragments", "outbound %s, inbound %s%s",
+		    pass_words(o), pass_words(i),
 		    is(o, "passes", "no") || is(i, "passes", "no")
 			? ": large UDP packets must fit the path MTU"
 			: "");
@@ -109,36 +92,52 @@ print_stopped(FILE *out, const json_t *path)
 	    is(get(m, "inbound"), "why", stopped) ||
 	    is(get(f, "outbound"), "why", stopped) ||
 	    is(get(f, "inbound"), "why", stopped))
-		fprintf(out, "  %-18s   %s\n", "", reason_meaning(stopped));
+		words_line(out, "", "%s", reason_meaning(stopped));
 }
 
 /* ---- ports ---- */
 
-static void
-print_ports_that(
-    FILE *out, const json_t *rows, const char *passes, const char *text)
+/* "udp 3478, 443*"; true if one was refused. */
+static bool
+add_ports(struct text *t, const json_t *rows, const char *protocol,
+    const char *passes)
 {
-	const char *between = "";
+	bool refused = false, any = false;
 	const json_t *r;
 	size_t i;
 
 	json_array_foreach(rows, i, r)
 	{
-		if (!is(r, "passes", passes) || is(r, "protocol", "echo"))
+		if (!is(r, "passes", passes) || !is(r, "protocol", protocol))
 			continue;
-		if (*between == '\0')
-			fprintf(out, "  %-18s ", text);
-		fprintf(out, "%s%s %d%s", between, str(r, "protocol"),
-		    num(r, "port"),
-		    is(r, "saw", "refused") ? " (refused)" : "");
-		between = ", ";
+		if (any)
+			text_str(t, ", ");
+		else
+			text_fmt(t, "%s%s ", t->len == 0 ? "" : "; ", protocol);
+		any = true;
+		text_fmt(t, "%.0f%s", number(r, "port"),
+		    is(r, "saw", "refused") ? "*" : "");
+		refused |= is(r, "saw", "refused");
 	}
-	if (*between != '\0')
-		fprintf(out, "\n");
+	return refused;
 }
 
 static void
-print_blocked(FILE *out, const json_t *family)
+print_ports_that(
+    FILE *out, const json_t *rows, const char *passes, const char *name)
+{
+	struct text t = TEXT_EMPTY;
+	bool refused = add_ports(&t, rows, "udp", passes);
+
+	refused |= add_ports(&t, rows, "tcp", passes);
+	if (t.len > 0 && !t.bad)
+		words_line(out, name, "%s%s", t.p,
+		    refused ? " (* nobody listens there)" : "");
+	text_clear(&t);
+}
+
+void
+words_print_blocked(const json_t *family, FILE *out)
 {
 	static const struct meaning words[] = {
 	    {"captive-portal", "a captive portal holds all back: log in first"},
@@ -146,8 +145,7 @@ print_blocked(FILE *out, const json_t *family)
 		"the way is open, but no STUN server runs there: look at the "
 		"server"},
 	    {"blocked",
-		"UDP is blocked, TCP passes: only the relay can help; ask for "
-		"UDP to be let out"},
+		"TCP passes, so relays help; ask for UDP to be let out"},
 	    {"port-blocked",
 		"the STUN servers' port is blocked, other UDP ports pass: ask "
 		"for it to be let out"},
@@ -159,16 +157,32 @@ print_blocked(FILE *out, const json_t *family)
 		"are down; try from elsewhere"},
 	    {"unknown", "it is not known why"},
 	};
+	static const struct meaning evidence[] = {
+	    {"stun-over-tcp-answers", "STUN over TCP works"},
+	    {"tcp-passes", "TCP does"},
+	    {"icmp-prohibited", "a firewall says so by ICMP"},
+	    {"tcp-443-alone-passes", "TCP to other ports fails"},
+	    {"a-portal-answers-for-the-relay",
+		"a web server answers in the relay's place"},
+	    {"other-udp-ports-pass", "answers came from these"},
+	    {"icmp-port-unreachable", "the host says so by ICMP"},
+	    {"what-answers-is-no-stun", "something else answers"},
+	    {"icmp-unreachable", "a router says by ICMP that it is not there"},
+	    {"nothing-answers", "all that was tried is silent"},
+	    {"echo-alone-passes", "a ping passes, nothing else does"},
+	    {"not-asked", "nothing else was tried"},
+	};
 	const json_t *b = get(family, "udp_blocked");
 
 	if (is(b, "why", "tcp-80-alone-answers"))
-		fprintf(out,
-		    "  %-18s nothing answers but TCP port 80, as with a "
-		    "captive portal: open any web page, and log in\n",
-		    "UDP blocked");
+		words_line(out, "UDP blocked",
+		    "nothing answers but TCP port 80, as with a captive "
+		    "portal: "
+		    "open any web page, and log in");
 	else if (json_is_object(b) && !is(b, "verdict", "no"))
-		fprintf(out, "  %-18s %s (%s)\n", "UDP blocked",
-		    MEANING(words, str(b, "verdict")), str(b, "why"));
+		words_line(out, "UDP blocked", "%s (%s)",
+		    MEANING(words, str(b, "verdict")),
+		    MEANING(evidence, str(b, "why")));
 }
 
 /* ---- rewritten addresses, pooling ---- */
@@ -179,19 +193,19 @@ print_alg(FILE *out, const json_t *family)
 	const json_t *a = get(family, "alg"), *p = get(family, "pooling");
 
 	if (is(a, "verdict", "yes"))
-		fprintf(out,
-		    "  %-18s addresses within packets are rewritten, %s to %s: "
-		    "have the gateway's ALG switched off\n",
-		    "ALG", str(a, "hidden"), str(a, "plain"));
-	else if (is(a, "why", "server-contradicts-itself"))
-		fprintf(out,
-		    "  %-18s a server names two addresses, %s and %s\n", "ALG",
+		words_line(out, "ALG",
+		    "addresses within packets are rewritten, %s to %s: have "
+		    "the gateway's ALG switched off",
 		    str(a, "hidden"), str(a, "plain"));
+	else if (is(a, "why", "server-contradicts-itself"))
+		words_line(out, "ALG",
+		    "a server names two addresses, %s and %s", str(a, "hidden"),
+		    str(a, "plain"));
 	if (is(p, "verdict", "arbitrary"))
-		fprintf(out,
-		    "  %-18s arbitrary: another external address for another "
-		    "%s; paired pooling should be asked for\n",
-		    "addresses", str(p, "by"));
+		words_line(out, "addresses",
+		    "arbitrary: another external address for another %s; "
+		    "paired pooling should be asked for",
+		    str(p, "by"));
 }
 
 void
@@ -200,7 +214,6 @@ words_print_family_path(const json_t *result, const char *family, FILE *out)
 	const json_t *f = get(result, family);
 	const json_t *path = get(get(result, "path"), family);
 
-	print_blocked(out, f);
 	print_alg(out, f);
 	print_mtu(out, path);
 	print_fragments(out, path);
@@ -220,14 +233,14 @@ print_relay_name(FILE *out, const json_t *r)
 	const char *map = json_string_value(json_array_get(get(r, "map"), 0));
 
 	if (is(r, "verdict", "differs"))
-		fprintf(out,
+		words_fold(out, 4,
 		    "  %s is %s here, and %s in the map: one of them is old, "
-		    "or the resolver lies\n",
+		    "or the resolver lies",
 		    str(r, "name"), first, map);
 	else if (is(r, "verdict", "private"))
-		fprintf(out,
+		words_fold(out, 4,
 		    "  %s is %s, a private address: right only if the relay is "
-		    "in this network\n",
+		    "in this network",
 		    str(r, "name"), first);
 	else if (is(r, "verdict", "unknown"))
 		fprintf(out, "  %s: %s\n", str(r, "name"),
@@ -239,11 +252,14 @@ static void
 print_dns(FILE *out, const json_t *dns)
 {
 	static const struct meaning reasons[] = {
-	    {"no-answer", "no answer in 2 s"},
-	    {"resolver-fails", "it fails"},
+	    {"no-answer",
+		"the resolver gives no answer in 2 s: give addresses, not "
+		"names, here"},
+	    {"resolver-fails",
+		"the resolver fails: give addresses, not names, here"},
 	    {"every-name-below-the-relay-s-has-an-address",
 		"every name below the relay's has an address, which may be "
-		"meant so"},
+		"meant so; whether the resolver lies is not known"},
 	};
 	const json_t *non = get(dns, "nonexistent"), *relays, *r;
 	const json_t *name = json_array_get(get(non, "names"), 0);
@@ -252,19 +268,17 @@ print_dns(FILE *out, const json_t *dns)
 	if (!json_is_object(dns))
 		return;
 	if (is(non, "verdict", "rewritten"))
-		fprintf(out,
+		words_fold(out, 2,
 		    "DNS: the resolver lies: it gives the address %s to %s, "
-		    "which cannot exist; use another one\n",
+		    "which cannot exist; use another one",
 		    json_string_value(json_array_get(get(name, "answers"), 0)),
 		    str(name, "name"));
 	else if (is(non, "verdict", "kept"))
 		fprintf(out,
 		    "DNS: the resolver says so if a name does not exist\n");
 	else
-		fprintf(out,
-		    "DNS: it is not known whether the resolver lies: "
-		    "%s\n",
-		    MEANING(reasons, str(non, "why")));
+		words_fold(
+		    out, 2, "DNS: %s", MEANING(reasons, str(non, "why")));
 	relays = get(dns, "relays");
 	json_array_foreach(relays, i, r) print_relay_name(out, r);
 }
@@ -296,14 +310,14 @@ print_try(FILE *out, const json_t *t)
 	if (is(t, "needed", "yes"))
 		fprintf(out, ", and not without: tailscaled needs https_proxy");
 	if (is(t, "verdict", "refuses"))
-		fprintf(out, ", with status %d", num(t, "status"));
+		fprintf(out, ", with status %.0f", number(t, "status"));
 	fprintf(
 	    out, "%s%s\n", *str(t, "why") == '\0' ? "" : ": ", str(t, "why"));
 	if (is(t, "verdict", "relay-fails") &&
 	    *str(t, "certificate_of") != '\0')
-		fprintf(out,
+		words_fold(out, 6,
 		    "    its certificate is of \"%s\", from \"%s\": if that is "
-		    "not the relay's, the proxy breaks TLS open\n",
+		    "not the relay's, the proxy breaks TLS open",
 		    str(t, "certificate_of"), str(t, "certificate_issuer"));
 }
 
@@ -318,14 +332,14 @@ print_proxy(FILE *out, const json_t *proxy)
 		    str(proxy, "https_proxy"));
 		json_array_foreach(relays, i, t) print_try(out, t);
 	} else if (json_is_true(get(proxy, "http_proxy")))
-		fprintf(out,
+		words_fold(out, 2,
 		    "Proxy: http_proxy is set, https_proxy is not; Tailscale's "
-		    "clients want the latter\n");
+		    "clients want the latter");
 	if (is(proxy, "wpad", "yes"))
-		fprintf(out,
+		words_fold(out, 2,
 		    "Proxy: this network names one to browsers (WPAD); "
 		    "tailscaled does not see that: set https_proxy if relays "
-		    "cannot be reached\n");
+		    "cannot be reached");
 }
 
 void

@@ -8,12 +8,6 @@
 /* From here on a person should act. */
 #define FEW_DAYS 14
 
-static double
-ms(const json_t *o, const char *key)
-{
-	return json_number_value(get(o, key));
-}
-
 static void
 print_latency(FILE *out, const json_t *relay)
 {
@@ -24,7 +18,8 @@ print_latency(FILE *out, const json_t *relay)
 		fprintf(out,
 		    "    through it %.1f ms, p95 %.1f, jitter %.1f; %d of %d "
 		    "packets lost\n",
-		    ms(l, "p50_ms"), ms(l, "p95_ms"), ms(l, "jitter_ms"),
+		    number(l, "p50_ms"), number(l, "p95_ms"),
+		    number(l, "jitter_ms"),
 		    (int)json_integer_value(get(l, "lost")),
 		    (int)json_integer_value(get(l, "sent")));
 	else if (json_is_object(failed))
@@ -33,7 +28,8 @@ print_latency(FILE *out, const json_t *relay)
 	else if (json_is_object(l))
 		fprintf(out, "    no packet came through it\n");
 	if (json_is_number(get(p, "p50_ms")))
-		fprintf(out, "    to it and back %.1f ms\n", ms(p, "p50_ms"));
+		fprintf(
+		    out, "    to it and back %.1f ms\n", number(p, "p50_ms"));
 }
 
 static void
@@ -49,7 +45,7 @@ print_times(FILE *out, const json_t *c)
 		if (!json_is_number(get(c, steps[i].key)))
 			continue;
 		fprintf(out, "%s%s %.1f", between, steps[i].name,
-		    ms(c, steps[i].key));
+		    number(c, steps[i].key));
 		between = ", ";
 	}
 	fprintf(out, "%s", *between == '\0' ? "" : " ms");
@@ -72,27 +68,27 @@ print_connection(FILE *out, const char *family, const json_t *c)
 		fprintf(out, "\n");
 	}
 	if (strcmp(str(failed, "step"), "certificate") == 0)
-		fprintf(out,
+		words_fold(out, 6,
 		    "    this certificate is of \"%s\", from \"%s\": if that "
 		    "is not the relay's, somebody between breaks TLS open; "
-		    "have him leave the relay alone\n",
+		    "have him leave the relay alone",
 		    str(cert, "of"), str(cert, "issuer"));
 	if (works && strcmp(str(cert, "checked_by"), "nothing") == 0)
 		fprintf(out,
 		    "    its certificate is not checked, the map says so "
 		    "(InsecureForTests)\n");
-	else if (works && ms(cert, "days_left") < FEW_DAYS)
+	else if (works && number(cert, "days_left") < FEW_DAYS)
 		fprintf(out, "    its certificate ends in %.0f days\n",
-		    ms(cert, "days_left"));
+		    number(cert, "days_left"));
 }
 
 static void
 print_portal(FILE *out, const json_t *portal)
 {
 	if (strcmp(str(portal, "verdict"), "yes") == 0)
-		fprintf(out,
+		words_fold(out, 6,
 		    "    a captive portal answers in its place: %s; log in "
-		    "first\n",
+		    "first",
 		    str(portal, "why"));
 	else if (strcmp(str(portal, "verdict"), "unknown") == 0)
 		fprintf(

@@ -6,17 +6,11 @@
 #include "probes/natprobe/tcp/tcp.h"
 #include "probes/natprobe/words.h"
 
-static double
-num(const json_t *o, const char *key)
-{
-	return json_number_value(get(o, key));
-}
-
 static void
 line(FILE *out, const char *name, const char *verdict, const char *note)
 {
-	fprintf(out, "  %-18s %s%s%s\n", name, verdict,
-	    *note == '\0' ? "" : ": ", note);
+	words_line(
+	    out, name, "%s%s%s", verdict, *note == '\0' ? "" : ": ", note);
 }
 
 static void
@@ -37,10 +31,10 @@ say_mapping(const json_t *tcp, FILE *out)
 		line(out, "TCP mapping", kind, reason_meaning(why));
 	else {
 		snprintf(note, sizeof(note),
-		    "%s; %.0f of %.0f local ports say so; %.0f of %.0f "
-		    "connections keep their port",
-		    str(m, "short"), num(m, "agree"), num(m, "sockets"),
-		    num(m, "ports_preserved"), num(m, "connections"));
+		    "%s; %.0f of %.0f local ports say so; %.0f of %.0f ports "
+		    "are kept",
+		    str(m, "short"), number(m, "agree"), number(m, "sockets"),
+		    number(m, "ports_preserved"), number(m, "connections"));
 		line(out, "TCP mapping", kind, note);
 	}
 }
@@ -61,7 +55,7 @@ dead_words(const char *when_dead)
 static void
 say_life(const json_t *life, FILE *out)
 {
-	double alive = num(life, "alive"), dead = num(life, "dead");
+	double alive = number(life, "alive"), dead = number(life, "dead");
 	bool host = strcmp(str(life, "first_after_pause"), "host") == 0;
 	const char *why = reason_meaning(str(life, "why"));
 	char text[200];
@@ -106,8 +100,8 @@ relay_words(double alive, bool died)
 static void
 say_keepalive(const json_t *life, FILE *out)
 {
-	double alive = num(life, "alive");
-	bool died = num(life, "dead") > 0;
+	double alive = number(life, "alive");
+	bool died = number(life, "dead") > 0;
 	const char *refreshes = str(get(life, "keepalive"), "refreshes");
 	char text[200];
 

@@ -1,239 +1,12 @@
-/*
- * advice: verdicts against RFC 4787 (UDP) and RFC 5382 (TCP), and what to ask the network
- * department for. PURE.
- */
+/* advice: what to ask the network department for. PURE. */
 #include <stdio.h>
 #include <string.h>
 
 #include "probes/natprobe/nat/probe.h"
 #include "probes/natprobe/views/views.h"
 
-/* REQ-5: no less than two minutes. */
-#define LIFE_LEAST_S 120
-/* RFC 5382 REQ-5: 2 hours 4 minutes, for an established connection. */
-#define TCP_LEAST_S 7440
 /* Relays send a keepalive each minute (DERP), and up to 5 s later. */
 #define DERP_KEEPALIVE_S 65
-
-/* ---- the sheet ---- */
-
-static void
-judge_as(struct requirement *r, enum judgement result, const char *found)
-{
-	r->result = result;
-	snprintf(r->found, sizeof(r->found), "%s", found);
-}
-
-static void
-judge_unknown(struct requirement *r, enum reason why)
-{
-	judge_as(r, JUDGED_UNKNOWN, reason_words(why));
-}
-
-static bool
-is_dependent(enum behaviour b)
-{
-	return b == BEHAVIOUR_AD || b == BEHAVIOUR_APD || b == BEHAVIOUR_PD ||
-	    b == BEHAVIOUR_DEPENDENT;
-}
-
-static void
-judge_mapping_of(struct requirement *r, const struct verdict_mapping *m)
-{
-	if (m->kind == BEHAVIOUR_NONE)
-		judge_as(r, JUDGED_PASS, "no NAT");
-	else if (m->kind == BEHAVIOUR_EI || is_dependent(m->kind))
-		judge_as(r, m->kind == BEHAVIOUR_EI ? JUDGED_PASS : JUDGED_FAIL,
-		    behaviour_name(m->kind));
-	else
-		judge_unknown(r, m->why);
-}
-
-static void
-judge_pool_of(struct requirement *r, const struct verdicts *v)
-{
-	if (v->mapping.pool_varies)
-		judge_as(r, JUDGED_FAIL, "another address for another server");
-	else if (v->alloc.addresses > 1)
-		judge_as(r, JUDGED_FAIL, "one host gets several addresses");
-	else if (v->alloc.addresses == 1)
-		judge_as(r, JUDGED_PASS, "one address");
-	else
-		judge_unknown(r, v->alloc.why);
-}
-
-static void
-judge_overload_of(struct requirement *r, const struct verdict_collision *c)
-{
-	if (c->until_collision == ANSWER_UNKNOWN)
-		judge_unknown(r, c->why);
-	else if (c->until_collision == ANSWER_YES)
-		judge_as(r, JUDGED_FAIL, "two hosts got the same port");
-	else
-		judge_as(r, JUDGED_PASS, "two hosts got two ports");
-}
-
-static void
-judge_parity_of(struct requirement *r, const struct verdict_alloc *a)
-{
-	if (a->units == 0)
-		judge_unknown(r, a->why);
-	else
-		judge_as(r, a->parity == a->units ? JUDGED_PASS : JUDGED_FAIL,
-		    a->parity == a->units ? "kept" : "not kept");
-}
-
-struct verdict_life
-life_shortest(const struct verdicts *v)
-{
-	const struct verdict_life *one = &v->life[LIFE_SINGLE];
-	const struct verdict_life *two = &v->life[LIFE_EXCHANGE];
-
-	return one->low > 0 && (two->low == 0 || one->low < two->low) ? *one
-								      : *two;
-}
-
-static void
-judge_life_of(struct requirement *r, const struct verdicts *v)
-{
-	struct verdict_life l = life_shortest(v);
-
-	if (l.low >= LIFE_LEAST_S)
-		r->result = JUDGED_PASS;
-	else if (l.high > 0 && l.high <= LIFE_LEAST_S)
-		r->result = JUDGED_FAIL;
-	else if (l.high == 0) {
-		judge_unknown(r, l.why);
-		return;
-	}
-	snprintf(r->found, sizeof(r->found),
-	    l.high > 0 ? "%.0f to %.0f s" : "%.0f s or longer", l.low, l.high);
-}
-
-static void
-judge_refresh_of(struct requirement *r, const struct verdict_refresh *f)
-{
-	if (f->outbound == ANSWER_UNKNOWN)
-		judge_unknown(r, f->why);
-	else if (f->outbound == ANSWER_NO)
-		judge_as(r, JUDGED_FAIL, "packets from inside do not refresh");
-	else
-		judge_as(r, JUDGED_PASS, "packets from inside refresh");
-}
-
-static void
-judge_filter_of(struct requirement *r, const struct verdict_filter *f)
-{
-	bool good = f->kind == BEHAVIOUR_EI || f->kind == BEHAVIOUR_AD ||
-	    f->kind == BEHAVIOUR_NONE;
-
-	if (f->kind == BEHAVIOUR_UNKNOWN || f->kind == BEHAVIOUR_MIXED)
-		judge_unknown(r, f->why);
-	else
-		judge_as(r, good ? JUDGED_PASS : JUDGED_FAIL,
-		    behaviour_name(f->kind));
-}
-
-static void
-judge_hairpin_of(struct requirement *r, const struct verdict_hairpin *h)
-{
-	if (h->why == REASON_NO_NAT)
-		judge_as(r, JUDGED_PASS, "no NAT");
-	else if (h->kind == HAIRPIN_UNKNOWN)
-		judge_unknown(r, h->why);
-	else if (h->kind == HAIRPIN_EXTERNAL)
-		judge_as(r, JUDGED_PASS, "works");
-	else
-		judge_as(r, JUDGED_FAIL,
-		    h->kind == HAIRPIN_NO
-			? "nothing comes back in"
-			: "shows the internal source (REQ-9a)");
-}
-
-static void
-judge_steady_of(struct requirement *r, const struct verdicts *v)
-{
-	if (v->poison.poisonable == ANSWER_YES)
-		judge_as(r, JUDGED_FAIL, "an early packet changes the mapping");
-	else if (v->collision.until_collision == ANSWER_YES)
-		judge_as(r, JUDGED_FAIL, "a second host's port changes it");
-	else if (v->mapping.kind == BEHAVIOUR_MIXED)
-		judge_as(r, JUDGED_FAIL, "sockets are treated differently");
-	else if (v->poison.poisonable == ANSWER_UNKNOWN &&
-	    v->mapping.kind != BEHAVIOUR_NONE)
-		judge_unknown(r, v->poison.why);
-	else
-		judge_as(r, JUDGED_PASS, "no change seen");
-}
-
-void
-requirements(
-    const struct verdicts *v, struct requirement r[static REQUIREMENTS])
-{
-	static const struct requirement rows[REQUIREMENTS] = {
-	    {"REQ-1", "endpoint-independent mapping", 0, ""},
-	    {"REQ-2", "all of a host's ports at one address", 0, ""},
-	    {"REQ-3", "a port is not given to two hosts", 0, ""},
-	    {"REQ-4", "even ports stay even, odd odd", 0, ""},
-	    {"REQ-5", "mappings live two minutes or longer", 0, ""},
-	    {"REQ-6", "packets from inside keep a mapping alive", 0, ""},
-	    {"REQ-8", "endpoint-independent or address-dependent filtering", 0,
-		""},
-	    {"REQ-9", "hairpinning, with the external source", 0, ""},
-	    {"REQ-11", "behaviour does not change under way", 0, ""},
-	};
-
-	memcpy(r, rows, sizeof(rows));
-	if (v->udp != ANSWER_YES) {
-		for (size_t i = 0; i < REQUIREMENTS; i++)
-			judge_as(&r[i], JUDGED_UNKNOWN, "no UDP passes");
-		return;
-	}
-	judge_mapping_of(&r[0], &v->mapping);
-	judge_pool_of(&r[1], v);
-	judge_overload_of(&r[2], &v->collision);
-	judge_parity_of(&r[3], &v->alloc);
-	judge_life_of(&r[4], v);
-	judge_refresh_of(&r[5], &v->refresh);
-	judge_filter_of(&r[6], &v->filter);
-	judge_hairpin_of(&r[7], &v->hairpin);
-	judge_steady_of(&r[8], v);
-}
-
-/* Shorter than asked for is shown by any that died; as long, by none that
- * natprobe can wait for. */
-static void
-judge_tcp_life_of(struct requirement *r, const struct verdict_life *l)
-{
-	if (l->high > 0) {
-		r->result = l->high <= TCP_LEAST_S ? JUDGED_FAIL : JUDGED_PASS;
-		snprintf(r->found, sizeof(r->found), "%.0f to %.0f s", l->low,
-		    l->high);
-	} else if (l->low > 0)
-		snprintf(r->found, sizeof(r->found), "%.0f s or longer; %s",
-		    l->low, reason_words(l->why));
-	else
-		judge_unknown(r, l->why);
-}
-
-void
-tcp_requirements(
-    const struct verdict_tcp *v, struct requirement r[static TCP_REQUIREMENTS])
-{
-	static const struct requirement rows[TCP_REQUIREMENTS] = {
-	    {"REQ-1", "endpoint-independent mapping", 0, ""},
-	    {"REQ-3", "endpoint-independent or address-dependent filtering", 0,
-		""},
-	    {"REQ-5", "idle connections live 2 h 4 min or longer", 0, ""},
-	};
-
-	memcpy(r, rows, sizeof(rows));
-	judge_mapping_of(&r[0], &v->mapping);
-	judge_unknown(&r[1], REASON_NO_ASKER);
-	judge_tcp_life_of(&r[2], &v->life);
-}
-
-/* ---- what to ask for ---- */
 
 struct list {
 	struct wish *w;
@@ -272,13 +45,16 @@ wish_udp(struct list *l, const struct reading *r, bool v6)
 static void
 wish_blocked(struct list *l, const struct reading *r, bool v6)
 {
+	if (r->path[v6].maybe_portal) {
+		add(l,
+		    "Except robots from the captive portal, if there is one: "
+		    "nothing but TCP port 80 answers.");
+		return;
+	}
 	switch (r->path[v6].blocked) {
 	case REACH_SERVER_DOWN: /* nothing to ask of the network */
 		return;
-	case REACH_PORTAL:
-		add(l,
-		    "Except robots from the captive portal: they cannot log "
-		    "in.");
+	case REACH_PORTAL: /* the building's wish */
 		return;
 	case REACH_PORT_BLOCKED:
 		add(l,
@@ -336,10 +112,6 @@ wish_path(struct list *l, const struct reading *r, bool v6)
 		add(l,
 		    "Switch the application layer gateway for UDP off (RFC "
 		    "4787 REQ-10): it rewrites addresses within packets.");
-	if (r->dns_rewritten && (!v6 || !r->site.asked[false]))
-		add(l,
-		    "Have the resolver tell the truth about names that do not "
-		    "exist: it gives them an address.");
 }
 
 static void
@@ -405,6 +177,29 @@ wish_nats(struct list *l, const struct verdict_router *r)
 		    "one route, or give it a public address.");
 }
 
+/* The next best thing to a mapping for all, if the router is the only NAT. */
+static void
+wish_ports(
+    struct list *l, const struct verdicts *v, const struct reading_router *r)
+{
+	bool speaks = false;
+
+	for (int i = 0; i < PORT_PROTOCOLS; i++)
+		speaks |= r->speaks[i] == ANSWER_YES;
+	if (!r->found || v->router.nats > 1 || v->router.carrier == ANSWER_YES)
+		return;
+	if (is_dependent(v->mapping.kind) && !speaks)
+		add(l,
+		    "Or let the router open ports on demand (PCP, NAT-PMP or "
+		    "UPnP), as Tailscale's clients ask for: then the mapping "
+		    "may stay as it is.");
+	if (speaks && v->router.mapping_works == ANSWER_NO)
+		add(l,
+		    "See to the router's ports on demand (PCP, NAT-PMP, "
+		    "UPnP): it speaks of them, but none could be opened that "
+		    "packets from outside come in by.");
+}
+
 static void
 wish_tcp(struct list *l, const struct verdict_tcp *v)
 {
@@ -415,7 +210,7 @@ wish_tcp(struct list *l, const struct verdict_tcp *v)
 		add(l,
 		    "Map TCP endpoint-independently, too (RFC 5382 REQ-1): "
 		    "now each destination sees another port.");
-	if (life->high == 0 || life->high > TCP_LEAST_S)
+	if (life->high == 0 || life->high > TCP_LIFE_LEAST_S)
 		return;
 	snprintf(text, sizeof(text),
 	    "Raise the timeout of idle TCP connections to 7440 s (RFC 5382 "
@@ -443,6 +238,7 @@ wishes(const struct reading *r, bool v6, struct wish w[static WISHES_MAX])
 	}
 	wish_mapping(&l, v);
 	wish_life(&l, v);
+	wish_ports(&l, v, &r->router[v6]);
 	wish_nats(&l, &v->router);
 	wish_path(&l, r, v6);
 	if (v->refresh.outbound == ANSWER_NO)
@@ -460,5 +256,70 @@ wishes(const struct reading *r, bool v6, struct wish w[static WISHES_MAX])
 		    "Hairpin with the external source address (RFC 4787 "
 		    "REQ-9a).");
 	wish_tcp(&l, &r->tcp[v6]);
+	return l.n;
+}
+
+/* ---- of a building ---- */
+
+/* One that keeps UDP back, or answers for a relay. */
+enum answer
+portal_of(const struct reading *r)
+{
+	enum answer portal = ANSWER_UNKNOWN;
+
+	for (int v6 = 0; v6 < 2; v6++)
+		if (r->path[v6].blocked == REACH_PORTAL)
+			return ANSWER_YES;
+	for (size_t i = 0; i < r->n_relays; i++)
+		if (r->relays[i].portal == ANSWER_YES)
+			return ANSWER_YES;
+		else if (r->relays[i].portal == ANSWER_NO)
+			portal = ANSWER_NO;
+	return portal;
+}
+
+static void
+wish_proxy(struct list *l, const struct reading_proxy *p)
+{
+	if (p->word == PROXY_WANTS_AUTH)
+		add(l,
+		    "Let robots reach the relays without the proxy, or give "
+		    "them a name and a password for it: it refuses them now.");
+	else if (p->word == PROXY_REFUSES || p->word == PROXY_UNREACHABLE ||
+	    p->word == PROXY_NONE)
+		add(l,
+		    "Let the proxy pass CONNECT to the relays, or let robots "
+		    "reach these without it: the proxy that is set does not "
+		    "help.");
+	else if (p->word == PROXY_RELAY_FAILS)
+		add(l,
+		    "Have the proxy leave the relays' TLS alone: relays fail "
+		    "behind it, as they do if it breaks TLS open.");
+	else if (p->needed == ANSWER_YES)
+		add(l,
+		    "Let TCP to the relays out without the proxy: they are "
+		    "reached by it alone, so each robot needs https_proxy, "
+		    "and stands still when the proxy does.");
+}
+
+size_t
+building_wishes(const struct reading *r, struct wish w[static WISHES_MAX])
+{
+	struct list l = {.w = w};
+
+	if (portal_of(r) == ANSWER_YES)
+		add(&l,
+		    "Except robots from the captive portal: they cannot log "
+		    "in.");
+	wish_proxy(&l, &r->proxy);
+	if (r->dns.nonexistent == DNS_REWRITTEN)
+		add(&l,
+		    "Have the resolver tell the truth about names that do not "
+		    "exist: it gives them an address.");
+	if (r->dns.differs)
+		add(&l,
+		    "Have the resolver tell the relays' addresses as they "
+		    "are: it tells others than the map does. Or is the map "
+		    "old?");
 	return l.n;
 }

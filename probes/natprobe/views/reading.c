@@ -1,107 +1,15 @@
 /* reading: see reading.h. PURE. */
 #include "probes/natprobe/views/reading.h"
 
-#include <arpa/inet.h>
 #include <jansson.h>
-#include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "probes/natprobe/nat/probe.h"
+#include "probes/natprobe/views/json.h"
+#include "probes/natprobe/views/reading_path.h"
 #include "pure/ip.h"
 
-#define SCHEMA	   1
-#define NUMBER_MAX 1e6
-#define WHERE_MAX  64 /* the longest is half of that */
-
-/* The object that is read, and where it is; the first error stays. */
-struct from {
-	const json_t *o;
-	char where[WHERE_MAX];
-	char *error;
-	bool *good;
-};
-
-static void
-refuse(const struct from *f, const char *key, const char *what)
-{
-	if (!*f->good)
-		return;
-	*f->good = false;
-	snprintf(f->error, READING_ERROR_MAX, "%s%s: %s", f->where, key, what);
-}
-
-static const json_t *
-need(const struct from *f, const char *key)
-{
-	const json_t *v = json_object_get(f->o, key);
-
-	if (v == NULL)
-		refuse(f, key, "missing");
-	return v;
-}
-
-static void
-place(char where[static WHERE_MAX], const char *above, const char *key)
-{
-	if (snprintf(where, WHERE_MAX, "%s%s.", above, key) >= WHERE_MAX)
-		where[0] = '\0';
-}
-
-static struct from
-inside(const struct from *f, const char *key)
-{
-	struct from in = {
-	    .o = need(f, key), .error = f->error, .good = f->good};
-
-	if (in.o != NULL && !json_is_object(in.o))
-		refuse(f, key, "want an object");
-	place(in.where, f->where, key);
-	return in;
-}
-
-static bool
-get_bool(const struct from *f, const char *key)
-{
-	const json_t *v = need(f, key);
-
-	if (v != NULL && !json_is_boolean(v))
-		refuse(f, key, "want true or false");
-	return json_is_true(v);
-}
-
-static const char *
-get_string(const struct from *f, const char *key)
-{
-	const json_t *v = need(f, key);
-
-	if (v != NULL && !json_is_string(v))
-		refuse(f, key, "want a string");
-	return json_is_string(v) ? json_string_value(v) : "";
-}
-
-/* A number from 0 to most; null is 0. */
-static double
-get_number(const struct from *f, const char *key, double most)
-{
-	const json_t *v = need(f, key);
-	double d = json_number_value(v);
-	char what[80];
-
-	if (v == NULL || json_is_null(v))
-		return 0;
-	if (json_is_number(v) && isfinite(d) && d >= 0 && d <= most)
-		return d;
-	snprintf(what, sizeof(what), "want a number from 0 to %.0f", most);
-	refuse(f, key, what);
-	return 0;
-}
-
-static unsigned
-get_count(const struct from *f, const char *key)
-{
-	return (unsigned)get_number(f, key, NUMBER_MAX);
-}
+#define SCHEMA 1
 
 /* ---- words ---- */
 
@@ -112,21 +20,9 @@ behaviour_word(unsigned i)
 }
 
 static const char *
-reason_word(unsigned i)
-{
-	return reason_name((enum reason)i);
-}
-
-static const char *
 assignment_word(unsigned i)
 {
 	return assignment_name((enum assignment)i);
-}
-
-static const char *
-answer_word(unsigned i)
-{
-	return answer_name((enum answer)i);
 }
 
 static const char *
@@ -135,82 +31,7 @@ hairpin_word(unsigned i)
 	return hairpin_name((enum hairpin)i);
 }
 
-static const char *
-mtu_word(unsigned i)
-{
-	return mtu_word_name((enum mtu_word)i);
-}
-
-static const char *
-reach_word(unsigned i)
-{
-	return reach_verdict_name((enum reach_verdict)i);
-}
-
-static unsigned
-get_word(const struct from *f, const char *key, const char *(*word)(unsigned),
-    unsigned n)
-{
-	const char *s = get_string(f, key);
-	char shown[48], what[120];
-
-	for (unsigned i = 0; i < n; i++)
-		if (strcmp(s, word(i)) == 0)
-			return i;
-	reading_name(shown, sizeof(shown), s);
-	snprintf(
-	    what, sizeof(what), "\"%s\" is no verdict of this version", shown);
-	refuse(f, key, what);
-	return 0;
-}
-
-static enum answer
-get_answer(const struct from *f, const char *key)
-{
-	return (enum answer)get_word(f, key, answer_word, ANSWER_YES + 1);
-}
-
-/* null: none. */
-static enum reason
-get_why(const struct from *f)
-{
-	const json_t *v = need(f, "why");
-
-	if (v == NULL || json_is_null(v))
-		return REASON_NONE;
-	return (enum reason)get_word(f, "why", reason_word, REASONS);
-}
-
 /* ---- a family ---- */
-
-/* "192.0.2.1:5" or "[2001:db8::1]:5"; null leaves the port 0. */
-static void
-get_endpoint(const struct from *f, const char *key, struct stun_addr *a)
-{
-	const json_t *v = need(f, key);
-	const char *s, *colon;
-	struct ip ip;
-	size_t n;
-	long port;
-	char *end;
-
-	if (v == NULL || json_is_null(v))
-		return;
-	s = get_string(f, key);
-	colon = strrchr(s, ':');
-	n = colon == NULL ? 0 : (size_t)(colon - s);
-	if (n > 2 && s[0] == '[' && s[n - 1] == ']') {
-		s++;
-		n -= 2;
-	}
-	port = n == 0 ? 0 : strtol(colon + 1, &end, 10);
-	if (port < 1 || port > 65535 || *end != '\0' || !ip_parse(&ip, s, n)) {
-		refuse(f, key, "want an IP address and a port");
-		return;
-	}
-	memcpy(a->ip, ip.b, sizeof(a->ip));
-	a->port = (uint16_t)port;
-}
 
 static void
 read_mapping(struct from in, struct verdict_mapping *m)
@@ -240,8 +61,8 @@ read_alloc(struct from in, struct verdict_alloc *a)
 static void
 read_life(struct from in, struct verdict_life *l)
 {
-	l->low = get_number(&in, "alive", NUMBER_MAX);
-	l->high = get_number(&in, "dead", NUMBER_MAX);
+	l->low = get_number(&in, "alive", JSON_NUMBER_MAX);
+	l->high = get_number(&in, "dead", JSON_NUMBER_MAX);
 	l->why = get_why(&in);
 	if (l->high > 0 && l->high < l->low)
 		refuse(&in, "dead", "is less than alive");
@@ -260,22 +81,61 @@ read_lives(struct from in, struct verdicts *v)
 	v->refresh.why = get_why(&refresh);
 }
 
-/* Not there in results of a run without these questions. */
-static void
-read_router(const struct from *f, struct verdict_router *r)
+static const char *
+sure_word(unsigned i)
+{
+	return sure_name((enum sure)i);
+}
+
+static enum answer
+read_speaks(const struct from *gateway, const char *protocol)
 {
 	struct from in;
 
-	if (json_object_get(f->o, "gateway") != NULL) {
-		in = inside(f, "gateway");
-		r->mapping_works = get_answer(&in, "mapping_works");
-	}
-	if (json_object_get(f->o, "nats") != NULL) {
-		in = inside(f, "nats");
-		r->nats = get_count(&in, "count");
-		r->carrier = get_answer(&in, "carrier");
-		r->guessed = strcmp(get_string(&in, "confidence"), "low") == 0;
-	}
+	if (!has(gateway, protocol))
+		return ANSWER_UNKNOWN;
+	in = inside(gateway, protocol);
+	return get_answer(&in, "answers");
+}
+
+/* Not there in results of a run without these questions. */
+static void
+read_router(
+    const struct from *f, struct verdict_router *v, struct reading_router *r)
+{
+	static const char *const keys[PORT_PROTOCOLS] = {[PORT_PCP] = "pcp",
+	    [PORT_NATPMP] = "nat_pmp",
+	    [PORT_UPNP] = "upnp"};
+	struct from in;
+
+	if (json_object_get(f->o, "gateway") == NULL)
+		return;
+	in = inside(f, "gateway");
+	v->mapping_works = get_answer(&in, "mapping_works");
+	r->asked = true;
+	r->found = *get_optional(&in, "address") != '\0';
+	for (int i = 0; i < PORT_PROTOCOLS; i++)
+		r->speaks[i] = read_speaks(&in, keys[i]);
+}
+
+static void
+read_nats(
+    const struct from *f, struct verdict_router *v, struct reading_router *r)
+{
+	struct verdict_nats *n = &r->nats;
+	struct from in;
+
+	if (json_object_get(f->o, "nats") == NULL)
+		return;
+	in = inside(f, "nats");
+	r->has_nats = true;
+	n->known = has(&in, "count");
+	n->count = get_count(&in, "count");
+	n->carrier = get_answer(&in, "carrier");
+	n->sure = get_word(&in, "confidence", sure_word, SURE_HIGH + 1);
+	v->nats = n->count;
+	v->carrier = n->carrier;
+	v->guessed = n->sure == SURE_LOW;
 }
 
 static const char *
@@ -309,14 +169,13 @@ read_tcp(struct from in, struct verdict_tcp *v)
 static void
 read_server(const struct from *f, const json_t *o, bool v6, struct reading *r)
 {
-	struct from in = {.o = o, .error = f->error, .good = f->good};
+	struct from in = element(f, "servers", o);
 	struct reading_server *s = &r->servers[r->n_servers];
+	const json_t *finding;
+	size_t i;
 
-	place(in.where, f->where, "servers");
-	if (!json_is_object(o)) {
-		refuse(f, "servers", "want objects");
+	if (!json_is_object(o))
 		return;
-	}
 	if (r->n_servers == READING_SERVERS_MAX) {
 		refuse(f, "servers", "more than natprobe ever asks");
 		return;
@@ -324,7 +183,14 @@ read_server(const struct from *f, const json_t *o, bool v6, struct reading *r)
 	reading_name(s->name, sizeof(s->name), get_string(&in, "name"));
 	s->v6 = v6;
 	s->answers = get_bool(&in, "answers");
-	s->rtt_ms = get_number(&in, "rtt_ms", NUMBER_MAX);
+	s->rtt_ms = get_number(&in, "rtt_ms", JSON_NUMBER_MAX);
+	json_array_foreach(json_object_get(o, "findings"), i, finding)
+	{
+		const char *name = json_string_value(finding);
+
+		s->rewritten |= name != NULL &&
+		    strcmp(name, finding_name(FINDING_REWRITTEN)) == 0;
+	}
 	r->n_servers++;
 }
 
@@ -378,7 +244,9 @@ read_family(struct from in, bool v6, struct reading *r)
 	    get_word(&part, "verdict", hairpin_word, HAIRPIN_INTERNAL + 1);
 	v->hairpin.why = get_why(&part);
 	read_lives(inside(&in, "lifetime"), v);
-	read_router(&in, &v->router);
+	read_router(&in, &v->router, &r->router[v6]);
+	read_nats(&in, &v->router, &r->router[v6]);
+	read_way_out(&in, &r->path[v6]);
 	if (servers != NULL && !json_is_array(servers))
 		refuse(&in, "servers", "want an array");
 	json_array_foreach(servers, i, s) read_server(&in, s, v6, r);
@@ -394,9 +262,9 @@ read_latency(struct from in, struct reading_relay *r)
 {
 	r->sent = get_count(&in, "sent");
 	r->lost = get_count(&in, "lost");
-	r->p50_ms = get_number(&in, "p50_ms", NUMBER_MAX);
-	r->p95_ms = get_number(&in, "p95_ms", NUMBER_MAX);
-	r->jitter_ms = get_number(&in, "jitter_ms", NUMBER_MAX);
+	r->p50_ms = get_number(&in, "p50_ms", JSON_NUMBER_MAX);
+	r->p95_ms = get_number(&in, "p95_ms", JSON_NUMBER_MAX);
+	r->jitter_ms = get_number(&in, "jitter_ms", JSON_NUMBER_MAX);
 	if (r->p95_ms < r->p50_ms)
 		refuse(&in, "p95_ms", "is less than p50_ms");
 }
@@ -404,15 +272,20 @@ read_latency(struct from in, struct reading_relay *r)
 static void
 read_relay(const struct from *f, const json_t *o, struct reading_relay *r)
 {
-	struct from in = {.o = o, .error = f->error, .good = f->good};
+	struct from in = element(f, "relays", o), portal;
 	const json_t *latency;
 
-	place(in.where, f->where, "relays");
+	if (!json_is_object(o))
+		return;
 	reading_name(r->name, sizeof(r->name), get_string(&in, "name"));
 	r->works = get_bool(&in, "works");
 	latency = need(&in, "latency");
 	if (latency != NULL && !json_is_null(latency))
 		read_latency(inside(&in, "latency"), r);
+	if (has(&in, "captive_portal")) {
+		portal = inside(&in, "captive_portal");
+		r->portal = get_answer(&portal, "verdict");
+	}
 }
 
 /* Only there if relays were asked. */
@@ -426,80 +299,12 @@ read_relays(const struct from *f, struct reading *r)
 		refuse(f, "relays", "want an array");
 	json_array_foreach(all, i, o)
 	{
-		if (!json_is_object(o)) {
-			refuse(f, "relays", "want objects");
-			return;
-		}
 		if (r->n_relays == READING_RELAYS_MAX) {
 			refuse(f, "relays", "more than 512");
 			return;
 		}
 		read_relay(f, o, &r->relays[r->n_relays++]);
 	}
-}
-
-/* ---- the path: only there since it is looked at ---- */
-
-static void
-read_way(struct from in, struct mtu_way *w)
-{
-	w->word = get_word(&in, "verdict", mtu_word, MTU_WORDS);
-	w->passes = (uint16_t)get_number(&in, "passes", 65535);
-	w->fails = (uint16_t)get_number(&in, "fails", 65535);
-}
-
-static void
-read_mtu(struct from path, struct mtu_verdict *v)
-{
-	struct from m = inside(&path, "mtu");
-	struct from f = inside(&path, "fragments");
-	struct from part;
-
-	read_way(inside(&m, "outbound"), &v->out);
-	read_way(inside(&m, "inbound"), &v->in);
-	v->fits = get_answer(&m, "tailscale_fits");
-	v->needs = (uint16_t)get_number(&m, "tailscale_needs", 65535);
-	part = inside(&f, "outbound");
-	v->fragments_out = get_answer(&part, "passes");
-	part = inside(&f, "inbound");
-	v->fragments_in = get_answer(&part, "passes");
-}
-
-static void
-read_family_path(
-    const struct from *f, const char *family, struct reading_path *p)
-{
-	struct from all = inside(f, "path"), fam = inside(f, family), part;
-
-	if (json_object_get(all.o, family) != NULL)
-		read_mtu(inside(&all, family), &p->mtu);
-	if (json_object_get(fam.o, "udp_blocked") != NULL) {
-		part = inside(&fam, "udp_blocked");
-		p->blocked =
-		    get_word(&part, "verdict", reach_word, REACH_VERDICTS);
-	}
-	if (json_object_get(fam.o, "alg") != NULL) {
-		part = inside(&fam, "alg");
-		p->alg = get_answer(&part, "verdict");
-	}
-}
-
-static void
-read_paths(const struct from *f, struct reading *r)
-{
-	static const char *const families[] = {"ipv4", "ipv6"};
-	struct from dns, part;
-
-	if (json_object_get(f->o, "path") != NULL)
-		for (int v6 = 0; v6 < 2; v6++)
-			if (r->site.asked[v6])
-				read_family_path(f, families[v6], &r->path[v6]);
-	if (json_object_get(f->o, "dns") == NULL)
-		return;
-	dns = inside(f, "dns");
-	part = inside(&dns, "nonexistent");
-	r->dns_rewritten =
-	    strcmp(get_string(&part, "verdict"), "rewritten") == 0;
 }
 
 /* ---- the whole ---- */
@@ -577,6 +382,10 @@ reading_parse(struct reading *r, const char *text, size_t n,
 		read_relays(&f, r);
 	if (good)
 		read_paths(&f, r);
+	if (good)
+		read_dns(&f, &r->dns);
+	if (good)
+		read_proxy(&f, &r->proxy);
 	json_decref(root);
 	return good;
 }

@@ -8,7 +8,10 @@
 
 #include <stddef.h>
 
+#include "probes/natprobe/gateway/hops.h"
+#include "probes/natprobe/path/dns.h"
 #include "probes/natprobe/path/mtu.h"
+#include "probes/natprobe/path/proxy.h"
 #include "probes/natprobe/path/reach.h"
 #include "probes/natprobe/tcp/verdict.h"
 #include "probes/natprobe/views/predict.h"
@@ -22,6 +25,7 @@
 struct reading_server {
 	char name[READING_NAME_MAX + 1];
 	bool v6, answers;
+	bool rewritten; /* its answers, on the way */
 	double rtt_ms; /* 0: does not answer */
 };
 
@@ -30,13 +34,44 @@ struct reading_relay {
 	bool works;
 	unsigned sent, lost; /* 0: not measured */
 	double p50_ms, p95_ms, jitter_ms;
+	enum answer portal; /* one answers in its place */
 };
 
 /* Of "path", and what of a family goes with it. All zero: not looked at. */
 struct reading_path {
-	struct mtu_verdict mtu;
+	bool has_mtu; /* and fragments */
+	struct mtu_verdict mtu; /* its texts are static; "": none */
 	enum reach_verdict blocked;
+	bool maybe_portal; /* nothing but TCP port 80 answers */
 	enum answer alg;
+	/* The way to the servers. */
+	bool has_way;
+	enum answer icmp; /* errors come from beyond the first router */
+	unsigned closed_said; /* "port unreachable" among them */
+};
+
+/* Protocols by which a router hands out ports. */
+enum port_protocol { PORT_PCP, PORT_NATPMP, PORT_UPNP, PORT_PROTOCOLS };
+struct reading_router {
+	bool asked, found;
+	enum answer speaks[PORT_PROTOCOLS];
+	bool has_nats;
+	struct verdict_nats nats; /* without evidence */
+};
+
+struct reading_dns {
+	bool asked;
+	enum dns_word nonexistent;
+	bool differs; /* a relay's address from the map's */
+};
+
+struct reading_proxy {
+	bool asked;
+	bool set, http_only; /* https_proxy; http_proxy alone */
+	bool credentials; /* it has some */
+	enum answer wpad, needed; /* of any relay */
+	/* Of the relays that were tried by it, the worst. */
+	enum proxy_word word;
 };
 
 struct reading {
@@ -51,7 +86,9 @@ struct reading {
 	struct reading_relay relays[READING_RELAYS_MAX];
 	size_t n_relays;
 	struct reading_path path[2]; /* IPv4, IPv6 */
-	bool dns_rewritten;
+	struct reading_router router[2];
+	struct reading_dns dns;
+	struct reading_proxy proxy;
 };
 
 /* False if text is no such result; error says in one line what is wrong. */

@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "probes/natprobe/nat/probe.h"
-#include "probes/natprobe/views/views.h"
+#include "probes/natprobe/views/page.h"
 
 /* So that a matrix fits on paper. */
 #define COLUMNS	      8
@@ -35,7 +35,8 @@ static const char style[] =
     "svg .keep{stroke:#b00020;stroke-dasharray:3 2}"
     ".matrix td,.matrix thead th{text-align:center}"
     ".direct,.pass{background:#d7f0df}.first,.unreliable{background:#fff2c9}"
-    ".relay,.fail{background:#f9d6d2}.unknown{background:#ececec}"
+    ".partly{background:#fff2c9}.relay,.fail{background:#f9d6d2}.unknown,."
+    "untried{background:#ececec}"
     ".note{color:#555;font-size:.85rem}"
     "@page{size:A4;margin:14mm}"
     "@media print{body{max-width:none;margin:0;padding:0;font-size:10pt}"
@@ -44,57 +45,6 @@ static const char style[] =
     "h2,h3{break-after:avoid}tr,svg,figure,li{break-inside:avoid}"
     "thead{display:table-header-group}}"
     "figure{margin:0 0 .8rem}";
-
-/* ---- pieces ---- */
-
-static void
-cell(struct text *t, const char *class, const char *s)
-{
-	text_fmt(t, *class == '\0' ? "<td%s>" : "<td class=\"%s\">", class);
-	text_html(t, s);
-	text_str(t, "</td>");
-}
-
-static void
-head_row(struct text *t, const char *class, const char *const names[], size_t n)
-{
-	text_fmt(t, "<table class=\"%s\"><thead><tr>", class);
-	for (size_t i = 0; i < n; i++)
-		text_fmt(t, "<th scope=\"col\">%s</th>", names[i]);
-	text_str(t, "</tr></thead><tbody>\n");
-}
-
-static void
-row_head(struct text *t, const char *s)
-{
-	text_str(t, "<th scope=\"row\">");
-	text_html(t, s);
-	text_str(t, "</th>");
-}
-
-static void
-heading(struct text *t, unsigned level, const char *s)
-{
-	text_fmt(t, "<h%u>", level);
-	text_html(t, s);
-	text_fmt(t, "</h%u>\n", level);
-}
-
-/* Plain text into the page. */
-static void
-paste(struct text *t, struct text *plain)
-{
-	t->bad |= plain->bad;
-	if (plain->p != NULL)
-		text_html(t, plain->p);
-	text_clear(plain);
-}
-
-static const char *
-family_name_of(bool v6)
-{
-	return v6 ? "IPv6" : "IPv4";
-}
 
 /* The newest of each building: the first of its name. */
 static size_t
@@ -236,27 +186,12 @@ matrix(struct text *t, const struct reading *const *latest, size_t n)
 /* ---- verdicts ---- */
 
 static const char *
-short_mapping(enum behaviour b)
-{
-	static const char *const names[BEHAVIOURS] = {"unknown", "no NAT",
-	    "EIM", "ADM", "APDM", "by port", "ADM or APDM", "mixed"};
-
-	return names[b];
-}
-
-static const char *
 short_filter(enum behaviour b)
 {
 	static const char *const names[BEHAVIOURS] = {"unknown", "none", "EIF",
 	    "ADF", "APDF", "by port", "ADF or APDF", "mixed"};
 
 	return names[b];
-}
-
-static const char *
-goodness(bool good, bool bad)
-{
-	return good ? "pass" : bad ? "fail" : "unknown";
 }
 
 static void
@@ -287,17 +222,14 @@ life_cell(struct text *t, const struct verdicts *v)
 static void
 verdict_cells(struct text *t, const struct verdicts *v)
 {
-	enum behaviour m = v->mapping.kind, f = v->filter.kind;
+	enum behaviour f = v->filter.kind;
 
 	if (v->udp != ANSWER_YES) {
 		text_fmt(t, "<td class=\"fail\" colspan=\"7\">%s</td>",
 		    v->udp == ANSWER_NO ? "UDP is blocked" : "unknown");
 		return;
 	}
-	cell(t,
-	    goodness(m == BEHAVIOUR_EI || m == BEHAVIOUR_NONE,
-		m != BEHAVIOUR_UNKNOWN),
-	    short_mapping(m));
+	mapping_cell(t, v->mapping.kind);
 	cell(t, goodness(f <= BEHAVIOUR_AD && f != BEHAVIOUR_UNKNOWN, false),
 	    short_filter(f));
 	cell(t, "", assignment_name(v->alloc.kind));
@@ -406,140 +338,6 @@ plots(struct text *t, const struct reading *const *latest, size_t n,
 	text_clear(&svg);
 }
 
-/* ---- relays ---- */
-
-static void
-relay_row(struct text *t, const struct reading_relay *r)
-{
-	text_str(t, "<tr>");
-	row_head(t, r->name);
-	cell(t, r->works ? "pass" : "fail", r->works ? "yes" : "no");
-	if (r->sent > r->lost)
-		text_fmt(t, "<td>%.1f ms</td><td>%.1f ms</td><td>%.1f ms</td>",
-		    r->p50_ms, r->p95_ms, r->jitter_ms);
-	else
-		text_str(t, "<td colspan=\"3\">not measured</td>");
-	if (r->sent > 0)
-		text_fmt(t, "<td class=\"%s\">%u of %u</td></tr>\n",
-		    r->lost == 0 ? "pass" : "fail", r->lost, r->sent);
-	else
-		text_str(t, "<td></td></tr>\n");
-}
-
-/* Results from before relays were measured have none. */
-static void
-relays(struct text *t, const struct reading *const *latest, size_t n)
-{
-	static const char *const names[] = {
-	    "Relay", "Works", "Median", "95 of 100", "Jitter", "Lost"};
-	struct text svg = TEXT_EMPTY;
-	double scale = plot_relays_scale(latest, n);
-	bool begun = false;
-
-	for (size_t i = 0; i < n; i++) {
-		const struct reading *r = latest[i];
-
-		if (r->n_relays == 0)
-			continue;
-		if (!begun)
-			heading(t, 2, "Round trips through relays");
-		begun = true;
-		text_str(t, "<figure>");
-		heading(t, 3, r->building);
-		plot_relays(&svg, r, scale);
-		t->bad |= svg.bad;
-		text_add(t, svg.p == NULL ? "" : svg.p, svg.len);
-		text_reset(&svg);
-		head_row(t, "relays", names, 6);
-		for (size_t k = 0; k < r->n_relays; k++)
-			relay_row(t, &r->relays[k]);
-		text_str(t, "</tbody></table></figure>\n");
-	}
-	text_clear(&svg);
-}
-
-/* ---- what to ask for, and the sheets ---- */
-
-static void
-wish_list(struct text *t, const struct reading *const *latest, size_t n)
-{
-	struct wish w[WISHES_MAX];
-	size_t shown = 0;
-
-	heading(t, 2, "What to ask the network department for");
-	for (size_t i = 0; i < n; i++)
-		for (int v6 = 0; v6 < 2; v6++) {
-			size_t count = wishes(latest[i], v6, w);
-
-			if (count == 0)
-				continue;
-			text_str(t, "<h3>");
-			text_html(t, latest[i]->building);
-			text_fmt(t, ", %s</h3>\n<ul class=\"wishes\">\n",
-			    family_name_of(v6));
-			for (size_t k = 0; k < count; k++) {
-				text_str(t, "<li>");
-				text_html(t, w[k].text);
-				text_str(t, "</li>\n");
-			}
-			text_str(t, "</ul>\n");
-			shown++;
-		}
-	if (shown == 0)
-		text_str(t, "<p>Nothing, by what was measured.</p>\n");
-}
-
-static void
-sheet(struct text *t, const char *rfc, const struct requirement *rows, size_t n)
-{
-	static const char *const words[] = {
-	    [JUDGED_UNKNOWN] = "unknown",
-	    [JUDGED_PASS] = "pass",
-	    [JUDGED_FAIL] = "fail",
-	};
-	const char *const names[] = {rfc, "asks for", "", "found"};
-
-	head_row(t, "sheet", names, 4);
-	for (size_t i = 0; i < n; i++) {
-		text_str(t, "<tr>");
-		row_head(t, rows[i].name);
-		cell(t, "", rows[i].asks);
-		cell(t, words[rows[i].result], words[rows[i].result]);
-		cell(t, "", rows[i].found);
-		text_str(t, "</tr>\n");
-	}
-	text_str(t, "</tbody></table>\n");
-}
-
-static void
-sheets_of(struct text *t, const struct reading *r, bool v6)
-{
-	struct requirement udp[REQUIREMENTS], tcp[TCP_REQUIREMENTS];
-
-	requirements(&r->site.v[v6], udp);
-	tcp_requirements(&r->tcp[v6], tcp);
-	text_str(t, "<h3>");
-	text_html(t, r->building);
-	text_fmt(t, ", %s</h3>\n", family_name_of(v6));
-	sheet(t, "RFC 4787", udp, REQUIREMENTS);
-	if (r->has_tcp[v6])
-		sheet(t, "RFC 5382", tcp, TCP_REQUIREMENTS);
-}
-
-static void
-sheets(struct text *t, const struct reading *const *latest, size_t n)
-{
-	heading(t, 2, "RFC 4787 and 5382, requirement by requirement");
-	text_str(t,
-	    "<p class=\"note\">RFC 4787 is about UDP; REQ-7, 10 and 12 to "
-	    "14 (interfaces, application gateways, ICMP, fragments) are not "
-	    "measured. RFC 5382 is about TCP; of it, REQ-1 and 5 are.</p>\n");
-	for (size_t i = 0; i < n; i++)
-		for (int v6 = 0; v6 < 2; v6++)
-			if (latest[i]->site.asked[v6])
-				sheets_of(t, latest[i], v6);
-}
-
 /* ---- the page ---- */
 
 static void
@@ -578,14 +376,15 @@ report_page(struct text *t, const struct report *rep)
 	begin(t, rep, n);
 	matrix(t, latest, n);
 	verdicts(t, latest, n);
+	page_ways(t, latest, n);
 	plots(t, latest, n, "How long mappings live",
 	    "Not measured: natprobe -lifetime.", plot_lives,
 	    plot_lives_scale(rep->r, rep->n));
 	plots(t, latest, n, "Round trips to STUN servers", "None.", plot_trips,
 	    plot_trips_scale(rep->r, rep->n));
-	relays(t, latest, n);
-	wish_list(t, latest, n);
-	sheets(t, latest, n);
+	page_relays(t, latest, n);
+	page_wishes(t, latest, n);
+	page_sheets(t, latest, n);
 	history(t, rep);
 	text_str(t, "</body></html>\n");
 	free(latest);

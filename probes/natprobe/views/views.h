@@ -2,14 +2,15 @@
  * views: what is made of result files afterwards, without a packet: the
  * commands predict and report. A map:
  *
- *   reading.c        a file's JSON back to verdicts, PURE
+ *   reading.c        a file's JSON back to verdicts, PURE; reading_path.c
  *   predict.c        two sites to a prediction, PURE
  *   predict_words.c  a prediction in words, PURE
  *   predict_main.c   natprobe predict
- *   advice.c         what the verdicts mean for RFC 4787 and 5382, PURE
- *   sheet.c          RFC 4787 as text, for -rfc4787, PURE
+ *   judged.c         the verdicts against RFC 4787 and 5382, PURE
+ *   advice.c         what to ask the network department for, PURE
+ *   sheet.c          what is judged as text, for -rfc4787, PURE
  *   report_main.c    natprobe report: the folder, the file
- *   report_page.c    the page, PURE
+ *   report_page.c    the page, PURE; page.h has its other parts
  *   report_plot.c    its plots, PURE
  */
 #ifndef NATPROBE_VIEWS_H
@@ -51,42 +52,61 @@ void idle_words(
 const char *reason_words(enum reason r);
 
 /*
- * advice.c: RFC 4787's requirements, as measured over one address family, and
- * what to ask the network department for.
+ * judged.c: RFC 4787's fourteen requirements, as measured over one address
+ * family, and RFC 5382's ten. NEVER is what natprobe does not try, UNTRIED what
+ * this run did not, UNKNOWN what it tried in vain.
  */
-enum judgement { JUDGED_UNKNOWN, JUDGED_PASS, JUDGED_FAIL };
+enum judgement {
+	JUDGED_UNKNOWN,
+	JUDGED_NEVER,
+	JUDGED_UNTRIED,
+	JUDGED_PASS,
+	JUDGED_PARTLY,
+	JUDGED_FAIL,
+	JUDGEMENTS,
+};
+const char *judgement_words(enum judgement j);
+/* REQ-5 of both: what a mapping must live at the least, and an idle
+ * connection. */
+enum { LIFE_LEAST_S = 120, TCP_LIFE_LEAST_S = 7440 };
+/* It depends on the destination, one way or another. */
+bool is_dependent(enum behaviour b);
+/* The shortest lifetime of a mapping in use; dead 0: not known. */
+struct verdict_life life_shortest(const struct verdicts *v);
 
-#define FOUND_MAX 100
+#define FOUND_MAX 120
 struct requirement {
 	const char *name; /* "REQ-1" */
 	const char *asks;
 	enum judgement result;
 	char found[FOUND_MAX];
 };
-#define REQUIREMENTS 9
-void requirements(
-    const struct verdicts *v, struct requirement r[static REQUIREMENTS]);
+#define REQUIREMENTS 14
+void requirements(const struct reading *r, bool v6,
+    struct requirement list[static REQUIREMENTS]);
+/* Of a result that has looked at TCP. */
+#define TCP_REQUIREMENTS 10
+void tcp_requirements(const struct reading *r, bool v6,
+    struct requirement list[static TCP_REQUIREMENTS]);
 
-/* The same of RFC 5382, over TCP. */
-#define TCP_REQUIREMENTS 3
-void tcp_requirements(
-    const struct verdict_tcp *v, struct requirement r[static TCP_REQUIREMENTS]);
-
-/* sheet.c. Adds all fourteen, of each family of a result (its JSON). False: it
- * is none, or memory is short. */
+/* sheet.c. Adds them, of each family of a result (its JSON). False: it is
+ * none, or memory is short. */
 bool sheet_words(struct text *t, const json_t *result);
 
+/* advice.c */
 #define WISH_MAX   600
-#define WISHES_MAX 18
+#define WISHES_MAX 24
 struct wish {
 	char text[WISH_MAX];
 };
-/* Returns how many; the most important first. */
+/* Of one address family, and of a building: names, portals, proxies. Return
+ * how many; the most important first. */
 size_t wishes(
     const struct reading *r, bool v6, struct wish w[static WISHES_MAX]);
-
-/* The shortest lifetime of a mapping in use; dead 0: not known. */
-struct verdict_life life_shortest(const struct verdicts *v);
+size_t building_wishes(
+    const struct reading *r, struct wish w[static WISHES_MAX]);
+/* Is there a captive portal? One that keeps UDP back, or answers for a relay. */
+enum answer portal_of(const struct reading *r);
 
 /* report_page.c */
 struct report {
