@@ -60,6 +60,7 @@ more_draw(struct rd *r, struct nat_config *c)
 		c->line_in.rate_kbit = 8;
 		c->line_in.queue_us = 100000;
 		c->stream_packets = rd_u8(r) % 8;
+		c->alg = NAT_ALG_ADDRESSES;
 	}
 	if (b & 128) {
 		c->reboot_at = rd_u8(r) * 1000000;
