@@ -151,8 +151,9 @@ packet_draw(struct fuzz *f, struct rd *r, uint8_t *out)
 		n = make_udp(quote, &e, 8);
 		return make_unreach(out, &e.dst, &e.src, quote, n);
 	case 4:
-		make_tcp(quote, &e, 16); /* a short quote */
-		return make_unreach(out, &e.dst, &e.src, quote, 28);
+		/* A short quote: ports, and no more than has to be. */
+		n = make_tcp(quote, &e, 16) - 12;
+		return make_unreach(out, &e.dst, &e.src, quote, n);
 	default:
 		return make_udp(out, &e, 1400);
 	}
