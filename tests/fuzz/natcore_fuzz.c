@@ -60,6 +60,7 @@ more_draw(struct rd *r, struct nat_config *c)
 		c->line_in.rate_kbit = 8;
 		c->line_in.queue_us = 100000;
 		c->stream_packets = rd_u8(r) % 8;
+		c->alg = NAT_ALG_ADDRESSES;
 	}
 	if (b & 128) {
 		c->reboot_at = rd_u8(r) * 1000000;
@@ -150,8 +151,9 @@ packet_draw(struct fuzz *f, struct rd *r, uint8_t *out)
 		n = make_udp(quote, &e, 8);
 		return make_unreach(out, &e.dst, &e.src, quote, n);
 	case 4:
-		make_tcp(quote, &e, 16); /* a short quote */
-		return make_unreach(out, &e.dst, &e.src, quote, 28);
+		/* A short quote: ports, and no more than has to be. */
+		n = make_tcp(quote, &e, 16) - 12;
+		return make_unreach(out, &e.dst, &e.src, quote, n);
 	default:
 		return make_udp(out, &e, 1400);
 	}

@@ -125,6 +125,10 @@ enum nat_icmp_errors {
 	NAT_ERRORS_DROP
 };
 
+/* ADDRESSES: those within UDP are translated, too, wherever four bytes look
+ * like one; why XOR-MAPPED-ADDRESS was made (RFC 8489 section 14.2). */
+enum nat_alg { NAT_ALG_OFF, NAT_ALG_ADDRESSES };
+
 /* One direction of the line behind the NAT. Shares are 0 to 1. */
 struct nat_line {
 	int64_t delay_us;
@@ -193,6 +197,7 @@ struct nat_config {
 
 	enum nat_frags frags;
 	enum nat_icmp_errors icmp_errors;
+	enum nat_alg alg;
 	bool icmp_kills; /* an error from outside ends the mapping: REQ-12 */
 	unsigned mtu_out, mtu_in;
 	bool ptb; /* says so when a packet is too big */

@@ -178,6 +178,8 @@ flow_in(struct nat *n, struct packet *k, const struct end *hairpin)
 	}
 	if (m->rule != NAT_NONE)
 		packet_set_dst(k, &m->in);
+	if (n->config.alg != NAT_ALG_OFF)
+		packet_replace(k, &m->out.ip, &m->in.ip);
 	if (hairpin != NULL && n->config.hairpin == NAT_HAIRPIN_INTERNAL)
 		packet_set_src(k, hairpin);
 	n->counters[hairpin != NULL ? NAT_COUNT_HAIRPIN : NAT_COUNT_IN]++;
@@ -231,6 +233,8 @@ flow_out(struct nat *n, struct packet *k)
 	session_passed(n, s, NAT_INSIDE);
 	if (s->mapping->rule != NAT_NONE)
 		packet_set_src(k, &s->mapping->out);
+	if (n->config.alg != NAT_ALG_OFF)
+		packet_replace(k, &in.ip, &s->mapping->out.ip);
 	if (hairpin)
 		return flow_in(n, k, &in);
 	n->counters[NAT_COUNT_OUT]++;

@@ -59,6 +59,9 @@ bool packet_is_echo_request(const struct packet *k);
  * were (RFC 1624). */
 void packet_set_src(struct packet *k, const struct end *e);
 void packet_set_dst(struct packet *k, const struct end *e);
+/* Replaces an IPv4 address wherever it is in a UDP datagram that is whole. */
+void packet_replace(
+    struct packet *k, const struct ip *what, const struct ip *by);
 /* The same in a quote, and in the checksum of the error around it. */
 void packet_quote_set_src(
     struct packet *error, struct packet *q, const struct end *e);

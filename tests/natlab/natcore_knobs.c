@@ -59,6 +59,7 @@ static const char *const frags_names[] = {
     "pass", "in-order", "reassemble", "drop", "drop-non-first", NULL};
 static const char *const errors_names[] = {
     "translate", "outer-only", "drop", NULL};
+static const char *const alg_names[] = {"off", "addresses", NULL};
 
 #define AT(field) offsetof(struct nat_config, field)
 #define CHOICE(name, f, n)                        \
@@ -145,6 +146,7 @@ static const struct knob knobs[] = {
 	BOOL("ping", ping),
 	CHOICE("fragments", frags, frags_names),
 	CHOICE("icmp_errors", icmp_errors, errors_names),
+	CHOICE("alg", alg, alg_names),
 	BOOL("icmp_kills", icmp_kills),
 	COUNT("mtu_out", mtu_out, 68, 65535),
 	COUNT("mtu_in", mtu_in, 68, 65535),

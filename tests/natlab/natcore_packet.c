@@ -350,6 +350,23 @@ packet_set_ips(struct packet *k, const struct ip *src, const struct ip *dst)
 	k->dst.ip = *dst;
 }
 
+void
+packet_replace(struct packet *k, const struct ip *what, const struct ip *by)
+{
+	uint8_t *upper = k->p + k->head;
+	size_t n = k->n - k->head;
+	uint16_t before;
+
+	if (!k->v4 || k->protocol != PROTO_UDP || packet_is_fragment(k))
+		return;
+	before = sum_of(upper, n);
+	for (size_t at = 8; at + 4 <= n; at++)
+		if (memcmp(upper + at, what->b + 12, 4) == 0)
+			memcpy(upper + at, by->b + 12, 4);
+	/* Both sums have the checksum in them, as it was. */
+	upper_sum_update(k, before, sum_of(upper, n));
+}
+
 static void
 quote_set(struct packet *error, struct packet *q, const struct end *e, bool src)
 {

@@ -155,9 +155,11 @@ def host(g):
 
 def nodes():
     found = {"server": server()}
-    wanted = [*MTUS, *BLOCKED, "other"]
+    wanted = [*MTUS, *BLOCKED, "other", "rewriting"]
     for i, name in enumerate(wanted):
-        nat = MTUS[name][0] if name in MTUS else MASQUERADE
+        nat = (MTUS[name][0] if name in MTUS else
+               {**OPEN, "alg": "addresses"} if name == "rewriting" else
+               MASQUERADE)
         more = BLOCKED[name][0] if name in BLOCKED else {}
         found[f"g{i}"] = {
             "kind": "gateway", "at": "internet", "nat": nat,
@@ -309,6 +311,18 @@ def check_echo(net, g):
                     "-dns=false")
     tap.eq((ports_of(said)["echo", 0], ports_of(said, "ipv6")["echo", 0]),
            (("yes", "answers"), ("yes", "answers")), "a ping socket")
+
+
+def check_alg(net, rewriting, plain):
+    for g, want in ((rewriting, "yes"), (plain, "no")):
+        said, _ = probe(net, host(g), "-stun", A1, "-family", "4",
+                        "-dns=false", "-ports", "none")
+        alg = said["ipv4"]["alg"]
+        tap.eq((alg["verdict"], alg["why"]), (want, None),
+               f"addresses within packets are rewritten: {want}")
+        if want == "yes":
+            tap.eq((alg["differ"], alg["plain"].split(":")[0]),
+                   (alg["answers"], "10.0.2.15"), "to this host's")
 
 
 # ---- DNS ----
@@ -486,6 +500,8 @@ def main():
         relay = start_servers(net)
         with concurrent.futures.ThreadPoolExecutor(WORKERS) as pool:
             pool.submit(other_cases, net, gateways["other"], relay)
+            pool.submit(tap.attempt, "ALG", check_alg, net,
+                        gateways["rewriting"], gateways["a kernel's NAT"])
             pool.submit(proxy_cases, net, gateways["all blocked"], relay)
             for name in BLOCKED:
                 pool.submit(tap.attempt, name, check_blocked, net,

@@ -47,6 +47,8 @@ LIVES = {
     "silent": ({**EI, "tcp_ttl_open": 10}, GOOD, 10, "server", "silent"),
     "resetting": ({**EI, "tcp_ttl_open": 20, "tcp_midstream": "rst"},
                   GOOD, 20, "server", "reset"),
+    "telling": ({**EI, "tcp_ttl_open": 9, "tcp_rst_on_expire": True},
+                GOOD, 9, "server", "reset"),
     "asked by this side": ({**EI, "tcp_ttl_open": 15}, AT_ONCE, 15, "host",
                            "silent"),
 }
@@ -161,6 +163,15 @@ class Bench:
                life["why"] in ("tcp-reset", "server-closed"),
                "a server that ends idle connections", life)
 
+    def telling(self):
+        """The same NAT, where no server has promised to wait: either of them
+        may be who resets what is idle."""
+        life = self.probe("lives: telling", "-tcp-lifetime", "-ttl-max",
+                          "12s", port=AT_ONCE)["lifetime"]
+        tap.ok(life["dead"] is None and life["alive"] and
+               life["why"] == "tcp-reset",
+               "a NAT that resets idle connections, or the server", life)
+
     def keepalive(self):
         life = self.probe("keepalive", "-tcp-lifetime", "-refresh",
                           "-ttl-max", "8s", "-ttl-resolution", "1s")["lifetime"]
@@ -220,6 +231,7 @@ class Bench:
         yield "lives, IPv6", self.life, "six", GOOD, 12, "server", "picked-up", 6
         yield "keepalive", self.keepalive
         yield "impatient", self.impatient
+        yield "telling", self.telling
         yield "servers", self.servers
         yield "lossy", self.lossy
         yield "six", self.six

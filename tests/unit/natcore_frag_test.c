@@ -335,6 +335,66 @@ test_zero_sum(void)
 	box_clear(&t.box);
 }
 
+/* An address within a datagram, at any place; sums stay right. */
+static void
+test_alg(void)
+{
+	struct pair out = {box_ip("a"), box_ip("S"), 5000, 1};
+	struct pair in = {box_ip("S"), box_ip("E"), 1, 5000};
+	struct ip inner = box_ip("a"), outer = box_ip("E");
+	uint8_t p[128];
+	size_t n;
+
+	for (size_t at = 28; at <= 33; at += 5) {
+		box_init(&t.box, "'alg': 'addresses'");
+		n = make_udp(p, &out, 9);
+		memcpy(p + at, inner.b + 12, 4);
+		p[26] = p[27] = 0; /* no checksum: none to be wrong */
+		box_send(&t.box, NAT_INSIDE, p, n);
+		eq_mem(t.box.got[0].p + at, outer.b + 12, 4,
+		    "alg: translated on the way out");
+		n = make_udp(p, &in, 9);
+		box_send(&t.box, NAT_OUTSIDE, p, n);
+		ok(packet_fault(t.box.got[1].p, n) == NULL,
+		    "alg: what has no address stays as it is");
+		box_knobs(&t.box, "'alg': 'off'");
+		box_send(&t.box, NAT_OUTSIDE, p, n);
+		eq_mem(t.box.got[1].p, t.box.got[2].p, n, "to the byte");
+		box_clear(&t.box);
+	}
+}
+
+/* And back in, with a checksum. */
+static void
+test_alg_sum(void)
+{
+	struct pair in = {box_ip("S"), box_ip("E"), 1, 5000};
+	struct ip inner = box_ip("a"), outer = box_ip("E");
+	uint8_t p[128];
+	size_t n;
+
+	for (size_t at = 28; at <= 33; at += 5) {
+		uint32_t sum = 0;
+
+		parts_init("'alg': 'addresses'");
+		n = make_udp(p, &in, 9);
+		memcpy(p + at, outer.b + 12, 4);
+		p[26] = p[27] = 0;
+		for (size_t i = 12; i < n; i++)
+			sum += i % 2 == 0 ? (uint32_t)p[i] << 8 : p[i];
+		sum += 17 + (uint32_t)(n - 20);
+		sum = (sum & 0xffff) + (sum >> 16);
+		put16(p + 26, (uint16_t) ~((sum & 0xffff) + (sum >> 16)));
+		ok(packet_fault(p, n) == NULL, "a right packet");
+		box_send(&t.box, NAT_OUTSIDE, p, n);
+		eq_mem(t.box.got[0].p + at, inner.b + 12, 4,
+		    "alg: translated on the way in");
+		ok(packet_fault(t.box.got[0].p, n) == NULL,
+		    "alg: with its checksum");
+		box_clear(&t.box);
+	}
+}
+
 /* IPv6 fragments follow the first one as in IPv4. */
 static void
 test_six(void)
@@ -372,6 +432,8 @@ main(void)
 	test_dont_fragment();
 	test_malformed();
 	test_zero_sum();
+	test_alg();
+	test_alg_sum();
 	test_six();
 	return tap_done();
 }
