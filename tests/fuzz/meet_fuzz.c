@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "probes/natprobe/pair/knock_why.h"
 #include "probes/natprobe/pair/meet.h"
 
 static const struct key own = {{8, 1, [31] = 64}}, other = {{16, [31] = 64}};

@@ -16,7 +16,7 @@ from topologies import A1, A1_6, server
 
 EI, AD, APD = (kinds.RULES[rule] for rule in ("ei", "ad", "apd"))
 DEPENDENT = "dependent"  # which one cannot be told
-AT_ONCE = 12
+AT_ONCE = 20
 
 
 def user(filtering, **knobs):

@@ -4,7 +4,7 @@
 #include <sodium.h>
 #include <stdlib.h>
 
-#include "probes/natprobe/pair/knock.h"
+#include "probes/natprobe/pair/knock_why.h"
 #include "tests/tap.h"
 
 #define MS	INT64_C(1000)

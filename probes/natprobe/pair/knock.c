@@ -1,7 +1,7 @@
 /* knock: the stages over TCP, and what to do in each. PURE. */
 #include <string.h>
 
-#include "probes/natprobe/pair/knock.h"
+#include "probes/natprobe/pair/knock_why.h"
 
 /* A refused try to open is followed by the next after this, and a bit. */
 #define AGAIN_US  INT64_C(120000)

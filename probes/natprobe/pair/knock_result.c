@@ -1,4 +1,5 @@
 /* knock_result: a meeting's TCP as JSON. The names are in docs/natprobe.md. */
+#include "probes/natprobe/pair/knock_why.h"
 #include "probes/natprobe/pair/pair.h"
 
 static json_t *

@@ -1,7 +1,7 @@
 /* knock_why: from what became of connections to verdicts. PURE. */
 #include <string.h>
 
-#include "probes/natprobe/pair/knock.h"
+#include "probes/natprobe/pair/knock_why.h"
 
 /* ---- endpoints that are taken ---- */
 
