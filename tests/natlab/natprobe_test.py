@@ -63,11 +63,11 @@ def nodes(all_cases):
     return found
 
 
-def start_stund(net):
+def start_stund(net, *flags):
     """With two addresses, over IPv4."""
     net.popen("server", [
         STUND, "-listen", f"{A1}:3478", "-alternate", f"{A2}:3479",
-        "-log", "error"])
+        "-log", "error", *flags])
     lab.wait_for(lambda: lab.listens(net, "server", 3478), "stund to listen")
 
 

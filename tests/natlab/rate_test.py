@@ -139,7 +139,7 @@ def most_within(times, span):
 
 def start_servers(net):
     for port, more in ((3478, True), (OTHER, False)):
-        words = [STUND, "-log", "error", "-listen", f"{A1}:{port}",
+        words = [STUND, "-log", "error", "-source-rate", "0", "-listen", f"{A1}:{port}",
                  "-listen", f"[{A1_6}]:{port}"]
         if more:
             words += ["-alternate", f"{A2}:3479", "-alternate",
