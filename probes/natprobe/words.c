@@ -37,6 +37,8 @@ reason_meaning(const char *why)
 	    {"server-stopped-answering",
 		"the server answered at first, then no more: perhaps it was "
 		"asked too often; wait ten seconds and try again"},
+	    {"no-socket",
+		"this host could not open the sockets for it; see ulimit -n"},
 	    {"server-refuses", "the server refuses such requests"},
 	    {"too-few-answers", "too many packets were lost"},
 	    {"sockets-disagree", "sockets disagree, see the counts"},
@@ -319,6 +321,9 @@ print_servers(FILE *out, const json_t *f)
 				? ""
 				: ", second address ",
 			    str(s, "other_address"));
+		else if (strcmp(str(json_object_get(f, "mapping"), "why"),
+			     "no-socket") == 0)
+			fprintf(out, "was not asked\n");
 		else
 			fprintf(out, "does not answer\n");
 		print_findings(out, s);

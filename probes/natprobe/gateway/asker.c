@@ -5,6 +5,7 @@
 #include <sodium.h>
 
 #include "probes/natprobe/gateway/asker.h"
+#include "probes/natprobe/natprobe.h"
 
 #define LOOK_US 50000 /* between two looks whether the probe is so far */
 
