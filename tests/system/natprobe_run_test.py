@@ -219,7 +219,7 @@ def interrupted():
         said = stop_at("0 of 1 servers answer", "-stun", dead)
         assert said["ipv4"]["udp"] == "unknown", said
         assert said["ipv4"]["mapping"]["why"] == "run-ended-before", said
-        said = stop_at("ports unknown", "-stun", at, "-rate", "20",
+        said = stop_at("ports asking", "-stun", at, "-rate", "20",
                        signo=signal.SIGTERM)
         assert said["ipv4"]["udp"] == "yes", said
         assert said["ipv4"]["mapping"]["verdict"] in ("none", "unknown")
