@@ -13,8 +13,13 @@
 #include "probes/natprobe/relay/relay.h"
 #include "run/loop.h"
 
-/* So many relays at once: 400 small packets a second at the most. */
+/* So many are measured at once: 400 small packets a second at the most; and as
+ * many are begun at once, lest handshakes that keep this host busy take time
+ * from each other. One that is not open after SLOW_US waits for somebody
+ * else's answer, which so many may do. */
 #define AT_ONCE 8
+#define WAITING 64
+#define SLOW_US INT64_C(300000)
 
 static void go(void *arg);
 
@@ -172,6 +177,9 @@ is_open(const struct relay_conn *c)
 static void
 begin_second(struct relay *r)
 {
+	r->turn = 0;
+	r->measured = true;
+	r->all->measured++;
 	for (int v6 = 0; v6 < 2 && r->first == -1; v6++)
 		if (is_open(&r->legs[v6]))
 			r->first = v6;
@@ -183,8 +191,9 @@ begin_second(struct relay *r)
 static bool
 is_over(const struct relay *r)
 {
-	if (!r->begun || conn_waits(&r->legs[0]) || conn_waits(&r->legs[1]) ||
-	    conn_waits(&r->second) || (r->portal.used && !r->portal.over))
+	if (!r->begun || r->turn != 0 || conn_waits(&r->legs[0]) ||
+	    conn_waits(&r->legs[1]) || conn_waits(&r->second) ||
+	    (r->portal.used && !r->portal.over))
 		return false;
 	return !r->row_begun || r->row_over;
 }
@@ -198,16 +207,87 @@ close_relay(struct relay *r)
 	relay_conn_close(&r->second);
 	relay_portal_close(&r->portal);
 	timer_free(r->timer);
-	r->timer = NULL;
+	timer_free(r->slow);
+	r->timer = r->slow = NULL;
+}
+
+/* It need not be waited for to begin others. */
+static void
+settle(struct relay *r)
+{
+	r->all->lively -= r->lively;
+	r->lively = false;
+	timer_set(r->slow, MONO_NEVER);
 }
 
 static void
 begin_more(struct relays *all)
 {
-	while (all->running < AT_ONCE && all->next < all->n) {
+	while (all->running < WAITING && all->lively < AT_ONCE &&
+	    all->next < all->n) {
+		struct relay *r = all->v[all->next++];
+
 		all->running++;
-		begin_relay(all->v[all->next++]);
+		all->lively++;
+		r->lively = true;
+		timer_set(r->slow, mono_add_us(loop_now(all->loop), SLOW_US));
+		begin_relay(r);
 	}
+}
+
+static void
+on_slow(void *arg)
+{
+	struct relay *r = arg;
+
+	settle(r);
+	begin_more(r->all);
+}
+
+/* The one that waits for longest to be measured. */
+static void
+measure_next(struct relays *all)
+{
+	struct relay *first = NULL;
+
+	for (size_t i = 0; i < all->n; i++)
+		if (all->v[i]->turn != 0 &&
+		    (first == NULL || all->v[i]->turn < first->turn))
+			first = all->v[i];
+	if (first != NULL)
+		soon(first);
+}
+
+/* A leg is open: it is measured now, or waits for its turn. */
+static void
+take_turn(struct relay *r)
+{
+	struct relays *all = r->all;
+
+	if (r->lively) {
+		settle(r);
+		begin_more(all);
+	}
+	if (all->measured < AT_ONCE)
+		begin_second(r);
+	else if (r->turn == 0)
+		r->turn = ++all->turns;
+}
+
+static void
+end_relay(struct relay *r)
+{
+	struct relays *all = r->all;
+
+	r->over = true;
+	settle(r);
+	all->measured -= r->measured;
+	all->running--;
+	close_relay(r);
+	measure_next(all);
+	begin_more(all);
+	if (all->running == 0)
+		all->done(all->arg);
 }
 
 /* The one place where it is decided what comes next. */
@@ -215,25 +295,20 @@ static void
 go(void *arg)
 {
 	struct relay *r = arg;
-	struct relays *all = r->all;
-	struct mono now = loop_now(all->loop);
+	struct mono now = loop_now(r->all->loop);
 
 	if (!r->begun && (!r->looked_up || r->lookup.over))
 		begin_legs(r);
-	if (r->begun && r->first == -1)
-		begin_second(r);
+	if (r->first == -1 && (is_open(&r->legs[0]) || is_open(&r->legs[1])))
+		take_turn(r);
+	else if (r->first == -1)
+		r->turn = 0;
 	if (!r->row_begun && is_open(&r->second) && is_open(&r->legs[r->first]))
 		begin_row(r, now);
 	if (r->row_begun && !r->row_over)
 		send_row(r, now);
-	if (!is_over(r))
-		return;
-	r->over = true;
-	close_relay(r);
-	all->running--;
-	begin_more(all);
-	if (all->running == 0)
-		all->done(all->arg);
+	if (is_over(r))
+		end_relay(r);
 }
 
 /* ---- all of them ---- */
@@ -244,7 +319,8 @@ relay_dry_print(const struct relay_nodes *nodes, FILE *out)
 	if (nodes->n == 0)
 		return;
 	fprintf(out,
-	    "relays: %zu, %d at once; to each at most 3 connections and %d "
+	    "relays: %zu, %d measured at once; to each at most 3 connections "
+	    "and %d "
 	    "packets of %d bytes and %d pings, one packet in %d ms\n",
 	    nodes->n, AT_ONCE, ROW_PACKETS, ROW_PACKET_LEN, ROW_PINGS,
 	    (int)(ROW_EVERY_US / 1000));
@@ -253,15 +329,25 @@ relay_dry_print(const struct relay_nodes *nodes, FILE *out)
 		    nodes->v[i].port);
 }
 
-/* A name, two connections after each other of four steps each, and a row. */
+/*
+ * To open one: a name, and four steps of a connection; to measure it: a second
+ * connection, and a row. While one waits for its turn, as many as can be are
+ * measured; while none does, all others that wait are being opened.
+ */
 int64_t
 relay_longest_us(const struct relay_nodes *nodes)
 {
+	int64_t open_us = (1 + 4) * RELAY_STEP_US;
+	int64_t measure_us =
+	    4 * RELAY_STEP_US + ROW_PACKETS * ROW_EVERY_US + ROW_WAIT_US;
 	int64_t rounds = (int64_t)(nodes->n + AT_ONCE - 1) / AT_ONCE;
+	int64_t waves = 1 + (int64_t)nodes->n / (WAITING - AT_ONCE);
 
-	return rounds *
-	    ((1 + 2 * 4) * RELAY_STEP_US + ROW_PACKETS * ROW_EVERY_US +
-		ROW_WAIT_US);
+	if (nodes->n == 0)
+		return 0;
+	if (rounds == 1)
+		return open_us + measure_us;
+	return rounds * (measure_us + SLOW_US) + waves * open_us + measure_us;
 }
 
 static struct relay *
@@ -275,7 +361,10 @@ relay_new(struct relays *all, const struct relay_node *node)
 	r->all = all;
 	r->first = -1;
 	r->timer = timer_new(all->loop, go, r);
-	if (r->timer == NULL) {
+	r->slow = timer_new(all->loop, on_slow, r);
+	if (r->timer == NULL || r->slow == NULL) {
+		timer_free(r->timer);
+		timer_free(r->slow);
 		free(r);
 		return NULL;
 	}

@@ -165,7 +165,10 @@ struct relay {
 	struct row row;
 	/* relay.c's own: */
 	struct relays *all;
-	struct timer *timer;
+	struct timer *timer, *slow;
+	bool lively; /* is begun, and may be open soon */
+	size_t turn; /* in which it waits to be measured; 0: it does not */
+	bool measured; /* or is being so */
 };
 
 struct relays {
@@ -175,7 +178,8 @@ struct relays {
 	struct loop *loop;
 	SSL_CTX *ctx;
 	int family;
-	size_t next, running;
+	size_t next, running, lively, measured; /* of the last three: now */
+	size_t turns;
 	loop_fn *done;
 	void *arg;
 };
