@@ -150,8 +150,11 @@ struct net *net_new(struct loop *l, struct probe *p, const struct addr *second,
 void net_free(struct net *n);
 /* Ends the run where it is: takes what has arrived, and asks nothing more. */
 void net_stop(struct net *n);
-/* The address from which that server is reached; false if there is no way. */
+/* The address from which that server is reached; false with errno if there is
+ * no way, or it cannot be found out. */
 bool net_local(const struct stun_addr *server, struct stun_addr *local);
+/* Is that errno of this host's, which has no socket to give? */
+bool net_is_short(int error);
 /* The prefix length of the interface that has that address; 0: none has. */
 uint8_t net_prefix(const struct stun_addr *local);
 

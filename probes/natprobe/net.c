@@ -46,7 +46,7 @@ bool
 net_local(const struct stun_addr *server, struct stun_addr *local)
 {
 	struct addr to, from = {.len = sizeof(from.u)};
-	int fd;
+	int fd, error;
 	bool good;
 
 	addr_from_ip16(&to, server->ip, server->port);
@@ -55,10 +55,27 @@ net_local(const struct stun_addr *server, struct stun_addr *local)
 		return false;
 	good = connect(fd, &to.u.sa, to.len) == 0 &&
 	    getsockname(fd, &from.u.sa, &from.len) == 0;
+	error = errno;
 	close(fd);
+	errno = error;
 	if (good)
 		stun_of(local, &from);
 	return good;
+}
+
+bool
+net_is_short(int error)
+{
+	switch (error) {
+	case EMFILE:
+	case ENFILE:
+	case ENOBUFS:
+	case ENOMEM:
+	case EADDRINUSE: /* of all ports that were tried */
+		return true;
+	default:
+		return false;
+	}
 }
 
 static uint8_t
@@ -217,7 +234,9 @@ open_fd(struct net *n, const struct sock *s, struct stun_addr *local)
 	r = s->port != 0 ? bind(fd, &a.u.sa, a.len)
 			 : bind_fresh(fd, &a, s->row);
 	if (r == -1) {
+		r = errno;
 		close(fd);
+		errno = r;
 		return -1;
 	}
 	stun_of(local, &a);
@@ -227,12 +246,15 @@ open_fd(struct net *n, const struct sock *s, struct stun_addr *local)
 static void
 sock_free(struct net_sock *s)
 {
+	int error = errno;
+
 	if (s == NULL)
 		return;
 	watch_free(s->watch);
 	if (s->fd != -1)
 		close(s->fd);
 	free(s);
+	errno = error;
 }
 
 static struct net_sock *
@@ -277,10 +299,15 @@ open_sock(struct net *n, uint16_t index, struct mono now)
 {
 	struct stun_addr local;
 
+	errno = ENOMEM;
 	if (make_room(n))
 		n->socks[index] = sock_new(n, index, &local);
-	engine_opened(&n->probe->engine, index,
-	    index < n->n_socks && n->socks[index] != NULL ? &local : NULL, now);
+	if (index < n->n_socks && n->socks[index] != NULL)
+		engine_opened(&n->probe->engine, index, &local, now);
+	else if (net_is_short(errno))
+		engine_not_opened(&n->probe->engine, index, errno);
+	else
+		engine_opened(&n->probe->engine, index, NULL, now);
 }
 
 /* What does not leave is like what gets lost: it is sent again. But an error

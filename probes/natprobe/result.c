@@ -189,6 +189,15 @@ servers_json(const struct probe *p, const struct targets *t,
 	return all;
 }
 
+static json_t *
+not_opened_json(const struct engine *e)
+{
+	if (e->not_opened == 0)
+		return json_null();
+	return json_pack("{s:i, s:s}", "sockets", (int)e->not_opened, "error",
+	    strerror(e->not_opened_error));
+}
+
 json_t *
 result_family(const struct probe *p, const struct targets *t)
 {
@@ -196,7 +205,7 @@ result_family(const struct probe *p, const struct targets *t)
 
 	judge(p, &v);
 	return json_pack("{s:s, s:s, s:o, s:o, s:o, s:s?, s:o, s:{s:s, s:o}, "
-			 "s:{s:s, s:o}, s:{s:s, s:o, s:i, s:i}, s:o, s:i}",
+			 "s:{s:s, s:o}, s:{s:s, s:o, s:i, s:i}, s:o, s:i, s:o}",
 	    "udp", answer_name(v.udp), "nat", answer_name(v.nat), "servers",
 	    servers_json(p, t, &v.mapping), "mapping",
 	    json_of_mapping(&v.mapping), "filtering", filter_json(&v.filter),
@@ -208,8 +217,8 @@ result_family(const struct probe *p, const struct targets *t)
 	    json_of_reason(v.collision.why), "hairpin", "verdict",
 	    hairpin_name(v.hairpin.kind), "why", json_of_reason(v.hairpin.why),
 	    "heard", (int)v.hairpin.heard, "sent", (int)v.hairpin.units,
-	    "lifetime", lifetimes_json(&v), "packets_sent",
-	    (int)p->engine.sent);
+	    "lifetime", lifetimes_json(&v), "packets_sent", (int)p->engine.sent,
+	    "not_opened", not_opened_json(&p->engine));
 }
 
 json_t *

@@ -337,6 +337,21 @@ keep_ports(const struct natprobe *n)
 	nanosleep(&t, NULL);
 }
 
+static void
+say_no_socket(const struct natprobe *n)
+{
+	for (int v6 = 0; v6 < 2; v6++) {
+		const struct engine *e = &n->probes[v6].engine;
+
+		if (!n->used[v6] || e->not_opened == 0)
+			continue;
+		fprintf(stderr,
+		    "natprobe: sockets that could not be opened: %u (%s)\n",
+		    e->not_opened, strerror(e->not_opened_error));
+		return;
+	}
+}
+
 int
 run_send(struct natprobe *n)
 {
@@ -354,6 +369,7 @@ run_send(struct natprobe *n)
 	if (n->cut == CUT_NOT && targets_wanted(&n->targets) && !n->used[0] &&
 	    !n->used[1])
 		say_unreachable(n);
+	say_no_socket(n);
 	status = run_tell(n,
 	    n->capture != NULL ? capture_end(n->capture, n->cut == CUT_NOT)
 			       : (int64_t)time(NULL));

@@ -1,5 +1,7 @@
 /* setup: what the options ask of each part of a run, and how long that takes
  * at the most. */
+#include <errno.h>
+
 #include "probes/natprobe/run.h"
 
 bool
@@ -10,7 +12,8 @@ run_wants(const struct natprobe *n, bool v6)
 	if (n->targets.n[v6] == 0 ||
 	    n->conf.family == (v6 ? FAMILY_4 : FAMILY_6))
 		return false;
-	return net_local(&n->targets.v[v6][0], &local);
+	/* Without a socket it is not known; the run will say so. */
+	return net_local(&n->targets.v[v6][0], &local) || net_is_short(errno);
 }
 
 bool

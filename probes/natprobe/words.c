@@ -127,6 +127,8 @@ reason_meaning(const char *why)
 	    {"server-stopped-answering",
 		"the server answered at first, then no more: perhaps it was "
 		"asked too often; wait ten seconds and try again"},
+	    {"no-socket",
+		"this host could not open the sockets for it; see ulimit -n"},
 	    {"server-refuses", "the server refuses such requests"},
 	    {"too-few-answers", "too many packets were lost"},
 	    {"sockets-disagree", "sockets disagree, see the counts"},
@@ -411,6 +413,9 @@ print_servers(FILE *out, const json_t *f)
 			    str(s, "address"), *other == '\0' ? "" : " (and ",
 			    other, *other == '\0' ? "" : ")",
 			    number(s, "rtt_ms"), str(s, "mapped"));
+		else if (is(get(f, "mapping"), "why", "no-socket"))
+			words_line(
+			    out, name, "%s was not asked", str(s, "address"));
 		else
 			words_line(
 			    out, name, "%s does not answer", str(s, "address"));

@@ -355,6 +355,31 @@ def portals():
         assert words.count("a captive portal answers") == 3, words
 
 
+def many():
+    """Those of which nothing comes are waited for at the same time, and take
+    nothing from those that work, which are measured a few at a time."""
+    good, silent_ones = 20, 128
+    with Relayd() as relay, socket.socket() as deaf, \
+            tempfile.NamedTemporaryFile("w") as file:
+        deaf.bind((LOOPBACK, 0))
+        deaf.listen(1024)
+        pin = f"sha256-raw:{pin_of(relay.state)}"
+        ports = [relay.port if i % 7 == 6 and i < 7 * good
+                 else deaf.getsockname()[1] for i in range(good + silent_ones)]
+        json.dump({"Regions": {str(i + 1): {"Nodes": [
+            {"Name": f"{i}a", "HostName": LOOPBACK, "DERPPort": port,
+             "STUNPort": -1, "CertName": pin}]}
+            for i, port in enumerate(ports)}}, file)
+        file.flush()
+        # By eights they would take 48 s.
+        relays, _ = natprobe("-map", file.name, "-max-time", "30s", status=1)
+        for found, port in zip(relays, ports):
+            if port == relay.port:
+                assert found["works"] and found["latency"]["lost"] == 0, found
+            else:
+                check_failed(found, "tls", "no answer")
+
+
 # ---- the program ----
 
 def unknown_name():
@@ -418,6 +443,7 @@ if __name__ == "__main__":
         ("a wrong pin, no pin", wrong_pin),
         ("dead, silent, garbage, plain HTTP, no DERP", broken),
         ("captive portals", portals),
+        ("many at once", many),
         ("no options, wrong URLs", bad_options),
         ("-n says what would be sent", dry),
         ("SIGINT", interrupted),

@@ -11,6 +11,7 @@ import os
 import pathlib
 import pty
 import re
+import resource
 import select
 import signal
 import socket
@@ -218,7 +219,7 @@ def interrupted():
         said = stop_at("0 of 1 servers answer", "-stun", dead)
         assert said["ipv4"]["udp"] == "unknown", said
         assert said["ipv4"]["mapping"]["why"] == "run-ended-before", said
-        said = stop_at("ports unknown", "-stun", at, "-rate", "20",
+        said = stop_at("ports asking", "-stun", at, "-rate", "20",
                        signo=signal.SIGTERM)
         assert said["ipv4"]["udp"] == "yes", said
         assert said["ipv4"]["mapping"]["verdict"] in ("none", "unknown")
@@ -516,6 +517,31 @@ def quiet():
         assert (done.stdout, done.stderr) == ("", ""), done
 
 
+def few_sockets():
+    """An error of this host's, not a verdict on the network."""
+    with stund() as at:
+        for files in (10, 14, 40):
+            done = run("-stun", at, "-quiet", "-json", "-", "-trace=false",
+                       preexec_fn=lambda n=files: resource.setrlimit(
+                           resource.RLIMIT_NOFILE, (n, n)))
+            said = json.loads(done.stdout)["ipv4"]
+            # What 40 are enough for is known.
+            assert done.returncode in ((1,) if files < 40 else (0, 1)), done
+            assert said["udp"] == ("unknown" if files == 10 else "yes"), said
+            assert said["ports"]["why"] == "no-socket", (files, said)
+            assert said["not_opened"]["error"] == "Too many open files", said
+            assert done.stderr.count("could not be opened") == 1, done.stderr
+            if files == 10:
+                assert {said[name]["why"] for name in (
+                    "mapping", "filtering")} == {"no-socket"}, said
+                assert "does-not-answer" not in \
+                    said["servers"][0]["findings"], said
+                assert said.get("udp_blocked", {}).get("verdict") in (
+                    None, "unknown"), said
+        done = run("-stun", at, "-json", "-", "-quiet")
+        assert json.loads(done.stdout)["ipv4"]["not_opened"] is None, done
+
+
 CASES = [
     ("names that nobody knows", unknown_names),
     ("a resolver that never answers", deaf_resolver),
@@ -526,6 +552,7 @@ CASES = [
     ("names that are none", names),
     ("outputs that cannot be written to", outputs),
     ("a full disk", full_disk),
+    ("too few sockets", few_sockets),
     ("RFC 4787's requirements", sheet),
     ("a live view on a terminal", on_terminal),
     ("suspended", suspended),

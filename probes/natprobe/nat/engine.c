@@ -405,6 +405,14 @@ engine_opened(struct engine *e, uint16_t sock, const struct stun_addr *local,
 		s->local = *local;
 }
 
+void
+engine_not_opened(struct engine *e, uint16_t sock, int error)
+{
+	e->socks[sock].state = SOCK_FAILED;
+	if (e->not_opened++ == 0)
+		e->not_opened_error = error;
+}
+
 /* ---- answers ---- */
 
 static void

@@ -64,6 +64,8 @@ struct engine {
 	struct mono began;
 	int64_t rtt_us; /* the longest of those surely known; 0: none yet */
 	uint64_t sent;
+	unsigned not_opened; /* sockets, and why the first was not */
+	int not_opened_error; /* an errno */
 	bool bad; /* memory was short: what is planned is not complete */
 	uint8_t packet[ENGINE_PACKET_MAX];
 };
@@ -102,6 +104,8 @@ void engine_skip(struct engine *e, uint16_t ask, struct mono now);
 bool engine_next(struct engine *e, struct mono now, struct act *act);
 void engine_opened(struct engine *e, uint16_t sock,
     const struct stun_addr *local, struct mono now);
+/* Could not be opened, since this host has none to give: error is an errno. */
+void engine_not_opened(struct engine *e, uint16_t sock, int error);
 /* When engine_next may have something; MONO_NEVER: all asks are over. */
 struct mono engine_wake(const struct engine *e);
 

@@ -41,6 +41,7 @@ reason_name(enum reason r)
 	    [REASON_ONE_PORT] = "one-port-asked",
 	    [REASON_STOPPED] = "run-ended-before",
 	    [REASON_DISAGREE] = "servers-disagree",
+	    [REASON_NO_SOCKET] = "no-socket",
 	    [REASON_SERVER_STOPPED] = "server-stopped-answering",
 	    [REASON_TCP_SILENT] = "tcp-silent",
 	    [REASON_TCP_UNREACHABLE] = "tcp-unreachable",
@@ -162,23 +163,52 @@ note_stops(struct verdicts *v)
 	note_stop(&v->refresh.why);
 }
 
-/* The same of a server that stopped answering, where nothing is known. */
+/* The same where it is known why answers did not come. */
 static void
-note_server_stop(bool known, enum reason *why)
+note_cause(bool known, enum reason *why, enum reason cause)
 {
-	if (!known && (*why == REASON_NO_CONTROL || *why == REASON_LOSS))
-		*why = REASON_SERVER_STOPPED;
+	switch (*why) {
+	case REASON_NO_SERVER:
+	case REASON_NO_ALTERNATE:
+	case REASON_ONE_ADDRESS:
+	case REASON_ALTERNATE_SILENT:
+		/* A server that stopped has told before what it has. */
+		if (cause != REASON_NO_SOCKET)
+			break;
+		/* FALLTHROUGH */
+	case REASON_NO_CONTROL:
+	case REASON_LOSS:
+		if (!known)
+			*why = cause;
+		break;
+	default:
+		break;
+	}
 }
 
 static void
-note_server_stops(struct verdicts *v)
+note_causes(struct verdicts *v, enum reason cause)
 {
-	note_server_stop(v->mapping.kind != BEHAVIOUR_UNKNOWN, &v->mapping.why);
-	note_server_stop(v->filter.kind != BEHAVIOUR_UNKNOWN, &v->filter.why);
-	note_server_stop(v->alloc.kind != ASSIGN_UNKNOWN, &v->alloc.why);
-	note_server_stop(
-	    v->poison.poisonable != ANSWER_UNKNOWN, &v->poison.why);
-	note_server_stop(v->hairpin.kind != HAIRPIN_UNKNOWN, &v->hairpin.why);
+	note_cause(
+	    v->mapping.kind != BEHAVIOUR_UNKNOWN, &v->mapping.why, cause);
+	note_cause(v->filter.kind != BEHAVIOUR_UNKNOWN, &v->filter.why, cause);
+	note_cause(v->alloc.kind != ASSIGN_UNKNOWN, &v->alloc.why, cause);
+	note_cause(
+	    v->poison.poisonable != ANSWER_UNKNOWN, &v->poison.why, cause);
+	note_cause(v->collision.until_collision != ANSWER_UNKNOWN,
+	    &v->collision.why, cause);
+	note_cause(v->hairpin.kind != HAIRPIN_UNKNOWN, &v->hairpin.why, cause);
+	for (unsigned c = 0; c < LIFE_CLASSES; c++)
+		note_cause(v->life[c].rungs > 0, &v->life[c].why, cause);
+}
+
+static bool
+asked_any(const struct probe *p)
+{
+	for (size_t i = 0; i < p->engine.n_asks; i++)
+		if (p->engine.asks[i].sends > 0)
+			return true;
+	return false;
 }
 
 /* What was told of addresses by a primary server that lies is nothing. */
@@ -216,7 +246,8 @@ judge(const struct probe *p, struct verdicts *v)
 		forget_lies(v);
 	if (p->primary != -1)
 		v->udp = ANSWER_YES;
-	else if (p->phase > PHASE_DISCOVER)
+	else if (p->phase > PHASE_DISCOVER &&
+	    (asked_any(p) || p->engine.not_opened == 0))
 		v->udp = ANSWER_NO;
 	if (v->mapping.kind == BEHAVIOUR_NONE)
 		v->nat = ANSWER_NO;
@@ -224,7 +255,9 @@ judge(const struct probe *p, struct verdicts *v)
 	    v->mapping.why != REASON_LIAR && v->mapping.why != REASON_DISAGREE)
 		v->nat = ANSWER_YES;
 	if (p->primary != -1 && server_stopped(p, (unsigned)p->primary))
-		note_server_stops(v);
+		note_causes(v, REASON_SERVER_STOPPED);
+	if (p->engine.not_opened > 0)
+		note_causes(v, REASON_NO_SOCKET);
 	if (p->stopped)
 		note_stops(v);
 }

@@ -48,6 +48,7 @@ enum reason {
 	REASON_ONE_PORT, /* all servers have one; weaker, not unknown */
 	REASON_STOPPED, /* the run was ended before */
 	REASON_DISAGREE, /* servers contradict each other */
+	REASON_NO_SOCKET, /* this host could not open one */
 	REASON_SERVER_STOPPED, /* it answered at first, then no more */
 	/* Over TCP, of the server that came furthest: */
 	REASON_TCP_SILENT, /* nothing answers a SYN */

@@ -297,6 +297,8 @@ reach_judge(
 
 	if (f->udp == ANSWER_YES)
 		return say(why, "", REACH_FREE);
+	if (f->no_socket)
+		return say(why, reason_name(REASON_NO_SOCKET), REACH_UNKNOWN);
 	if (f->portal)
 		return say(why, "a-portal-answers-for-the-relay", REACH_PORTAL);
 	if ((v = judge_udp(r, why)) != REACH_UNKNOWN)

@@ -78,6 +78,7 @@ enum answer reach_passes(
 
 struct reach_facts {
 	enum answer udp; /* did any server answer */
+	bool no_socket; /* or could none be asked? */
 	bool portal; /* a captive portal was seen */
 	bool relay_443, relay_other; /* a relay was connected to by TCP */
 };

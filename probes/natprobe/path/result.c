@@ -104,7 +104,8 @@ static struct reach_facts
 facts_of(const struct path_run *p, int v6, const struct verdicts *v)
 {
 	const struct relays *all = p->setup.relays;
-	struct reach_facts f = {.udp = v->udp};
+	struct reach_facts f = {
+	    .udp = v->udp, .no_socket = v->mapping.why == REASON_NO_SOCKET};
 
 	for (size_t i = 0; all != NULL && i < all->n; i++) {
 		const struct relay *r = all->v[i];

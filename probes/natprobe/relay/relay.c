@@ -13,10 +13,25 @@
 #include "probes/natprobe/relay/relay.h"
 #include "run/loop.h"
 
-/* So many relays at once, at the usual rate, and in proportion below. */
+/* So many are measured at once, fewer at less than the usual rate; and as many
+ * are begun at once, lest handshakes that keep this host busy take time from
+ * each other. One that is not open after SLOW_US waits for somebody else's
+ * answer, which so many may do. */
 #define AT_ONCE 8
+#define WAITING 64
+#define SLOW_US INT64_C(300000)
 
 static void go(void *arg);
+
+static size_t
+at_once(const struct pacer *p)
+{
+	size_t n = p == NULL || p->rate >= p->usual
+	    ? AT_ONCE
+	    : (size_t)AT_ONCE * p->rate / p->usual;
+
+	return n == 0 ? 1 : n;
+}
 
 static void
 soon(void *arg)
@@ -214,6 +229,11 @@ begin_second(struct relay *r)
 {
 	int leg = open_leg(r);
 
+	if (!r->measured) {
+		r->turn = 0;
+		r->measured = true;
+		r->all->measured++;
+	}
 	if (leg == -1 || !may_connect(r))
 		return;
 	r->first = leg;
@@ -223,8 +243,9 @@ begin_second(struct relay *r)
 static bool
 is_over(const struct relay *r)
 {
-	if (!r->begun || conn_waits(&r->legs[0]) || conn_waits(&r->legs[1]) ||
-	    conn_waits(&r->second) || (r->portal.used && !r->portal.over) ||
+	if (!r->begun || r->turn != 0 || conn_waits(&r->legs[0]) ||
+	    conn_waits(&r->legs[1]) || conn_waits(&r->second) ||
+	    (r->portal.used && !r->portal.over) ||
 	    (r->first == -1 && open_leg(r) != -1))
 		return false;
 	return !r->row_begun || r->row_over;
@@ -239,26 +260,87 @@ close_relay(struct relay *r)
 	relay_conn_close(&r->second);
 	relay_portal_close(&r->portal);
 	timer_free(r->timer);
-	r->timer = NULL;
+	timer_free(r->slow);
+	r->timer = r->slow = NULL;
 }
 
-static size_t
-at_once(const struct pacer *p)
+/* It need not be waited for to begin others. */
+static void
+settle(struct relay *r)
 {
-	size_t n = p == NULL || p->rate >= p->usual
-	    ? AT_ONCE
-	    : (size_t)AT_ONCE * p->rate / p->usual;
-
-	return n == 0 ? 1 : n;
+	r->all->lively -= r->lively;
+	r->lively = false;
+	timer_set(r->slow, MONO_NEVER);
 }
 
 static void
 begin_more(struct relays *all)
 {
-	while (all->running < at_once(all->pacer) && all->next < all->n) {
+	while (all->running < WAITING && all->lively < at_once(all->pacer) &&
+	    all->next < all->n) {
+		struct relay *r = all->v[all->next++];
+
 		all->running++;
-		begin_relay(all->v[all->next++]);
+		all->lively++;
+		r->lively = true;
+		timer_set(r->slow, mono_add_us(loop_now(all->loop), SLOW_US));
+		begin_relay(r);
 	}
+}
+
+static void
+on_slow(void *arg)
+{
+	struct relay *r = arg;
+
+	settle(r);
+	begin_more(r->all);
+}
+
+/* The one that waits for longest to be measured. */
+static void
+measure_next(struct relays *all)
+{
+	struct relay *first = NULL;
+
+	for (size_t i = 0; i < all->n; i++)
+		if (all->v[i]->turn != 0 &&
+		    (first == NULL || all->v[i]->turn < first->turn))
+			first = all->v[i];
+	if (first != NULL)
+		soon(first);
+}
+
+/* A leg is open: it is measured now, or waits for its turn. */
+static void
+take_turn(struct relay *r)
+{
+	struct relays *all = r->all;
+
+	if (r->lively) {
+		settle(r);
+		begin_more(all);
+	}
+	if (r->measured || all->measured < at_once(all->pacer))
+		begin_second(r);
+	else if (r->turn == 0)
+		r->turn = ++all->turns;
+}
+
+static void
+end_relay(struct relay *r)
+{
+	struct relays *all = r->all;
+
+	r->over = true;
+	settle(r);
+	all->measured -= r->measured;
+	all->running--;
+	close_relay(r);
+	measure_next(all);
+	begin_more(all);
+	if (all->running == 0)
+		all->done(all->arg);
 }
 
 /* The one place where it is decided what comes next. */
@@ -266,25 +348,20 @@ static void
 go(void *arg)
 {
 	struct relay *r = arg;
-	struct relays *all = r->all;
-	struct mono now = loop_now(all->loop);
+	struct mono now = loop_now(r->all->loop);
 
 	if (!r->begun && (!r->looked_up || r->lookup.over))
 		begin_legs(r);
-	if (r->begun && r->first == -1)
-		begin_second(r);
+	if (r->begun && r->first == -1 && open_leg(r) != -1)
+		take_turn(r);
+	else if (r->first == -1)
+		r->turn = 0;
 	if (!r->row_begun && is_open(&r->second) && is_open(&r->legs[r->first]))
 		begin_row(r, now);
 	if (r->row_begun && !r->row_over)
 		send_row(r, now);
-	if (!is_over(r))
-		return;
-	r->over = true;
-	close_relay(r);
-	all->running--;
-	begin_more(all);
-	if (all->running == 0)
-		all->done(all->arg);
+	if (is_over(r))
+		end_relay(r);
 }
 
 /* ---- all of them ---- */
@@ -305,10 +382,11 @@ relay_dry_print(const struct relay_nodes *nodes, int family, FILE *out)
 	if (nodes->n == 0)
 		return;
 	fprintf(out,
-	    "relays: %zu; to each at most %d connections, one to its plain "
-	    "port, %d packets of %d bytes and %d pings, one packet in %d ms\n"
+	    "relays: %zu, %d measured at once; to each at most %d connections, "
+	    "one to its plain port, %d packets of %d bytes and %d pings, one "
+	    "packet in %d ms\n"
 	    "  %-22s %5u packets\n",
-	    nodes->n, family == FAMILY_BOTH ? 3 : 2, ROW_PACKETS,
+	    nodes->n, AT_ONCE, family == FAMILY_BOTH ? 3 : 2, ROW_PACKETS,
 	    ROW_PACKET_LEN, ROW_PINGS, (int)(ROW_EVERY_US / 1000), "in all",
 	    relay_packets(nodes, family));
 	for (size_t i = 0; i < nodes->n; i++)
@@ -316,16 +394,26 @@ relay_dry_print(const struct relay_nodes *nodes, int family, FILE *out)
 		    nodes->v[i].port);
 }
 
-/* A name, two connections after each other of four steps each, and a row. */
+/*
+ * To open one: a name, and four steps of a connection; to measure it: a second
+ * connection, and a row. While one waits for its turn, as many as can be are
+ * measured; while none does, all others that wait are being opened.
+ */
 int64_t
 relay_longest_us(const struct relay_nodes *nodes, const struct pacer *pacer)
 {
+	int64_t open_us = (1 + 4) * RELAY_STEP_US;
+	int64_t measure_us =
+	    4 * RELAY_STEP_US + ROW_PACKETS * ROW_EVERY_US + ROW_WAIT_US;
 	size_t together = at_once(pacer);
 	int64_t rounds = (int64_t)((nodes->n + together - 1) / together);
+	int64_t waves = 1 + (int64_t)(nodes->n / (WAITING - together));
 
-	return rounds *
-	    ((1 + 2 * 4) * RELAY_STEP_US + ROW_PACKETS * ROW_EVERY_US +
-		ROW_WAIT_US);
+	if (nodes->n == 0)
+		return 0;
+	if (rounds == 1)
+		return open_us + measure_us;
+	return rounds * (measure_us + SLOW_US) + waves * open_us + measure_us;
 }
 
 static struct relay *
@@ -340,7 +428,10 @@ relay_new(struct relays *all, const struct relay_node *node)
 	r->first = -1;
 	r->pace.pacer = all->pacer;
 	r->timer = timer_new(all->loop, go, r);
-	if (r->timer == NULL) {
+	r->slow = timer_new(all->loop, on_slow, r);
+	if (r->timer == NULL || r->slow == NULL) {
+		timer_free(r->timer);
+		timer_free(r->slow);
 		free(r);
 		return NULL;
 	}

@@ -176,7 +176,10 @@ struct relay {
 	/* relay.c's own: */
 	struct pace pace;
 	struct relays *all;
-	struct timer *timer;
+	struct timer *timer, *slow;
+	bool lively; /* is begun, and may be open soon */
+	size_t turn; /* in which it waits to be measured; 0: it does not */
+	bool measured; /* or is being so */
 };
 
 struct relays {
@@ -187,7 +190,8 @@ struct relays {
 	SSL_CTX *ctx;
 	int family;
 	struct pacer *pacer;
-	size_t next, running;
+	size_t next, running, lively, measured; /* of the last three: now */
+	size_t turns;
 	loop_fn *done;
 	void *arg;
 };
