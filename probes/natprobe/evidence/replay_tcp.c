@@ -205,6 +205,7 @@ take_out(
 
 	if (!(f->flags & FRAME_RST))
 		learn_numbers(t, i, f, f->ack, now);
+	n->left |= (f->flags & (FRAME_RST | FRAME_FIN)) != 0;
 	(void)stream_put(&n->out, f->seq, f->p, f->n);
 	while ((len = stream_take(&n->out, b)) > 0)
 		say(n, &t->calls.v[i], b, len, now);
@@ -248,6 +249,9 @@ take_in(
 	struct replay_conn *n = &t->conns[i];
 	bool syn = (f->flags & FRAME_SYN) != 0;
 
+	/* The kernel tells nobody of what comes after the end. */
+	if (n->left)
+		return;
 	n->segments++;
 	if (f->flags & FRAME_RST) {
 		reset(t, i, f, now);

@@ -25,6 +25,7 @@ struct replay_conn {
 	uint8_t said[2 * CALL_OUT_MAX]; /* the beginning of a question */
 	size_t said_n;
 	bool asked; /* the first question has left */
+	bool left; /* this side has ended it */
 	uint64_t segments; /* that came in */
 };
 

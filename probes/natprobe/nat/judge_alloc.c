@@ -18,6 +18,7 @@
 /* So many sockets in a row without an answer to any of their sends: even with
  * one packet in five lost that is a chance of 1 in 10^8. */
 #define EXHAUSTED_MIN 4
+#define COMMON_MIN    4
 
 static const struct ask *
 unit_ask(const struct probe *p, unsigned u)
@@ -155,12 +156,14 @@ ran_out(const struct probe *p)
 	return lost >= EXHAUSTED_MIN && still_answers(p);
 }
 
-/* Steps that who knows one port could have told. */
+/* Steps that who knows one port could have told. Two that are alike may be so
+ * by chance, where little came. */
 static unsigned
 next_steps(const struct verdict_alloc *v)
 {
-	return v->small_steps > v->common_steps ? v->small_steps
-						: v->common_steps;
+	return v->small_steps > v->common_steps || v->common_steps < COMMON_MIN
+	    ? v->small_steps
+	    : v->common_steps;
 }
 
 static enum assignment

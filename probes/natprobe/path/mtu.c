@@ -225,6 +225,7 @@ search_out(struct mtu *m, struct mono now)
 
 	drop_needless(m, MTU_OUT, r.lo, r.hi);
 	drop_needless(m, MTU_IN, 0, r.hi);
+	r = mtu_range_of(m, MTU_OUT);
 	if (m->link != 0 && m->link < limit)
 		limit = m->link;
 	if (r.lo >= on_grid(limit))
@@ -249,6 +250,7 @@ search_in(struct mtu *m, struct mono now)
 		    m->tries[i].state == MTU_REFUSED)
 			return false;
 	drop_needless(m, MTU_IN, in.lo, in.hi);
+	in = mtu_range_of(m, MTU_IN);
 	if (in.lo >= out.lo || m->piece != 0)
 		return false;
 	if (in.waits)
@@ -268,31 +270,45 @@ fragments_wait(const struct mtu *m)
 }
 
 static struct mtu_try *
-first_of(struct mtu *m, enum mtu_kind kind)
+last_of(struct mtu *m, enum mtu_kind kind)
 {
-	for (size_t i = 0; i < m->n; i++)
+	for (size_t i = m->n; i-- > 0;)
 		if (m->tries[i].kind == kind)
 			return &m->tries[i];
 	return NULL;
 }
 
-static bool
-any_silent(const struct mtu *m, enum mtu_kind kind)
+/* When the last of those that stayed silent had left twice; not set: none
+ * did. */
+static struct mono
+last_silent(const struct mtu *m, enum mtu_kind whole, enum mtu_kind fragments)
 {
-	for (size_t i = 0; i < m->n; i++)
-		if (m->tries[i].kind == kind && m->tries[i].state == MTU_SILENT)
-			return true;
-	return false;
+	struct mono last = MONO_NEVER;
+
+	for (size_t i = 0; i < m->n; i++) {
+		const struct mtu_try *t = &m->tries[i];
+
+		if (t->state == MTU_SILENT &&
+		    (t->kind == whole || t->kind == fragments) &&
+		    (!mono_is_set(last) || mono_reached(last, t->twice_sent)))
+			last = t->twice_sent;
+	}
+	return last;
 }
 
-/* False: it is not needed, or over. */
+/* False: it is not needed, or over. What was silent after one that was
+ * answered needs another. */
 static bool
 control(struct mtu *m, enum mtu_kind kind, enum mtu_kind whole,
     enum mtu_kind fragments, struct mono now)
 {
-	const struct mtu_try *t = first_of(m, kind);
+	struct mono silent = last_silent(m, whole, fragments);
+	const struct mtu_try *t = last_of(m, kind);
 
-	if (t == NULL && (any_silent(m, whole) || any_silent(m, fragments)))
+	if (mono_is_set(silent) &&
+	    (t == NULL ||
+		(t->state == MTU_PASSED &&
+		    !mono_reached(silent, t->first_sent))))
 		t = add(m, kind, (uint16_t)(HELLO_LEN + mtu_headers(m)), now);
 	return t != NULL && !is_over(t);
 }
@@ -398,7 +414,8 @@ send_try(struct mtu *m, struct mtu_try *t, struct mono now, struct mtu_send *s)
 {
 	if (t->sends == 0)
 		t->first_sent = now;
-	t->last_sent = now;
+	if (t->sends < SENDS)
+		t->twice_sent = now;
 	t->sends++;
 	t->due = mono_add_us(now,
 	    t->sends >= t->sends_max	       ? patience_us(m, t)

@@ -63,7 +63,7 @@ struct mtu_try {
 	uint8_t server; /* MTU_HELLO */
 	uint8_t sends, sends_max;
 	struct stun_txid txid;
-	struct mono first_sent, last_sent;
+	struct mono first_sent, twice_sent; /* the second time, or the first */
 	struct mono due; /* of the next send, or of giving up */
 };
 

@@ -47,8 +47,8 @@ is_silent(const struct mtu *m, enum mtu_kind control)
 	return false;
 }
 
-/* Silence says nothing if a small question like it was not answered after it.
- * "" if it was. */
+/* Silence says nothing if a small question like it was not answered after it
+ * had been asked in vain twice. "" if it was. */
 static const char *
 doubt_silence(const struct mtu *m, const struct mtu_try *t)
 {
@@ -58,7 +58,7 @@ doubt_silence(const struct mtu *m, const struct mtu_try *t)
 	for (size_t i = 0; i < m->n; i++)
 		if (m->tries[i].kind == control &&
 		    m->tries[i].state == MTU_PASSED &&
-		    mono_reached(t->last_sent, m->tries[i].first_sent))
+		    mono_reached(t->twice_sent, m->tries[i].first_sent))
 			return "";
 	if (!is_silent(m, control))
 		return reason_name(REASON_LOSS);
