@@ -46,6 +46,8 @@ stop(struct natprobe *n, enum cut cut)
 			net_stop(n->nets[v6]);
 			tcp_net_stop(n->tcps[v6]);
 		}
+	if (n->capture != NULL)
+		capture_stop(n->capture);
 	/* What was mapped at the router is removed first. */
 	if (n->gateways != NULL && gateways_busy(n->gateways))
 		gateways_stop(n->gateways);

@@ -63,6 +63,7 @@ struct capture {
 	call_fn *call_fn; /* or NULL */
 	const void *call_arg;
 	struct pcapng_sums sums;
+	uint64_t stop_ns; /* nothing is taken any more; 0: it is */
 	uint64_t last_ns; /* of the last frame, also of others */
 	char why[NATPROBE_ERROR_MAX]; /* it is not whole; "" if it is */
 };
@@ -295,6 +296,8 @@ on_frame(u_char *arg, const struct pcap_pkthdr *h, const u_char *p)
 	struct frame f;
 
 	c->last_ns = at;
+	if (c->stop_ns != 0 && at > c->stop_ns)
+		return;
 	frame_read(&f, FRAME_COOKED2, p, h->caplen);
 	if (!own_keeps(&c->own, &f, (int64_t)(at / 1000)))
 		return;
@@ -423,14 +426,22 @@ write_end(struct capture *c, bool complete)
 	write_comment(c, note_end_text(&note));
 }
 
+void
+capture_stop(struct capture *c)
+{
+	c->stop_ns = now_ns();
+}
+
 int64_t
 capture_end(struct capture *c, bool complete)
 {
 	struct pcap_stat stat = {0};
 	FILE *file = c->file;
 
-	c->sums.end_ns = now_ns();
-	/* What comes later is of others. */
+	if (c->stop_ns == 0)
+		capture_stop(c);
+	c->sums.end_ns = c->stop_ns;
+	/* What comes later is of others, or of nobody. */
 	while (c->why[0] == '\0' && c->last_ns <= c->sums.end_ns && take(c) > 0)
 		;
 	end_watch(c);

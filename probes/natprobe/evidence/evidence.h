@@ -41,6 +41,8 @@ typedef int call_fn(const void *arg, const struct stun_addr *local,
 /* note: as set up; when it began is added. */
 int capture_begin(struct capture *c, struct note *note, call_fn *fn,
     const void *arg, char error[static NATPROBE_ERROR_MAX]);
+/* From now on the run takes no answers. */
+void capture_stop(struct capture *c);
 /* The run is over: takes what came last, and finishes the file. Returns the
  * time, in seconds since 1970. */
 int64_t capture_end(struct capture *c, bool complete);
