@@ -464,14 +464,31 @@ def check_rights(net, i):
 
 # ---- interrupted, killed, cut ----
 
-def check_interrupted(net, i, size):
-    file = str(net.dir / f"interrupted-{i}-{size}.pcapng")
+def interrupt(net, i, size, file):
+    """Ends a run when its capture has that size; its result."""
     child = start(net, i, file)
     wait_size(file, size, child)
     child.send_signal(signal.SIGINT)
-    tap.eq(child.wait(30), 4, f"interrupted after {size} bytes")
+    status = child.wait(30)
     with open(f"{file}.json") as f:
-        live = json.load(f)
+        return status, json.load(f)
+
+
+def is_same(live, file):
+    live, again = without_others(live), json.loads(replay(file).stdout)
+    del live["capture"], again["replay"]
+    return not list(differences(live, again))
+
+
+def check_interrupted(net, i, size):
+    """An answer that arrives in the very moment of the signal may be in one
+    of the two alone (docs/natprobe.md), but not each time."""
+    for attempt in range(3):
+        file = str(net.dir / f"interrupted-{i}-{size}-{attempt}.pcapng")
+        ended, live = interrupt(net, i, size, file)
+        if is_same(live, file):
+            break
+    tap.eq(ended, 4, f"interrupted after {size} bytes")
     status, _, again = check_same(live, file, f"interrupted after {size} bytes")
     tap.eq((status, again["why"]), (4, "interrupted"),
            f"interrupted after {size} bytes: status, reason")

@@ -7,6 +7,7 @@
 #include <sys/socket.h>
 
 #include <errno.h>
+#include <poll.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -324,11 +325,36 @@ tcp_net_free(struct tcp_net *n)
 	free(n);
 }
 
+static bool
+has(const struct tcp_sock *s, short events)
+{
+	struct pollfd p = {.fd = s->fd, .events = events};
+
+	return s->fd != -1 && s->net->calls.v[s->index].state != CALL_OVER &&
+	    poll(&p, 1, 0) == 1;
+}
+
+/* What has arrived, although the loop has not come to it. */
+static void
+take_all(struct tcp_net *n)
+{
+	for (size_t i = 0; i < CALLS_MAX; i++) {
+		struct tcp_sock *s = &n->socks[i];
+
+		if (!s->connected && has(s, POLLOUT))
+			on_writable(s);
+		if (s->connected && has(s, POLLIN))
+			on_readable(s);
+	}
+}
+
 void
 tcp_net_stop(struct tcp_net *n)
 {
-	if (n != NULL)
-		calls_stop(&n->calls);
+	if (n == NULL)
+		return;
+	take_all(n);
+	calls_stop(&n->calls);
 }
 
 const struct calls *
