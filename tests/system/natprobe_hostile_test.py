@@ -1,4 +1,5 @@
 #!/usr/bin/python3
+# tests/run: one-thread
 """natprobe_hostile_test: natprobe among STUN servers that lie, stutter or are
 none, on loopback, with an honest one and alone. Each is named, in JSON and in
 words; no verdict is wrong, nothing hangs. Prints TAP."""

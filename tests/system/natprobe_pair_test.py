@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-# tests/run: peers
+# tests/run: peers one-thread
 """natprobe_pair_test: pair mode on one host: two that meet at relayd and at
 derper; wrong keys, other versions, strangers, relays that go away, bad
 options. What NATs do to it is tested in tests/natlab. Prints TAP."""

@@ -1,4 +1,5 @@
 #!/usr/bin/python3
+# tests/run: one-thread
 """natprobe_path_test: natprobe's path on loopback: STUN servers whose answers
 were tampered with, odd ones, options and an environment that are wrong. Paths
 of every kind are in tests/natlab/path_test.py. Prints TAP."""

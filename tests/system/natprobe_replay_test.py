@@ -1,4 +1,5 @@
 #!/usr/bin/python3
+# tests/run: one-thread
 """natprobe_replay_test: natprobe -replay of captures in every form, of files
 that are none, and of captures in which nothing of natprobe is. The packets are
 those of a run behind a Linux gateway, from the fuzzer's corpus. Capturing needs

@@ -1,4 +1,5 @@
 #!/usr/bin/python3
+# tests/run: one-thread
 """natprobe_tcp_test: natprobe and TCP servers that are dead, silent, mad or
 lie. Each has its named finding; none makes a verdict wrong or holds up the
 others. Prints TAP."""

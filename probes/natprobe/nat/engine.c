@@ -1,4 +1,5 @@
 /* engine: asks in time, answers in. PURE: no socket, no clock. */
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -409,6 +410,9 @@ void
 engine_not_opened(struct engine *e, uint16_t sock, int error)
 {
 	e->socks[sock].state = SOCK_FAILED;
+	/* Somebody has the port that this one had to have: no shortage. */
+	if (error == EADDRINUSE)
+		return;
 	if (e->not_opened++ == 0)
 		e->not_opened_error = error;
 }
