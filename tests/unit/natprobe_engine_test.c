@@ -1,5 +1,6 @@
 /* natprobe_engine_test: which answers count, when asks are sent, and what
  * follows what. */
+#include <errno.h>
 #include <string.h>
 
 #include "probes/natprobe/nat/engine.h"
@@ -226,6 +227,22 @@ test_rate(void)
 	ok(ok_wake, "it never wakes up for nothing");
 }
 
+/* Only what this host lacks is an error of it. */
+static void
+test_not_opened(void)
+{
+	uint16_t s;
+
+	begin();
+	s = engine_sock(&e, false, 0, 0);
+	engine_not_opened(&e, s, EADDRINUSE);
+	ok(e.socks[s].state == SOCK_FAILED && e.not_opened == 0,
+	    "somebody else has the port: no shortage of sockets");
+	engine_not_opened(&e, s, EMFILE);
+	ok(e.not_opened == 1 && e.not_opened_error == EMFILE,
+	    "too many open files: a shortage");
+}
+
 static void
 test_labels(void)
 {
@@ -253,6 +270,7 @@ main(void)
 	test_port_of();
 	test_silence();
 	test_rate();
+	test_not_opened();
 	test_labels();
 	engine_clear(&e);
 	return tap_done();
