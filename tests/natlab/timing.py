@@ -20,7 +20,7 @@ import netcheck
 from natprobe_test import NATPROBE, start_stund
 from topologies import A1, A2, gateway, robot, server
 
-ROUNDS = 9
+ROUNDS = 5
 TARGET_S = 3.0
 EACH_WAY_MS = 25
 DEAD = "203.0.113.99"
