@@ -175,7 +175,6 @@ struct check {
 #define CHECK_ADDR_TEXT_MAX (IP_TEXT_MAX + 8)
 const char *check_addr_text(
     const struct stun_addr *a, char text[static CHECK_ADDR_TEXT_MAX]);
-bool check_addr_same(const struct stun_addr *a, const struct stun_addr *b);
 bool check_ip_is_private(const struct stun_addr *a);
 bool check_ip_is_nobody(const struct stun_addr *a);
 /* What is wrong with an address that a client is said to have, or NULL. */

@@ -20,12 +20,6 @@ check_addr_text(
 	return text;
 }
 
-bool
-check_addr_same(const struct stun_addr *a, const struct stun_addr *b)
-{
-	return memcmp(a->ip, b->ip, sizeof(a->ip)) == 0 && a->port == b->port;
-}
-
 static bool
 is_in(const char *const *prefixes, const struct stun_addr *a)
 {

@@ -45,14 +45,14 @@ fault_of_answer(
 	if (s->answers > s->sends)
 		fault(f, "%s: %u answers to %u requests", name, s->answers,
 		    s->sends);
-	if (a->origin.there && !check_addr_same(&a->origin.a, &s->from))
+	if (a->origin.there && !stun_addr_same(&a->origin.a, &s->from))
 		fault(f,
 		    "%s: RESPONSE-ORIGIN says %s, the answer came from "
 		    "%s: a NAT in front of the server?",
 		    name, check_addr_text(&a->origin.a, x),
 		    check_addr_text(&s->from, y));
 	if (a->mapped.there && a->xored.there &&
-	    !check_addr_same(&a->mapped.a, &a->xored.a))
+	    !stun_addr_same(&a->mapped.a, &a->xored.a))
 		fault(f,
 		    "%s: MAPPED-ADDRESS says %s, XOR-MAPPED-ADDRESS %s: "
 		    "something between rewrites it, or it lies",

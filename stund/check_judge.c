@@ -27,7 +27,7 @@ check_nat_is_between(const struct check *c)
 		return false;
 	memcpy(local.ip, c->local.b, sizeof(local.ip));
 	local.port = c->ports[s - c->slots];
-	return !check_addr_same(check_answer_mapped(&s->answer), &local);
+	return !stun_addr_same(check_answer_mapped(&s->answer), &local);
 }
 
 bool
@@ -36,7 +36,7 @@ check_is_misplaced(const struct check *c, enum check_probe p)
 	const struct check_slot *s = check_answered(c, p);
 	struct stun_addr want = check_expected(c, p);
 
-	return s != NULL && !check_addr_same(&s->from, &want);
+	return s != NULL && !stun_addr_same(&s->from, &want);
 }
 
 double

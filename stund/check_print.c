@@ -44,7 +44,7 @@ add_success(struct text *t, const struct check *c, enum check_probe p)
 		text_str(t,
 		    s->socket == (int)p ? ", not to that port"
 					: ", to that port");
-	if (!check_addr_same(&s->from, &s->to))
+	if (!stun_addr_same(&s->from, &s->to))
 		text_fmt(t, " from %s", check_addr_text(&s->from, text));
 }
 

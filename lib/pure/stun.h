@@ -43,6 +43,19 @@ stun_addr_is_v4(const struct stun_addr *a)
 	return memcmp(a->ip, "\0\0\0\0\0\0\0\0\0\0\xff\xff", 12) == 0;
 }
 
+static inline bool
+stun_addr_same_ip(const struct stun_addr *a, const struct stun_addr *b)
+{
+	return memcmp(a->ip, b->ip, sizeof(a->ip)) == 0;
+}
+
+/* With its port. */
+static inline bool
+stun_addr_same(const struct stun_addr *a, const struct stun_addr *b)
+{
+	return a->port == b->port && stun_addr_same_ip(a, b);
+}
+
 enum stun_class {
 	STUN_REQUEST,
 	STUN_INDICATION,

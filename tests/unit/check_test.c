@@ -221,7 +221,7 @@ reaches(const struct world *w, const struct stun_addr *from,
     const struct check_send *r)
 {
 	/* A NAT with a port for each destination lets only that one in. */
-	return !w->random_nat || check_addr_same(from, &r->to);
+	return !w->random_nat || stun_addr_same(from, &r->to);
 }
 
 static void
@@ -290,7 +290,7 @@ run(struct world *w, bool tls, bool *fit)
 			w->gap = mono_diff_us(w->last, w->now);
 		w->last = w->now;
 		w->sent++;
-		if (!check_addr_same(&r.to, &server) &&
+		if (!stun_addr_same(&r.to, &server) &&
 		    !(w->s.other && w->s.other_is == NULL))
 			w->sent_to_stranger++;
 		answer(w, &r);

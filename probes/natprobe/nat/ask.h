@@ -109,8 +109,6 @@ ask_tells(const struct ask *a)
 	return a->sends > 0 && ask_over(a) && a->state != ASK_SKIPPED;
 }
 
-bool stun_addr_same(const struct stun_addr *a, const struct stun_addr *b);
-bool stun_addr_same_ip(const struct stun_addr *a, const struct stun_addr *b);
 /* oddity.c. RFC 1918, 6598, 3927, 4193: of a network's own. */
 bool stun_addr_is_private(const struct stun_addr *a);
 bool stun_addr_is_loopback(const struct stun_addr *a);

@@ -604,15 +604,3 @@ engine_stop(struct engine *e)
 			e->asks[i].due = MONO_NEVER;
 		}
 }
-
-bool
-stun_addr_same(const struct stun_addr *a, const struct stun_addr *b)
-{
-	return a->port == b->port && stun_addr_same_ip(a, b);
-}
-
-bool
-stun_addr_same_ip(const struct stun_addr *a, const struct stun_addr *b)
-{
-	return memcmp(a->ip, b->ip, sizeof(a->ip)) == 0;
-}

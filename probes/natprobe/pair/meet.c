@@ -9,12 +9,6 @@
  * later ones unless one was sent a moment ago. */
 #define AT_ONCE_US INT64_C(100000)
 
-bool
-meet_same(const struct stun_addr *a, const struct stun_addr *b)
-{
-	return a->port == b->port && memcmp(a->ip, b->ip, sizeof(a->ip)) == 0;
-}
-
 /* ---- phases ---- */
 
 void
@@ -78,7 +72,7 @@ static bool
 has_own(const struct meet *m, const struct stun_addr *a)
 {
 	for (size_t i = 0; i < m->n_own; i++)
-		if (meet_same(&m->own[i].addr, a))
+		if (stun_addr_same(&m->own[i].addr, a))
 			return true;
 	return false;
 }
@@ -120,7 +114,7 @@ guess(struct meet *m, int v6)
 			continue;
 		if (first == NULL)
 			first = a;
-		else if (!meet_same(first, a)) {
+		else if (!stun_addr_same(first, a)) {
 			struct stun_addr g = *first;
 
 			g.port = m->bound[v6].port;
@@ -145,7 +139,7 @@ static struct target *
 find_target(struct meet *m, const struct stun_addr *a)
 {
 	for (size_t i = 0; i < m->n_targets; i++)
-		if (meet_same(&m->targets[i].c.addr, a))
+		if (stun_addr_same(&m->targets[i].c.addr, a))
 			return &m->targets[i];
 	return NULL;
 }
@@ -427,7 +421,7 @@ take_stun(
 	for (size_t i = 0; i < m->n_servers; i++) {
 		struct meet_server *s = &m->servers[i];
 
-		if (!meet_same(&s->addr, from) || s->sends == 0 ||
+		if (!stun_addr_same(&s->addr, from) || s->sends == 0 ||
 		    s->mapped.port != 0 ||
 		    stun_response_parse(p, n, &s->txid, &mapped, &code) !=
 			STUN_RESPONSE_MAPPED ||

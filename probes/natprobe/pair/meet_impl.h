@@ -18,7 +18,6 @@ void meet_choose(struct meet *m);
 /* STUN servers have answered, or not. */
 void meet_gathered(struct meet *m);
 void meet_begin_punch(struct meet *m, struct mono now);
-bool meet_same(const struct stun_addr *a, const struct stun_addr *b);
 
 /* meet_tcp.c */
 void meet_tcp_begin(struct meet *m, struct mono now);
