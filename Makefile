@@ -204,9 +204,9 @@ UNIT_OBJS_path_test      := $(patsubst %,probes/natprobe/path/%.o,reach dns prox
 NATPROBE_EVIDENCE := probes/natprobe/result.o lib/run/version.o \
 	$(patsubst %,probes/natprobe/evidence/%.o,ends frame own pcapng note replay replay_tcp stream) \
 	probes/natprobe/tcp/result.o $(TCP_PURE)
-SIM_OBJS_natprobe_replay_test := tests/sim/natworld.o $(NATPROBE_EVIDENCE) \
+SIM_OBJS_natprobe_replay_test := tests/sim/natworld.o tests/sim/film.o $(NATPROBE_EVIDENCE) \
 	$(NATCORE_OBJS)
-SIM_OBJS_natprobe_replay_tcp_test := tests/sim/tcpworld.o $(NATPROBE_EVIDENCE)
+SIM_OBJS_natprobe_replay_tcp_test := tests/sim/tcpworld.o tests/sim/film.o $(NATPROBE_EVIDENCE)
 UNIT_OBJS_natprobe_evidence_test := $(NATPROBE_EVIDENCE)
 UNIT_OBJS_predict_test   := probes/natprobe/views/predict.o $(NATPROBE_PURE)
 units: $(UNITS)

@@ -4,6 +4,7 @@ probers for them; for tests that try many kinds of NAT."""
 import contextlib
 
 import lab
+import tap
 from prober import Prober
 from topologies import A1, A1_6, A2, A2_6, server
 
@@ -56,3 +57,13 @@ def workers(n=WORKERS):
         finally:
             for worker in found:
                 worker.close()
+
+
+def run_cases(what, cases):
+    """A test's main: each case with a worker, in threads, in their order."""
+    try:
+        with workers() as found:
+            tap.in_threads(cases, found)
+    except lab.CannotBuild as error:
+        tap.skip(what, error)
+    return tap.done()

@@ -186,14 +186,5 @@ def rate(w):
     tap.ok(n < 150, "queue: what is too much is dropped", n)
 
 
-def main():
-    try:
-        with grid.workers() as workers:
-            tap.in_threads(CASES, workers)
-    except lab.CannotBuild as error:
-        tap.skip("natemu's knobs", error)
-    return tap.done()
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(grid.run_cases("natemu's knobs", CASES))

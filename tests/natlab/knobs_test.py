@@ -21,7 +21,7 @@ from prober import AA, AP, PA, PP, Inconclusive
 
 TTL = 30  # seconds of the NAT's clock
 IP_MTU_DISCOVER, PMTUDISC_DONT, PMTUDISC_DO = 10, 0, 2
-CASES = []
+CASES = []  # those that wait for a clock first
 
 
 def case(function):
@@ -533,15 +533,5 @@ def configuration(w):
            "natemu -check: good")
 
 
-def main():
-    # Those that wait for a clock first.
-    try:
-        with grid.workers() as workers:
-            tap.in_threads(CASES, workers)
-    except lab.CannotBuild as error:
-        tap.skip("natemu's knobs", error)
-    return tap.done()
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(grid.run_cases("natemu's knobs", CASES))

@@ -10,6 +10,7 @@
 #include "probes/natprobe/evidence/replay.h"
 #include "probes/natprobe/tcp/tcp.h"
 #include "tests/sim/tcpworld.h"
+#include "tests/sim/film.h"
 #include "tests/tap.h"
 
 #define MS     INT64_C(1000)
@@ -17,15 +18,8 @@
 
 /* ---- a capture ---- */
 
-struct shot {
-	struct mono at;
-	size_t n;
-	uint8_t p[640];
-};
-
 struct film {
-	struct shot *v;
-	size_t n, cap;
+	struct shots shots;
 	struct note note;
 };
 
@@ -34,15 +28,7 @@ on_packet(void *arg, const uint8_t *p, size_t n, struct mono now)
 {
 	struct film *f = arg;
 
-	if (f->n == f->cap) {
-		f->cap = f->cap == 0 ? 256 : f->cap * 2;
-		f->v = realloc(f->v, f->cap * sizeof(*f->v));
-	}
-	if (f->v == NULL || n > sizeof(f->v->p))
-		abort();
-	f->v[f->n].at = now;
-	f->v[f->n].n = n;
-	memcpy(f->v[f->n++].p, p, n);
+	shots_add(&f->shots, p, n, now);
 }
 
 static struct calls calls;
@@ -119,28 +105,14 @@ play_calls(const struct film *f, size_t from, size_t to)
 	if (t == NULL)
 		abort();
 	for (size_t i = from; i < to; i++) {
-		frame_read(&frame, FRAME_RAW, f->v[i].p, f->v[i].n);
-		ours += replay_tcp_frame(t, &frame, f->v[i].at);
+		frame_read(&frame, FRAME_RAW, f->shots.v[i].p, f->shots.v[i].n);
+		ours += replay_tcp_frame(t, &frame, f->shots.v[i].at);
 	}
 	if (from == 0 && ours != to)
 		printf("# %zu of %zu packets have a place\n", ours, to);
-	replay_tcp_end(
-	    t, f->note.complete && to == f->n, (struct mono){f->note.end_us});
+	replay_tcp_end(t, f->note.complete && to == f->shots.n,
+	    (struct mono){f->note.end_us});
 	return t;
-}
-
-/* The first line in which two texts differ. */
-static void
-show_difference(const char *a, const char *b)
-{
-	size_t line = 0, n;
-
-	for (size_t i = 0; a[i] != '\0' && a[i] == b[i]; i++)
-		if (a[i] == '\n')
-			line = i + 1;
-	n = strcspn(a + line, "\n");
-	printf("# run    %.*s\n# replay %.*s\n", (int)n, a + line,
-	    (int)strcspn(b + line, "\n"), b + line);
 }
 
 static bool
@@ -153,7 +125,7 @@ same_calls(struct tcpworld *w, const uint8_t *servers, size_t n,
 	bool same;
 
 	film_calls(&f, w, servers, n, o, stop_us);
-	t = play_calls(&f, 0, f.n);
+	t = play_calls(&f, 0, f.shots.n);
 	live = said(&calls);
 	again = said(&t->calls);
 	same = strcmp(live, again) == 0 && t->stray == 0;
@@ -163,7 +135,7 @@ same_calls(struct tcpworld *w, const uint8_t *servers, size_t n,
 	free(again);
 	replay_tcp_free(t);
 	calls_clear(&calls);
-	free(f.v);
+	shots_clear(&f.shots);
 	return same;
 }
 
@@ -279,10 +251,10 @@ test_parts(void)
 	struct film f;
 
 	film_calls(&f, &w, (uint8_t[]){0, 2}, 2, &o, 0);
-	for (size_t i = 1; i < f.n; i += 7)
+	for (size_t i = 1; i < f.shots.n; i += 7)
 		for (int end = 0; end < 2; end++) {
 			struct replay_tcp *t =
-			    play_calls(&f, end ? 0 : i, end ? i : f.n);
+			    play_calls(&f, end ? 0 : i, end ? i : f.shots.n);
 			struct verdict_tcp v;
 
 			judge_tcp(&t->calls, &v);
@@ -295,7 +267,7 @@ test_parts(void)
 		}
 	eq_int(wrong, 0, "parts of a capture say nothing wrong");
 	calls_clear(&calls);
-	free(f.v);
+	shots_clear(&f.shots);
 }
 
 int

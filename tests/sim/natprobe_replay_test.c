@@ -7,6 +7,7 @@
 
 #include "probes/natprobe/evidence/replay.h"
 #include "tests/sim/natworld.h"
+#include "tests/sim/film.h"
 #include "tests/tap.h"
 
 #define MS     INT64_C(1000)
@@ -14,15 +15,8 @@
 
 /* ---- a capture ---- */
 
-struct shot {
-	struct mono at;
-	size_t n;
-	uint8_t p[640];
-};
-
 struct film {
-	struct shot *v;
-	size_t n, cap;
+	struct shots shots;
 	struct note note;
 	struct probe live;
 };
@@ -32,15 +26,7 @@ on_packet(void *arg, const uint8_t *p, size_t n, struct mono now)
 {
 	struct film *f = arg;
 
-	if (f->n == f->cap) {
-		f->cap = f->cap == 0 ? 256 : f->cap * 2;
-		f->v = realloc(f->v, f->cap * sizeof(*f->v));
-	}
-	if (f->v == NULL || n > sizeof(f->v->p))
-		abort();
-	f->v[f->n].at = now;
-	f->v[f->n].n = n;
-	memcpy(f->v[f->n++].p, p, n);
+	shots_add(&f->shots, p, n, now);
 }
 
 static void
@@ -68,7 +54,7 @@ static void
 film_clear(struct film *f)
 {
 	probe_clear(&f->live);
-	free(f->v);
+	shots_clear(&f->shots);
 }
 
 static void
@@ -79,15 +65,15 @@ play(struct replay *r, const struct film *f, const struct note *note,
 
 	used[0] = used[1] = false;
 	replay_init(r, note, probes, used);
-	for (size_t i = 0; i < f->n; i++) {
-		frame_read(&frame, FRAME_RAW, f->v[i].p, f->v[i].n);
+	for (size_t i = 0; i < f->shots.n; i++) {
+		frame_read(&frame, FRAME_RAW, f->shots.v[i].p, f->shots.v[i].n);
 		replay_look(r, &frame);
 	}
 	if (!replay_begin(r))
 		return;
-	for (size_t i = 0; i < f->n; i++) {
-		frame_read(&frame, FRAME_RAW, f->v[i].p, f->v[i].n);
-		replay_frame(r, &frame, f->v[i].at.us);
+	for (size_t i = 0; i < f->shots.n; i++) {
+		frame_read(&frame, FRAME_RAW, f->shots.v[i].p, f->shots.v[i].n);
+		replay_frame(r, &frame, f->shots.v[i].at.us);
 	}
 	replay_end(r);
 }
@@ -101,20 +87,6 @@ said(const struct probe *p)
 
 	json_decref(o);
 	return text;
-}
-
-/* The first line in which two texts differ. */
-static void
-show_difference(const char *a, const char *b)
-{
-	size_t line = 0, n;
-
-	for (size_t i = 0; a[i] != '\0' && a[i] == b[i]; i++)
-		if (a[i] == '\n')
-			line = i + 1;
-	n = strcspn(a + line, "\n");
-	printf("# run    %.*s\n# replay %.*s\n", (int)n, a + line,
-	    (int)strcspn(b + line, "\n"), b + line);
 }
 
 static bool
@@ -131,7 +103,7 @@ is_same(const struct film *f, const struct note *note)
 	live = said(&f->live);
 	again = said(&probes[0]);
 	same = strcmp(live, again) == 0 && probes[0].phase == f->live.phase &&
-	    r.ours == f->n;
+	    r.ours == f->shots.n;
 	if (!same)
 		show_difference(live, again);
 	free(live);
@@ -319,7 +291,7 @@ test_without_note(void)
 static void
 check_part(const struct film *f, size_t from, size_t to, const char *what)
 {
-	struct film part = {.v = f->v + from, .n = to - from};
+	struct film part = {.shots = {.v = f->shots.v + from, .n = to - from}};
 	struct probe probes[2];
 	struct verdicts v;
 	struct replay r;
@@ -354,8 +326,9 @@ test_no_first_answers(void)
 	bool used[2];
 
 	film_run(&f, &o, 0);
-	f.n -= 2;
-	memmove(&f.v[2], &f.v[4], (f.n - 2) * sizeof(f.v[0]));
+	f.shots.n -= 2;
+	memmove(&f.shots.v[2], &f.shots.v[4],
+	    (f.shots.n - 2) * sizeof(f.shots.v[0]));
 	play(&r, &f, &f.note, probes, used);
 	judge(&probes[0], &v);
 	ok(v.udp == ANSWER_UNKNOWN && v.mapping.kind == BEHAVIOUR_UNKNOWN &&
@@ -374,11 +347,11 @@ test_parts(void)
 
 	film_run(&f, &o, 0);
 	f.note.ended = false;
-	for (size_t n = 0; n < f.n; n += f.n / 8)
+	for (size_t n = 0; n < f.shots.n; n += f.shots.n / 8)
 		check_part(&f, 0, n, "the end is missing");
 	f.note.ended = true;
-	for (size_t n = 1; n < f.n; n += f.n / 8)
-		check_part(&f, n, f.n, "the beginning is missing");
+	for (size_t n = 1; n < f.shots.n; n += f.shots.n / 8)
+		check_part(&f, n, f.shots.n, "the beginning is missing");
 	film_clear(&f);
 }
 

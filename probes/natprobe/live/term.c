@@ -78,38 +78,42 @@ tell(struct live *live, struct view_row *r)
 	    r->text);
 }
 
+/* Where lines stay, the row gets one in every_s seconds at the most. */
+static void __attribute__((format(printf, 4, 0))) news(struct live *live,
+    const char *part, unsigned every_s, const char *fmt, va_list ap)
+{
+	struct view_row *r = say(live, part, fmt, ap);
+
+	if (r != NULL && live->lines &&
+	    (!mono_is_set(r->told_at) ||
+		mono_diff_us(r->told_at, loop_now(live->loop)) >=
+		    (int64_t)every_s * 1000000))
+		tell(live, r);
+}
+
 void
 live_news(struct live *live, const char *part, const char *fmt, ...)
 {
-	struct view_row *r;
 	va_list ap;
 
 	if (live == NULL)
 		return;
 	va_start(ap, fmt);
-	r = say(live, part, fmt, ap);
+	news(live, part, 0, fmt, ap);
 	va_end(ap);
-	if (r != NULL && live->lines)
-		tell(live, r);
 }
 
 void
 live_slow_news(
     struct live *live, const char *part, unsigned every_s, const char *fmt, ...)
 {
-	struct view_row *r;
 	va_list ap;
 
 	if (live == NULL)
 		return;
 	va_start(ap, fmt);
-	r = say(live, part, fmt, ap);
+	news(live, part, every_s, fmt, ap);
 	va_end(ap);
-	if (r != NULL && live->lines &&
-	    (!mono_is_set(r->told_at) ||
-		mono_diff_us(r->told_at, loop_now(live->loop)) >=
-		    (int64_t)every_s * 1000000))
-		tell(live, r);
 }
 
 void

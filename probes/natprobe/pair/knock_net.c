@@ -3,8 +3,6 @@
  * as knock says; decides nothing.
  */
 #include <errno.h>
-#include <time.h> /* which linux/errqueue.h forgets */
-#include <linux/errqueue.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdlib.h>
@@ -13,6 +11,7 @@
 #include <unistd.h>
 
 #include "probes/natprobe/pair/pair.h"
+#include "probes/natprobe/path/icmp.h"
 
 #define READ_MAX 2048
 /* So that a flood does not keep the loop from its timers. */
@@ -71,7 +70,7 @@ set(int fd, int level, int option)
 
 /* Who sent an ICMP error about this connection; false if nobody did. */
 static bool
-icmp_sender(int fd, struct stun_addr *who)
+error_sender(int fd, struct stun_addr *who)
 {
 	char control[512], ignored[64];
 	struct iovec iov = {ignored, sizeof(ignored)};
@@ -79,27 +78,17 @@ icmp_sender(int fd, struct stun_addr *who)
 	    .msg_iovlen = 1,
 	    .msg_control = control,
 	    .msg_controllen = sizeof(control)};
+	struct addr from;
+	int error;
 
 	if (recvmsg(fd, &m, MSG_ERRQUEUE | MSG_DONTWAIT) == -1)
 		return false;
 	for (struct cmsghdr *c = CMSG_FIRSTHDR(&m); c != NULL;
-	     c = CMSG_NXTHDR(&m, c)) {
-		const struct sock_extended_err *e = (void *)CMSG_DATA(c);
-		bool v4 =
-		    c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_RECVERR;
-		bool v6 = c->cmsg_level == IPPROTO_IPV6 &&
-		    c->cmsg_type == IPV6_RECVERR;
-		struct addr from = {
-		    .len = v4 ? sizeof(from.u.in) : sizeof(from.u.in6)};
-
-		if ((!v4 && !v6) ||
-		    (e->ee_origin != SO_EE_ORIGIN_ICMP &&
-			e->ee_origin != SO_EE_ORIGIN_ICMP6))
-			continue;
-		memcpy(&from.u, e + 1, from.len); /* SO_EE_OFFENDER */
-		stun_of(who, &from);
-		return true;
-	}
+	     c = CMSG_NXTHDR(&m, c))
+		if (icmp_sender(c, &from, &error)) {
+			stun_of(who, &from);
+			return true;
+		}
 	return false;
 }
 
@@ -124,7 +113,7 @@ fail(struct knock_sock *s, int error)
 {
 	struct knock_family *f = s->family;
 	struct stun_addr who = {.port = 0};
-	bool icmp = icmp_sender(s->fd, &who);
+	bool icmp = error_sender(s->fd, &who);
 
 	watch_on(s->readable, false);
 	watch_on(s->writable, false);

@@ -5,7 +5,6 @@
  */
 #include <errno.h>
 #include <signal.h>
-#include <linux/errqueue.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -13,6 +12,7 @@
 #include <sodium.h>
 
 #include "probes/natprobe/pair/pair.h"
+#include "probes/natprobe/path/icmp.h"
 
 #define DATAGRAM_MAX 2048
 /* So that a flood does not keep the loop from its timers. */
@@ -113,22 +113,14 @@ take_error(struct pair_sock *s)
 	to.len = m.msg_namelen;
 	for (struct cmsghdr *c = CMSG_FIRSTHDR(&m); c != NULL;
 	     c = CMSG_NXTHDR(&m, c)) {
-		const struct sock_extended_err *e = (void *)CMSG_DATA(c);
-		bool v4 =
-		    c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_RECVERR;
-		bool v6 = c->cmsg_level == IPPROTO_IPV6 &&
-		    c->cmsg_type == IPV6_RECVERR;
-		struct addr from = {
-		    .len = v4 ? sizeof(from.u.in) : sizeof(from.u.in6)};
+		struct addr from;
+		int error;
 
-		if ((!v4 && !v6) ||
-		    (e->ee_origin != SO_EE_ORIGIN_ICMP &&
-			e->ee_origin != SO_EE_ORIGIN_ICMP6))
+		if (!icmp_sender(c, &from, &error))
 			continue;
-		memcpy(&from.u, e + 1, from.len); /* SO_EE_OFFENDER */
 		stun_of(&who, &from);
 		stun_of(&where, &to);
-		meet_icmp(&s->pair->meet, &where, (int)e->ee_errno, &who);
+		meet_icmp(&s->pair->meet, &where, error, &who);
 	}
 	return true;
 }

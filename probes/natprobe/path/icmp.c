@@ -36,6 +36,33 @@ icmp_listen(int fd, bool v6)
 		   v6 ? IPV6_RECVERR : IP_RECVERR, &on, sizeof(on)) == 0;
 }
 
+/* As a socket of IPv4 or of IPv6 tells it. */
+static bool
+is_error(const struct cmsghdr *c)
+{
+	return (c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_RECVERR) ||
+	    (c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_RECVERR);
+}
+
+bool
+icmp_sender(struct cmsghdr *c, struct addr *who, int *error)
+{
+	const uint8_t *p = CMSG_DATA(c);
+	struct sock_extended_err x;
+
+	if (!is_error(c))
+		return false;
+	memcpy(&x, p, sizeof(x));
+	if (x.ee_origin != SO_EE_ORIGIN_ICMP &&
+	    x.ee_origin != SO_EE_ORIGIN_ICMP6)
+		return false;
+	*error = (int)x.ee_errno;
+	who->len = c->cmsg_level == IPPROTO_IP ? sizeof(who->u.in)
+					       : sizeof(who->u.in6);
+	memcpy(&who->u, p + sizeof(x), who->len); /* SO_EE_OFFENDER */
+	return true;
+}
+
 static void
 take(struct icmp_error *e, const struct sock_extended_err *x)
 {
@@ -76,10 +103,7 @@ icmp_read(int fd, struct icmp_error *e)
 		return false;
 	for (struct cmsghdr *c = CMSG_FIRSTHDR(&m); c != NULL;
 	     c = CMSG_NXTHDR(&m, c))
-		if ((c->cmsg_level == IPPROTO_IP &&
-			c->cmsg_type == IP_RECVERR) ||
-		    (c->cmsg_level == IPPROTO_IPV6 &&
-			c->cmsg_type == IPV6_RECVERR)) {
+		if (is_error(c)) {
 			memcpy(&x, CMSG_DATA(c), sizeof(x));
 			take(e, &x);
 		}

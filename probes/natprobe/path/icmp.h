@@ -7,6 +7,10 @@
 
 #include <stdbool.h>
 
+#include "run/addr.h"
+
+struct cmsghdr;
+
 enum icmp_kind {
 	ICMP_NOTHING,
 	ICMP_REFUSED, /* nobody listens there */
@@ -27,6 +31,9 @@ enum icmp_kind icmp_classify(bool v6, unsigned type, unsigned code);
 
 /* Makes the socket keep errors. */
 bool icmp_listen(int fd, bool v6);
+/* Of a control message of MSG_ERRQUEUE: who says so by ICMP, and what of it
+ * became the socket's errno. False: it is something else. */
+bool icmp_sender(struct cmsghdr *c, struct addr *who, int *error);
 /* The next error; false: there is none. */
 bool icmp_read(int fd, struct icmp_error *e);
 
